@@ -1,0 +1,186 @@
+"""Byte ranges from anywhere: checked for trust, fetched, verified, and retried where that helps.
+
+Every byte that a store's data are made of comes through `Fetcher.fetch_range`.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from harmony_vds.access.http import HttpClient, Received
+from harmony_vds.access.s3 import DEFAULT_REGION, S3Client
+from harmony_vds.access.trust import Address, Trust
+from harmony_vds.errors import MissingSourceError, StoreError, UpstreamError
+from harmony_vds.telemetry import Deadline
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how long a failed request is tried again, with full jitter."""
+
+    attempts: int = 6
+    """Tries in all."""
+    budget: float = 60.0
+    """Seconds after the first try beyond which no new one starts."""
+    first_wait: float = 0.2
+    """Upper bound of the first pause, in seconds; it doubles each time."""
+    longest_wait: float = 10.0
+    """Upper bound of any pause, in seconds."""
+
+
+@dataclass
+class Traffic:
+    """What was fetched so far; written only on the network loop."""
+
+    requests: int = 0
+    """Successful requests."""
+    nbytes: int = 0
+    """Bytes received and accepted."""
+    retries: int = 0
+    """Requests that had to be repeated."""
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Reads byte ranges of trusted addresses; cheap to derive with more trust."""
+
+    trust: Trust
+    """What may be read."""
+    http: HttpClient
+    """Client for http and https."""
+    s3: S3Client
+    """Client for S3."""
+    policy: RetryPolicy = RetryPolicy()
+    """When to try again."""
+    region: str = DEFAULT_REGION
+    """AWS region of the buckets."""
+    deadline: Deadline | None = None
+    """When the request must be done; None on the command line."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """Counters, shared by all derived fetchers."""
+
+    def recording(self, prefixes: tuple[str, ...], region: str | None = None) -> "Fetcher":
+        """A fetcher that also trusts what a collection's record names. **Reads:** nothing."""
+        trust = self.trust.recording(prefixes)
+        return replace(self, trust=trust, region=region or self.region)
+
+    async def fetch_range(self, url: str, start: int, length: int) -> Received:
+        """Bytes ``[start, start + length)`` of `url`; to be awaited on the network loop.
+
+        Raises
+        ------
+        UntrustedError
+            The address may not be read.
+        UpstreamError
+            Still failing when the retry budget was spent.
+        ForbiddenError, StoreError
+            Will not get better by trying again.
+
+        **Reads:** chunks or metadata, as the caller means it.
+        """
+        address = self.trust.check(url)
+        if start < 0 or length < 0:
+            raise StoreError(f"The manifest gives {address} a negative offset or length.")
+        if length == 0:
+            return Received(b"")
+        return await self._retried(lambda: self._range(address, start, length))
+
+    async def fetch_whole(self, url: str, limit: int) -> Received:
+        """All of `url`, at most `limit` bytes; errors as in `fetch_range`. **Reads:** metadata."""
+        address = self.trust.check(url)
+        return await self._retried(lambda: self._whole(address, limit))
+
+    async def _retried(self, attempt: Callable[[], Awaitable[Received]]) -> Received:
+        policy = self.policy
+        async for trial in AsyncRetrying(
+            retry=retry_if_exception_type(UpstreamError),
+            stop=stop_after_attempt(policy.attempts) | stop_after_delay(policy.budget),
+            wait=wait_random_exponential(policy.first_wait, policy.longest_wait),
+            before_sleep=self._count_retry,
+            reraise=True,
+        ):
+            with trial:
+                received = await self._within_deadline(attempt)
+        self.traffic.requests += 1
+        self.traffic.nbytes += len(received.body)
+        return received
+
+    async def _within_deadline(self, attempt: Callable[[], Awaitable[Received]]) -> Received:
+        """One try, cut off when the request's time is over."""
+        if self.deadline is None:
+            return await attempt()
+        self.deadline.check()
+        try:
+            async with asyncio.timeout(self.deadline.remaining):
+                return await attempt()
+        except TimeoutError:
+            self.deadline.check()
+            raise
+
+    def _count_retry(self, _: RetryCallState) -> None:
+        self.traffic.retries += 1
+
+    async def _range(self, address: Address, start: int, length: int) -> Received:
+        if address.scheme == "s3":
+            return await self.s3.fetch_range(address, start, length, self.region)
+        if address.scheme == "file":
+            return await asyncio.to_thread(read_file, address, start, length)
+        return await self.http.fetch_range(address.url, start, length, self.trust)
+
+    async def _whole(self, address: Address, limit: int) -> Received:
+        if address.scheme == "s3":
+            return await self.s3.fetch_whole(address, limit, self.region)
+        if address.scheme == "file":
+            return await asyncio.to_thread(_read_whole, address, limit)
+        return await self.http.fetch_whole(address.url, limit, self.trust)
+
+
+def read_file(address: Address, start: int, length: int) -> Received:
+    """Bytes ``[start, start + length)`` of a local file.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, unreadable or too short.
+
+    **Reads:** chunks or metadata, as the caller means it.
+    """
+    try:
+        with Path(address.path).open("rb") as file:
+            body = os.pread(file.fileno(), length, start)
+            modified = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+    except OSError as error:
+        raise _unreadable(address, error) from None
+    if len(body) != length:
+        raise StoreError(
+            f"{address} ends before byte {start + length:,}; the manifest describes another file."
+        )
+    return Received(body, modified)
+
+
+def _read_whole(address: Address, limit: int) -> Received:
+    try:
+        size = Path(address.path).stat().st_size
+    except OSError as error:
+        raise _unreadable(address, error) from None
+    if size > limit:
+        raise StoreError(f"{address} holds {size:,} bytes, more than the {limit:,} allowed.")
+    return read_file(address, 0, size)
+
+
+def _unreadable(address: Address, error: OSError) -> StoreError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return MissingSourceError(f"{address} does not exist.")
+    return StoreError(f"{address} cannot be read: {error.strerror}.")

@@ -1,0 +1,111 @@
+"""The front door: a Harmony work item in, staged outputs and their STAC catalogue out.
+
+Harmony calls without an input catalogue (the service's chain has no query-cmr step): one work item
+asks for one or more whole collections, and the service finds their stores in CMR itself.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pystac
+from harmony_service_lib.adapter import BaseHarmonyAdapter
+from harmony_service_lib.exceptions import (
+    HarmonyException,
+    NoDataException,
+    NoRetryException,
+    ServerException,
+)
+from harmony_service_lib.message import Message
+
+from harmony_vds.errors import ErrorGroup, UnsupportedError, VdsError
+from harmony_vds.message import request_from_message
+from harmony_vds.telemetry import redact
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_MESSAGE = 990
+
+
+class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
+    """Answers Harmony's invocations; all work happens in `invoke`, where errors reach the user."""
+
+    def invoke(self) -> tuple[Message, pystac.Catalog]:
+        """The message and a catalogue with one item per output. **Reads:** chunks."""
+        with as_harmony_exceptions():
+            if self.catalog is not None:
+                raise UnsupportedError(
+                    "This service takes no granules: its chain must not have a query-cmr step. "
+                    "Ask its operator to correct the service's entry."
+                )
+            request = request_from_message(self.message)
+            # Imported here: a message without work must fail fast, and these imports are heavy.
+            from harmony_vds.access.credentials import Credentials
+            from harmony_vds.catalog import output_catalog
+            from harmony_vds.pipeline import Services, fulfil, prepare
+            from harmony_vds.settings import settings_from_environment
+            from harmony_vds.staging import output_name, stage
+
+            settings = settings_from_environment()
+            credentials = Credentials.of_token(self.message.accessToken, settings.token_hosts)
+            with Services.of(settings, credentials) as services, _workdir() as workdir:
+                logger.info(
+                    "Answering for whole collections: granule ids, granule names and maxResults "
+                    "do not reach this service"
+                )
+                prepared = prepare(request, services)  # metadata and coordinates
+                outputs = fulfil(prepared, workdir, services)  # the only line that reads chunks
+                names: list[str] = []
+                for own, output in zip(prepared, outputs, strict=True):
+                    names.append(output_name(own.source, own.plan, output.path.suffix, names))
+                staged = stage(outputs, names, self.message.stagingLocation, self.config)
+            plans = [own.plan for own in prepared]
+            return self.message, output_catalog(staged, plans, str(self.message.requestId))
+
+
+@contextmanager
+def _workdir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vds-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def as_harmony_exceptions() -> Iterator[None]:
+    """Turn any exception of the body into one that Harmony shows and treats as it should.
+
+    Raises
+    ------
+    HarmonyException
+        Category ``NoRetry`` for what will fail again, ``NoData`` (a warning) for an empty region,
+        ``Server`` for trouble elsewhere, ``Service`` for a defect of this service. One line under
+        1,000 characters, without secrets.
+
+    **Reads:** nothing.
+    """
+    try:
+        yield
+    except HarmonyException:
+        raise
+    except VdsError as error:
+        text = one_line(str(error))
+        if error.group is ErrorGroup.NO_DATA:
+            raise NoDataException(text) from error
+        if error.group is ErrorGroup.UPSTREAM:
+            raise ServerException(text) from error
+        raise NoRetryException(text) from error
+    except Exception as error:
+        logger.exception("Unexpected error")
+        raise HarmonyException(
+            one_line(
+                f"The virtual store service failed unexpectedly ({type(error).__name__}: {error}). "
+                "This is a defect of the service, not of the request; report it with the job id."
+            )
+        ) from error
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, redacted, under 1,000 characters. **Reads:** nothing."""
+    line = " ".join(redact(text).split())
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"

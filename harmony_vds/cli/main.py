@@ -1,0 +1,31 @@
+"""``harmony-vds``: the service's pipeline, without Harmony, for people."""
+
+import sys
+
+import typer
+
+from harmony_vds.cli.subset import subset
+from harmony_vds.cli.virtualize import virtualize
+from harmony_vds.errors import VdsError
+from harmony_vds.telemetry import redact
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Work with virtual Zarr stores: cut them, build them.",
+)
+app.command()(subset)
+app.command()(virtualize)
+
+
+def main() -> None:
+    """Run the command line; refusals end with status 1 and one line on stderr.
+
+    **Reads:** what the command reads.
+    """
+    try:
+        app()
+    except VdsError as error:
+        print(f"harmony-vds: {redact(str(error))}", file=sys.stderr)
+        sys.exit(1)

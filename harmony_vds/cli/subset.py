@@ -1,0 +1,138 @@
+"""``harmony-vds subset``: cut a store by variables, box and time into netCDF."""
+
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.login import token_of_user
+from harmony_vds.errors import RequestError
+from harmony_vds.message import parse_moment
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.request import Request, Source
+from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
+from harmony_vds.settings import Settings, settings_from_environment
+from harmony_vds.staging import output_name, stage
+from harmony_vds.telemetry import Progress, RedactingFormatter, no_progress
+
+
+def subset(  # noqa: PLR0917  typer reads options from parameters
+    store: Annotated[str | None, typer.Option(help="URL or path of a chunk manifest.")] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="Concept id of a collection in CMR.")
+    ] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option(help="Variable to keep; repeat for more. All by default.")
+    ] = None,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="W S E N", help="Box in degrees; W > E crosses the antimeridian."),
+    ] = None,
+    temporal: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="START END", help="ISO 8601 instants; '..' leaves a side open."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
+    trust: Annotated[
+        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan and price, read no data.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell the result as JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+) -> None:
+    """Cut a store by variables, box and time into a netCDF-4 file."""
+    _log_to_stderr(verbose=verbose)
+    request = _request(store, collection, variable or [], bbox, temporal)
+    settings = _trusting(settings_from_environment(), store, trust or [])
+    credentials = Credentials(
+        lambda: token_of_user(settings.oauth_host), frozenset(settings.token_hosts)
+    )
+    with Services.of(settings, credentials) as services:
+        prepared = prepare(request, services, _as_url(store) if store else None)
+        plan = prepared[0].plan
+        if dry_run:
+            print(json.dumps(plan.as_json(), indent=2) if as_json else f"{plan}")
+            return
+        if not as_json:
+            print(f"{plan}", file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="vds-") as folder, _progress_bar() as progress:
+            outputs = fulfil(prepared, Path(folder), services, progress)
+            name = output_name(prepared[0].source, plan, outputs[0].path.suffix)
+            staged = stage(outputs, [name], str(output), None)[0]
+    if as_json:
+        print(
+            json.dumps(
+                _told(prepared[0], staged.href, staged.output.nbytes, staged.output.checksum)
+            )
+        )
+    else:
+        print(staged.href)
+
+
+def _told(prepared: Prepared, href: str, nbytes: int, checksum: str) -> dict[str, Any]:
+    return {"output": href, "nbytes": nbytes, "sha256": checksum, "plan": prepared.plan.as_json()}
+
+
+def _request(
+    store: str | None,
+    collection: str | None,
+    variables: list[str],
+    bbox: tuple[float, float, float, float] | None,
+    temporal: tuple[str, str] | None,
+) -> Request:
+    if (store is None) == (collection is None):
+        raise RequestError("Name either --store or --collection.")
+    short_name = collection or _as_url(store or "").rstrip("/").rpartition("/")[2].partition(".")[0]
+    source = Source(collection or "", short_name or "store", variables=tuple(variables))
+    sides = temporal and [
+        None if text == ".." else parse_moment("--temporal", text) for text in temporal
+    ]
+    return Request(
+        sources=(source,),
+        bbox=BoundingBox(*bbox) if bbox else None,
+        temporal=TimeRange(*sides) if sides else None,
+    )
+
+
+def _as_url(store: str) -> str:
+    return store if "://" in store else Path(store).resolve().as_uri()
+
+
+def _trusting(settings: Settings, store: str | None, trusted: list[str]) -> Settings:
+    """Who runs the command is its operator: the store named on it, if local, is trusted."""
+    url = _as_url(store) if store else ""
+    own = [url] if url.startswith("file:") else []
+    prefixes = (*settings.trusted_prefixes, *own, *(_as_url(prefix) for prefix in trusted))
+    return settings.model_copy(update={"trusted_prefixes": prefixes})
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter(logging.Formatter("%(levelname)s %(message)s")))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("harmony_vds").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("subset", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,153 @@
+"""Reads a Harmony message into a `Request`; past this module nobody knows Harmony's format."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from harmony_service_lib.message import Message
+
+from harmony_vds.errors import RequestError
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.request import NETCDF, DimensionRange, Request, Source, TargetGrid
+
+# Other spellings of netCDF that reach services.
+_NETCDF_SPELLINGS = {"application/netcdf4", "application/x-netcdf", "application/x-netcdf4", "*/*"}
+
+
+def request_from_message(message: Message) -> Request:
+    """What `message` asks, whether or not this service can do it.
+
+    Raises
+    ------
+    RequestError
+        A field holds something unusable; the text names it.
+
+    **Reads:** nothing.
+    """
+    if not message.sources:
+        raise RequestError("The message names no collection (its list of sources is empty).")
+    # Only WMS GetMap sets isTransparent, and its box is in the units of the map.
+    is_map = message.format is not None and message.format.isTransparent is not None
+    bbox = None if message.subset is None else message.subset.bbox
+    mime = None if message.format is None else message.format.mime
+    return Request(
+        sources=tuple(_source(source) for source in message.sources),
+        bbox=None if is_map or bbox is None else BoundingBox(*_numbers("subset.bbox", bbox, 4)),
+        map_box=_quadruple("subset.bbox", bbox) if is_map and bbox else None,
+        is_map_image=is_map,
+        temporal=_temporal(message),
+        point=_point(message),
+        shape=_shape(message),
+        dimensions=_dimensions(message),
+        average=message.average,
+        target=_target(message),
+        media_type=NETCDF if not mime or mime in _NETCDF_SPELLINGS else str(mime),
+        extend=tuple(message.extendDimensions or ()),
+        concatenate=bool(message.concatenate),
+        synchronous=bool(message.isSynchronous),
+        pixel_subset=bool(message.pixelSubset),
+    )
+
+
+def _source(source: Any) -> Source:
+    if not source.collection:
+        raise RequestError("A source of the message has no collection id.")
+    # An empty list means all variables, as an absent one does.
+    variables = [own.fullPath or own.name for own in source.variables]
+    return Source(
+        collection=source.collection,
+        short_name=source.shortName or source.collection,
+        version=source.versionId or "",
+        variables=tuple(dict.fromkeys(str(name) for name in variables if name)),
+    )
+
+
+def _temporal(message: Message) -> TimeRange | None:
+    if message.temporal is None or not (message.temporal.start or message.temporal.end):
+        return None
+    return TimeRange(
+        _moment("temporal.start", message.temporal.start),
+        _moment("temporal.end", message.temporal.end),
+    )
+
+
+def _moment(field: str, text: str | None) -> datetime | None:
+    return None if not text else parse_moment(field, text)
+
+
+def parse_moment(field: str, text: str) -> datetime:
+    """An ISO 8601 instant; UTC where it names no zone.
+
+    Raises
+    ------
+    RequestError
+        It is no such instant; the text names `field`.
+
+    **Reads:** nothing.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise RequestError(
+            f"{field} is {text!r}, which is no ISO 8601 instant such as 2020-01-31T12:00:00Z."
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _point(message: Message) -> tuple[float, float] | None:
+    if message.subset is None or not message.subset.point:
+        return None
+    longitude, latitude = _numbers("subset.point", message.subset.point, 2)
+    return longitude, latitude
+
+
+def _shape(message: Message) -> str | None:
+    if message.subset is None or message.subset.shape is None:
+        return None
+    return str(message.subset.shape.href)
+
+
+def _dimensions(message: Message) -> tuple[DimensionRange, ...]:
+    listed = [] if message.subset is None else (message.subset.dimensions or [])
+    return tuple(
+        DimensionRange(str(own.name), _optional(own.min), _optional(own.max)) for own in listed
+    )
+
+
+def _optional(value: object) -> float | None:
+    return None if value is None else _numbers("subset.dimensions", [value], 1)[0]
+
+
+def _target(message: Message) -> TargetGrid | None:
+    form = message.format
+    if form is None:
+        return None
+    crs = ""
+    if form.srs is not None:
+        crs = form.srs.epsg or form.srs.wkt or form.srs.proj4 or ""
+    extent = None
+    if form.scaleExtent is not None:
+        x, y = form.scaleExtent.x, form.scaleExtent.y
+        extent = _quadruple("format.scaleExtent", [x.min, y.min, x.max, y.max])
+    size = None
+    if form.scaleSize is not None:
+        width, height = _numbers("format.scaleSize", [form.scaleSize.x, form.scaleSize.y], 2)
+        size = (width, height)
+    target = TargetGrid(
+        crs or form.crs or "", form.interpolation or "", extent, size, form.width, form.height
+    )
+    return None if target == TargetGrid(interpolation=target.interpolation) else target
+
+
+def _quadruple(field: str, values: Sequence[object]) -> tuple[float, float, float, float]:
+    a, b, c, d = _numbers(field, values, 4)
+    return a, b, c, d
+
+
+def _numbers(field: str, values: Sequence[object], count: int) -> list[float]:
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise RequestError(f"{field} should hold {count} numbers and holds {values!r}.")
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise RequestError(f"{field} should hold {count} numbers and holds {values!r}.") from None

@@ -1,0 +1,174 @@
+"""The plan: everything decided about a request before any data chunk is read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.store import StoreLocation
+
+
+def human_bytes(count: float) -> str:
+    """`count` bytes in binary units, e.g. ``1.8 GiB``. **Reads:** nothing.
+
+    >>> human_bytes(1536)
+    '1.5 KiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(count) < 1024 or unit == "TiB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The price of a plan; exact except for the two peaks, which are upper estimates."""
+
+    chunks: int
+    """Chunks touched by `fulfil`, missing ones included."""
+    requests: int
+    """Requests to the archive."""
+    bytes_read: int
+    """Bytes fetched from the archive."""
+    bytes_decoded: int
+    """Bytes of the touched chunks once decoded."""
+    bytes_written: int
+    """Bytes of the output before compression."""
+    peak_memory: int
+    """Bytes held at once while reading and writing."""
+    peak_disk: int
+    """Bytes of local disk in use at once."""
+    missing: int
+    """Chunks touched that the manifest does not hold and that read as fill."""
+
+    def __str__(self) -> str:
+        gaps = f", {self.missing:,} of them not in the manifest" if self.missing else ""
+        return (
+            f"{self.chunks:,} chunks{gaps}, {human_bytes(self.bytes_read)} in "
+            f"→ {human_bytes(self.bytes_written)} out"
+        )
+
+
+class Role(StrEnum):
+    """Why a variable is in the output."""
+
+    REQUESTED = "requested"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True)
+class PlannedVariable:
+    """One variable of the output."""
+
+    path: str
+    """Full path, e.g. ``/product/no2``."""
+    dimensions: tuple[str, ...]
+    """Full paths of its dimensions, in storage order."""
+    role: Role
+    """Asked for by name, or needed by something that was."""
+
+
+@dataclass(frozen=True, eq=False)
+class GridPlan:
+    """How one horizontal grid is cut."""
+
+    x_path: str
+    """Longitude variable."""
+    y_path: str
+    """Latitude variable."""
+    bbox: BoundingBox
+    """Outer edges of the kept cells, degrees."""
+    shifts: npt.NDArray[np.float64] | None = None
+    """Multiples of 360 to add to the kept longitudes so that they run on across the edge of the
+    data; shape (kept columns,), or None where stored values stand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything decided about one source of a request; no pixels, no secrets."""
+
+    location: StoreLocation
+    """The pinned store."""
+    variables: tuple[PlannedVariable, ...]
+    """The output's variables, in the store's order."""
+    selection: Mapping[str, AxisSelection]
+    """Dimension path → kept positions; dimensions not named are kept whole."""
+    grids: tuple[GridPlan, ...]
+    """The horizontal grids that carry a requested variable."""
+    time_axes: tuple[str, ...]
+    """Full paths of the time variables that carry a requested variable."""
+    coverage: TimeRange | None
+    """First and last instant of the kept steps, their bounds included."""
+    asked: Mapping[str, object]
+    """The request's parameters, for provenance."""
+    notes: tuple[str, ...]
+    """Remarks that the user should read, e.g. that an open time range was taken to the end."""
+    cost: Cost
+    """What `fulfil` will read and write."""
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """Paths of the variables asked for. **Reads:** nothing."""
+        return tuple(v.path for v in self.variables if v.role is Role.REQUESTED)
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether less than the whole store comes out. **Reads:** nothing."""
+        return "variables" in self.asked or any(not s.is_whole for s in self.selection.values())
+
+    def bbox(self) -> BoundingBox | None:
+        """The box around all grids, or None without one. **Reads:** nothing."""
+        if not self.grids:
+            return None
+        boxes = [g.bbox for g in self.grids]
+        return BoundingBox(
+            min(b.west for b in boxes),
+            min(b.south for b in boxes),
+            max(b.east for b in boxes),
+            max(b.north for b in boxes),
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The plan in plain JSON values. **Reads:** nothing."""
+        box = self.bbox()
+        return {
+            "store": {
+                "href": self.location.href,
+                "kind": str(self.location.kind),
+                "snapshot": self.location.snapshot,
+            },
+            "asked": dict(self.asked),
+            "variables": [
+                {"path": v.path, "dimensions": list(v.dimensions), "role": str(v.role)}
+                for v in self.variables
+            ],
+            "selection": {path: s.as_lists() for path, s in sorted(self.selection.items())},
+            "bbox": None if box is None else [box.west, box.south, box.east, box.north],
+            "temporal": None if self.coverage is None else str(self.coverage),
+            "notes": list(self.notes),
+            "cost": asdict(self.cost),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over store, snapshot and selection: equal plans write equal bytes.
+
+        **Reads:** nothing.
+        """
+        told = self.as_json()
+        content = {key: told[key] for key in ("store", "variables", "selection", "asked")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        kept = ", ".join(
+            f"{path.rsplit('/', 1)[-1]} {len(s):,} of {s.size:,}"
+            for path, s in self.selection.items()
+        )
+        return f"{self.cost}; {', '.join(self.requested)} from {self.location}; {kept}"

@@ -1,0 +1,106 @@
+"""What a user asked for, free of Harmony's message format and of any secret."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harmony_vds.model.extent import BoundingBox, TimeRange
+
+NETCDF = "application/netcdf"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One requested collection and the variables wanted from it."""
+
+    collection: str
+    """CMR concept id, e.g. ``C1996881146-POCLOUD``; empty when the store was named directly."""
+    short_name: str
+    """The collection's short name, the base of output names."""
+    version: str = ""
+    """The collection's version, as CMR writes it."""
+    variables: tuple[str, ...] = ()
+    """Requested variable names as the user or UMM-Var wrote them; empty means all."""
+
+
+@dataclass(frozen=True)
+class DimensionRange:
+    """A closed range of values of a named dimension; a missing side is open."""
+
+    name: str
+    """Name of the dimension."""
+    minimum: float | None = None
+    """Smallest value, in the units of the dimension's coordinate."""
+    maximum: float | None = None
+    """Largest value."""
+
+
+@dataclass(frozen=True)
+class TargetGrid:
+    """The grid and projection of the output, as far as the request states them."""
+
+    crs: str = ""
+    """EPSG code, WKT or Proj4 string, in this order of preference; empty: the source's own."""
+    interpolation: str = ""
+    """Name of the resampling method."""
+    scale_extent: tuple[float, float, float, float] | None = None
+    """(x min, y min, x max, y max) in units of `crs`."""
+    scale_size: tuple[float, float] | None = None
+    """(x, y) size of a cell in units of `crs`."""
+    width: int | None = None
+    """Columns."""
+    height: int | None = None
+    """Rows."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One Harmony request or command line; every field is what was asked, nothing is derived."""
+
+    sources: tuple[Source, ...]
+    """The collections, in the order of the request; each gets its own outputs."""
+    bbox: BoundingBox | None = None
+    """Box to cut, in degrees."""
+    temporal: TimeRange | None = None
+    """Time range to cut."""
+    point: tuple[float, float] | None = None
+    """(longitude, latitude) in degrees for a time series at one place."""
+    shape: str | None = None
+    """URL of a GeoJSON document to cut by."""
+    dimensions: tuple[DimensionRange, ...] = ()
+    """Ranges of other dimensions."""
+    average: str | None = None
+    """``time`` or ``area``."""
+    target: TargetGrid | None = None
+    """Output grid, when the request names any part of one."""
+    media_type: str = NETCDF
+    """MIME type of the output."""
+    extend: tuple[str, ...] = ()
+    """Dimensions along which the request wants outputs extended."""
+    is_map_image: bool = False
+    """The request came by WMS GetMap; `bbox` is then absent and `map_box` set."""
+    map_box: tuple[float, float, float, float] | None = None
+    """WMS BBOX parameter in units and order of the map's CRS."""
+    concatenate: bool = False
+    """One output for all granules; a virtual store answers so anyway."""
+    synchronous: bool = False
+    """The user waits; exactly one data asset may come back."""
+    pixel_subset: bool = False
+    """Cut by index without masking."""
+
+    def parameters(self, source: Source) -> Mapping[str, object]:
+        """What was asked of `source`, as plain JSON values, for provenance; no secrets, no ids.
+
+        **Reads:** nothing.
+        """
+        asked: dict[str, object] = {"collection": source.collection or source.short_name}
+        if source.variables:
+            asked["variables"] = list(source.variables)
+        if self.bbox is not None:
+            box = self.bbox
+            asked["bbox"] = [box.west, box.south, box.east, box.north]
+        if self.temporal is not None:
+            asked["temporal"] = str(self.temporal)
+        if self.pixel_subset:
+            asked["pixelSubset"] = True
+        asked["format"] = self.media_type
+        return asked

@@ -1,0 +1,65 @@
+"""A virtual store: where it is published, and what it is once it is open."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from harmony_vds.model.chunks import ChunkIndex
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class ManifestFormat(StrEnum):
+    """The forms of chunk manifest that can be opened."""
+
+    ICECHUNK = "icechunk"
+    KERCHUNK_JSON = "kerchunk-json"
+
+
+@dataclass(frozen=True)
+class StoreLocation:
+    """Where a chunk manifest is published."""
+
+    href: str
+    """URL of the manifest, without trailing slash; ``s3``, ``https`` or, if trusted, others."""
+    kind: ManifestFormat
+    """Form of the manifest, found by looking at it."""
+    snapshot: str | None = None
+    """icechunk snapshot id, or the ETag or digest of a reference file; set when opened."""
+    region: str | None = None
+    """AWS region of the bucket, where the record names one."""
+
+    def __str__(self) -> str:
+        pinned = f"@{self.snapshot}" if self.snapshot else ""
+        return f"{self.kind} {self.href}{pinned}"
+
+
+@dataclass(frozen=True)
+class CollectionNotes:
+    """What the collection's record says that outputs or fallbacks need."""
+
+    start: datetime | None = None
+    """Begin of the collection's temporal extent, UTC."""
+    end: datetime | None = None
+    """End of the temporal extent, UTC; None while it goes on."""
+    title: str = ""
+    """Entry title."""
+    doi: str = ""
+    """DOI without resolver."""
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualStore:
+    """A store opened lazily and pinned to one state; nothing of it is decoded."""
+
+    location: StoreLocation
+    """Where it came from, with `snapshot` set."""
+    tree: "xr.DataTree"
+    """Groups and variables as stored: packed values, raw times, attributes from the metadata."""
+    chunk_index: Callable[[str], ChunkIndex]
+    """Gives the chunk index of the array at a full path such as ``/product/no2``."""
+    defects: Mapping[str, str] = field(default_factory=dict)
+    """Group or variable path → why it could not be opened, in words for the user."""

@@ -1,0 +1,39 @@
+"""The variables of an output before they are read: lazy, with the pieces to read them in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harmony_vds.model.plan import PlannedVariable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+type Block = tuple[slice, ...]
+"""A box in the index space of an output variable, one slice per dimension."""
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetVariable:
+    """One variable of the output, cut but not yet read."""
+
+    planned: PlannedVariable
+    """Its place in the plan."""
+    data: "xr.Variable"
+    """Lazy, raw values as stored, with their attributes."""
+    chunk_shape: tuple[int, ...]
+    """Shape of the store's chunks."""
+    blocks: tuple[Block, ...]
+    """Pieces to read one after another; each chunk of the store lies in exactly one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Everything that goes into one output."""
+
+    variables: tuple[SubsetVariable, ...]
+    """In the store's order."""
+    groups: Mapping[str, Mapping[str, Any]]
+    """Full path → attributes, for each group that holds a variable, and the root."""
+    time_axes: frozenset[str]
+    """Dimensions that records are added along: unlimited in the output."""

@@ -1,0 +1,125 @@
+"""What an output says about itself: history, coverage, and what was missing.
+
+``history`` gains one line and ``history_json`` one entry, as Harmony's services write them; the
+ACDD coverage attributes are recomputed for what was kept.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from harmony_vds import __version__
+from harmony_vds.model.extent import TimeRange
+from harmony_vds.model.plan import Plan
+
+PROGRAM = "harmony-vds"
+HISTORY_SCHEMA = "https://harmony.earthdata.nasa.gov/schemas/history/0.1.0/history-v0.1.0.json"
+# What a request may have said of single granules never reaches the service.
+_SCOPE = "Answered from the virtual store of the whole collection."
+# GHRSST's names for what ACDD calls geospatial_* and time_coverage_*.
+_GHRSST_EDGES = {
+    "westernmost_longitude": "geospatial_lon_min",
+    "easternmost_longitude": "geospatial_lon_max",
+    "southernmost_latitude": "geospatial_lat_min",
+    "northernmost_latitude": "geospatial_lat_max",
+}
+
+
+def now() -> datetime:
+    """The moment written into outputs; ``SOURCE_DATE_EPOCH`` pins it for repeatable bytes.
+
+    **Reads:** nothing.
+    """
+    pinned = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(pinned), UTC) if pinned else datetime.now(UTC)
+
+
+def global_attributes(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """The root attributes of an output: those of the store, brought up to date.
+
+    **Reads:** nothing.
+    """
+    moment = now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    updated = dict(source)
+    updated["history"] = _history_line(source.get("history"), moment, plan)
+    updated["history_json"] = _history_json(source.get("history_json"), moment, plan)
+    updated["date_modified"] = moment
+    updated.update(_spatial_coverage(source, plan))
+    updated.update(_temporal_coverage(source, plan.coverage))
+    updated["virtual_store"] = plan.location.href
+    if plan.location.snapshot:
+        updated["virtual_store_snapshot"] = plan.location.snapshot
+    updated["virtual_store_missing_chunks"] = plan.cost.missing
+    remarks = [_SCOPE, *plan.notes, *_missing_remark(plan)]
+    updated["virtual_store_notes"] = " ".join(remarks)
+    return updated
+
+
+def _missing_remark(plan: Plan) -> list[str]:
+    missing, chunks = plan.cost.missing, plan.cost.chunks
+    told = f"{missing} of the {chunks} chunks read are not in the manifest and hold fill values."
+    return [told] if missing else []
+
+
+def _history_line(existing: object, moment: str, plan: Plan) -> str:
+    asked = ", ".join(f"{key}={_short(value)}" for key, value in plan.asked.items())
+    line = f"{moment} {PROGRAM} {__version__} ({asked})"
+    return f"{existing}\n{line}" if existing else line
+
+
+def _short(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _history_json(existing: object, moment: str, plan: Plan) -> str:
+    try:
+        entries = json.loads(str(existing)) if existing else []
+    except ValueError:
+        entries = []
+    entries = entries if isinstance(entries, list) else [entries]
+    entries.append(
+        {
+            "$schema": HISTORY_SCHEMA,
+            "date_time": moment,
+            "program": PROGRAM,
+            "version": __version__,
+            "parameters": {**plan.asked, "snapshot": plan.location.snapshot},
+            "derived_from": [plan.location.href],
+        }
+    )
+    return json.dumps(entries)
+
+
+def _spatial_coverage(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    box = plan.bbox()
+    if box is None:
+        return {}
+    coverage: dict[str, Any] = {
+        "geospatial_lat_min": box.south,
+        "geospatial_lat_max": box.north,
+        "geospatial_lon_min": box.west,
+        "geospatial_lon_max": box.east,
+    }
+    for name, acdd in _GHRSST_EDGES.items():
+        if name in source:
+            coverage[name] = coverage[acdd]
+    if "geospatial_bounds" in source:
+        w, s, e, n = box.west, box.south, box.east, box.north
+        coverage["geospatial_bounds"] = f"POLYGON (({s} {w}, {s} {e}, {n} {e}, {n} {w}, {s} {w}))"
+    return coverage
+
+
+def _temporal_coverage(source: Mapping[str, Any], covered: TimeRange | None) -> dict[str, Any]:
+    if covered is None or covered.start is None or covered.end is None:
+        return {}
+    start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (covered.start, covered.end))
+    coverage = {"time_coverage_start": start, "time_coverage_end": end}
+    for name, value in (("start_time", start), ("stop_time", end)):
+        if name in source:  # GHRSST writes 20241011T000000Z
+            coverage[name] = value.replace("-", "").replace(":", "")
+    if "time_coverage_duration" in source:
+        seconds = int((covered.end - covered.start).total_seconds())
+        coverage["time_coverage_duration"] = f"PT{seconds}S"
+    return coverage

@@ -1,0 +1,108 @@
+"""Coordinate variables as axes: recognised by CF, read once, decoded by their own attributes."""
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from harmony_vds.model.grid import Axis, AxisKind
+from harmony_vds.planning.hierarchy import Hierarchy, group_of
+
+_NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
+_EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
+_SINCE = re.compile(r"^\s*[A-Za-z]+\s+since\s+\S", re.IGNORECASE)
+_NAMES = {
+    AxisKind.Y: {"lat", "latitude", "nav_lat"},
+    AxisKind.X: {"lon", "longitude", "long", "nav_lon"},
+}
+_STANDARD_NAMES = {AxisKind.Y: "latitude", AxisKind.X: "longitude", AxisKind.T: "time"}
+
+
+def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
+    """Whether a variable holds latitudes (Y), longitudes (X) or times (T), by CF.
+
+    ``standard_name`` decides, then ``units``; a bare ``degrees`` counts only with a telling name.
+    **Reads:** nothing.
+    """
+    units = str(variable.attrs.get("units", "")).strip()
+    standard_name = str(variable.attrs.get("standard_name", "")).strip()
+    name = path.rpartition("/")[2].lower()
+    if variable.dtype.kind not in "iuf":
+        return False
+    if kind is AxisKind.T:
+        if not _SINCE.match(units):
+            return False
+        told = standard_name == "time" or variable.attrs.get("axis") == "T"
+        return told or name == "time" or name in (str(d).lower() for d in variable.dims)
+    if standard_name:
+        return standard_name == _STANDARD_NAMES[kind]
+    pattern = _NORTH if kind is AxisKind.Y else _EAST
+    if pattern.fullmatch(units):
+        return True
+    return name in _NAMES[kind] and units.lower() in ("", "degrees", "degree", "deg")
+
+
+def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
+    """The axis stored at `path`, with its bounds where the store holds them.
+
+    **Reads:** coordinates.
+    """
+    variable = hierarchy.variables[path]
+    raw = hierarchy.load(path)
+    dimensions = hierarchy.dimensions(path)
+    values = decode(raw, variable.attrs)
+    return Axis(
+        path=path,
+        dimension=dimensions[0] if dimensions else "",
+        kind=kind,
+        values=np.atleast_1d(values),
+        units=str(variable.attrs.get("units", "")),
+        resolution=_resolution(raw, values),
+        bounds=_bounds(path, hierarchy),
+        calendar=str(variable.attrs.get("calendar", "standard")).lower(),
+    )
+
+
+def _bounds(path: str, hierarchy: Hierarchy) -> npt.NDArray[np.float64] | None:
+    """Bounds decode by their own packing attributes, or by those of their coordinate."""
+    variable = hierarchy.variables[path]
+    named = str(variable.attrs.get("bounds", "")).strip()
+    found = hierarchy.resolve(named, group_of(path)) if named else None
+    if found is None:
+        return None
+    own = hierarchy.variables[found]
+    expected = (*hierarchy.dimensions(path),)
+    if own.ndim != variable.ndim + 1 or hierarchy.dimensions(found)[:-1] != expected:
+        return None
+    if own.shape[-1] != 2 or own.dtype.kind not in "iuf":
+        return None
+    attributes = {**variable.attrs, **own.attrs}
+    return np.atleast_2d(decode(hierarchy.load(found), attributes))
+
+
+def decode(raw: npt.NDArray[Any], attributes: dict[Any, Any]) -> npt.NDArray[np.float64]:
+    """Physical values by the variable's own CF attributes, missing ones NaN; float64.
+
+    **Reads:** nothing.
+    """
+    values = raw.astype(np.float64)
+    for name in ("_FillValue", "missing_value"):
+        if name in attributes and not isinstance(attributes[name], str):
+            values = np.where(np.isin(raw, np.asarray(attributes[name])), np.nan, values)
+    scale, offset = attributes.get("scale_factor"), attributes.get("add_offset")
+    if scale is not None:
+        values = values * float(scale)
+    if offset is not None:
+        values = values + float(offset)
+    return np.asarray(values, np.float64)
+
+
+def _resolution(raw: npt.NDArray[Any], values: npt.NDArray[np.float64]) -> float:
+    """Spacing of representable values at the largest coordinate; see `Axis.resolution`."""
+    finite = values[np.isfinite(values)] if values.ndim else values
+    largest = float(np.max(np.abs(finite), initial=1.0))
+    if raw.dtype.kind == "f":
+        return float(np.spacing(raw.dtype.type(largest)))
+    return float(np.spacing(largest))

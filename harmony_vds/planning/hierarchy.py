@@ -1,0 +1,111 @@
+"""The variables of a store by full path, with CF's rules for finding one from another.
+
+Reading a coordinate keeps it in the tree, so that planning and writing share one read.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from harmony_vds.model.chunks import ChunkKind
+from harmony_vds.model.store import VirtualStore
+
+
+class Hierarchy:
+    """All variables of an open store."""
+
+    def __init__(self, store: VirtualStore) -> None:
+        self.store = store
+        self.held: set[str] = set()
+
+    @cached_property
+    def variables(self) -> Mapping[str, xr.Variable]:
+        """Full path → raw variable, sorted within each group. **Reads:** nothing."""
+        return {
+            f"{node.path.rstrip('/')}/{name}": node.variables[name]
+            for node in self.store.tree.subtree
+            for name in sorted(map(str, node.to_dataset(inherit=False).variables))
+        }
+
+    @cached_property
+    def _dimensions(self) -> Mapping[str, frozenset[str]]:
+        return {
+            node.path: frozenset(map(str, node.to_dataset(inherit=False).sizes))
+            for node in self.store.tree.subtree
+        }
+
+    def dimensions(self, path: str) -> tuple[str, ...]:
+        """Full paths of a variable's dimensions: each lives in the highest group that has it.
+
+        **Reads:** nothing.
+        """
+        groups = list(ancestors(group_of(path)))
+        return tuple(self._home(str(name), groups) for name in self.variables[path].dims)
+
+    def _home(self, name: str, groups: list[str]) -> str:
+        holders = [group for group in groups if name in self._dimensions.get(group, ())]
+        return join(holders[-1], name)
+
+    def resolve(self, name: str, group: str) -> str | None:
+        """The variable that `name` means inside `group`, by CF's search by proximity.
+
+        An absolute name is taken as it stands; otherwise the group itself is searched, then its
+        parents. (CF conventions, section 2.7.) **Reads:** nothing.
+        """
+        if name.startswith("/"):
+            return name if name in self.variables else None
+        for above in ancestors(group):
+            if (path := join(above, name)) in self.variables:
+                return path
+        return None
+
+    def along(self, dimension: str, group: str) -> Iterator[str]:
+        """One-dimensional variables along `dimension` that are visible from `group`.
+
+        The nearest group comes first, and in each the variable named like the dimension.
+        **Reads:** nothing.
+        """
+        short = dimension.rpartition("/")[2]
+        for above in ancestors(group):
+            own = [p for p, v in self.variables.items() if group_of(p) == above and v.ndim == 1]
+            for path in sorted(own, key=lambda p: p.rpartition("/")[2] != short):
+                if self.dimensions(path) == (dimension,):
+                    yield path
+
+    def load(self, path: str) -> npt.NDArray[Any]:
+        """The raw values of a coordinate, kept for later. **Reads:** coordinates."""
+        variable = self.variables[path]
+        if path not in self.held:
+            variable.load()
+            self.held.add(path)
+        return np.asarray(variable.values)
+
+    def missing_chunks(self, path: str) -> int:
+        """Chunks of a variable that the manifest does not hold. **Reads:** metadata."""
+        return int((self.store.chunk_index(path).kinds == ChunkKind.ABSENT).sum())
+
+
+def group_of(path: str) -> str:
+    """The group that holds the variable at `path`: ``/`` for the root. **Reads:** nothing."""
+    return path.rpartition("/")[0] or "/"
+
+
+def join(group: str, name: str) -> str:
+    """The full path of `name` in `group`. **Reads:** nothing."""
+    return f"{group.rstrip('/')}/{name}"
+
+
+def ancestors(group: str) -> Iterator[str]:
+    """`group` and its parents up to the root. **Reads:** nothing.
+
+    >>> list(ancestors("/a/b"))
+    ['/a/b', '/a', '/']
+    """
+    while group != "/":
+        yield group
+        group = group.rpartition("/")[0] or "/"
+    yield "/"

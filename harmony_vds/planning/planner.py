@@ -1,0 +1,172 @@
+"""Turns a request and an open store into a plan: labels become positions once, and are priced."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harmony_vds.errors import NoDataError, UnsupportedError
+from harmony_vds.model.extent import TimeRange
+from harmony_vds.model.grid import Axis, AxisKind, Grid
+from harmony_vds.model.plan import GridPlan, Plan
+from harmony_vds.model.request import Request, Source
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.axes import read_axis
+from harmony_vds.planning.cost import price
+from harmony_vds.planning.grids import Footing, footing
+from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.ranges import select_times, time_coverage
+from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
+from harmony_vds.planning.variables import requested_paths, with_required
+
+
+def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
+    """The plan that answers `request` for `source` from `store`.
+
+    Raises
+    ------
+    RequestError
+        A variable is unknown, or a box or time range cannot be applied; the text says which.
+    NoDataError
+        Nothing lies in the box or time range; the text says what the store covers.
+    StoreError
+        Coordinates are unusable.
+
+    **Reads:** coordinates.
+    """
+    hierarchy = Hierarchy(store)
+    requested = requested_paths(source.variables, hierarchy)
+    draft = _Draft(hierarchy, {path: footing(path, hierarchy) for path in requested}, request)
+    draft.cut_boxes(named=bool(source.variables))
+    draft.cut_times()
+    variables = with_required(requested, hierarchy)
+    return Plan(
+        location=store.location,
+        variables=variables,
+        selection=draft.selection,
+        grids=tuple(draft.grids),
+        time_axes=tuple(draft.times),
+        coverage=draft.coverage(),
+        asked=request.parameters(source),
+        notes=tuple(draft.notes),
+        cost=price(variables, draft.selection, hierarchy),
+    )
+
+
+@dataclass
+class _Draft:
+    """A plan while it grows."""
+
+    hierarchy: Hierarchy
+    footings: Mapping[str, Footing]
+    request: Request
+    selection: dict[str, AxisSelection] = field(default_factory=dict)
+    grids: list[GridPlan] = field(default_factory=list)
+    times: dict[str, Axis] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def cut_boxes(self, *, named: bool) -> None:
+        """Apply the request's box to every grid that carries a requested variable."""
+        if self.request.bbox is not None:
+            self._refuse_other_grids(named=named)
+        seen: set[tuple[str, str]] = set()
+        for own in self.footings.values():
+            if own.y is None or own.x is None or (own.y, own.x) in seen:
+                continue
+            seen.add((own.y, own.x))
+            self._cut_grid(own.y, own.x)
+
+    def _refuse_other_grids(self, *, named: bool) -> None:
+        """A box must cut every variable that has a place on the Earth."""
+        blocked = {p: f.obstacle for p, f in self.footings.items() if f.obstacle}
+        if blocked:
+            path, reason = next(iter(blocked.items()))
+            others = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
+            raise UnsupportedError(
+                f"A bounding box cannot cut {path.lstrip('/')}{others}: {reason}; this service "
+                "cuts boxes on grids with one-dimensional latitudes and longitudes. Ask without a "
+                "box, or for other variables."
+            )
+        if not any(f.is_rectilinear for f in self.footings.values()):
+            asked = ", ".join(p.lstrip("/") for p in self.footings) if named else "the store"
+            raise UnsupportedError(
+                f"A bounding box cannot cut {asked[:200]}: there are no one-dimensional latitudes "
+                "and longitudes. Ask without a box."
+            )
+
+    def _cut_grid(self, y: str, x: str) -> None:
+        grid = Grid(
+            read_axis(AxisKind.X, x, self.hierarchy), read_axis(AxisKind.Y, y, self.hierarchy)
+        )
+        whole = HorizontalSelection(
+            AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
+        )
+        box = self.request.bbox
+        kept = whole if box is None else select_box(grid, box)
+        if kept.is_empty:
+            covered = grid_plan(grid, whole).bbox
+            raise NoDataError(
+                f"No data lie in the box {box}: the store covers {covered} (west, south, east, "
+                "north)."
+            )
+        self.grids.append(grid_plan(grid, kept))
+        self._keep(grid.y.dimension, kept.y)
+        self._keep(grid.x.dimension, kept.x)
+
+    def cut_times(self) -> None:
+        """Apply the request's time range to every time axis that carries a requested variable."""
+        paths = dict.fromkeys(f.t for f in self.footings.values() if f.t is not None)
+        for path in paths:
+            axis = read_axis(AxisKind.T, path, self.hierarchy)
+            self.times[path] = axis
+            if axis.dimension:
+                self._keep(axis.dimension, self._kept_steps(axis))
+            elif self.request.temporal is not None:
+                self._kept_steps(axis)
+        wanted = self.request.temporal
+        if wanted is None:
+            return
+        if not paths:
+            raise UnsupportedError(
+                f"The time range {wanted} cannot be applied: the requested variables have no time "
+                "coordinate. Ask without a time range."
+            )
+        if wanted.is_open and (wanted.start is not None or wanted.end is not None):
+            side = "end" if wanted.end is None else "start"
+            self.notes.append(
+                f"The time range has no {side}; it was taken to the {side} of the record."
+            )
+
+    def _kept_steps(self, axis: Axis) -> AxisSelection:
+        wanted = self.request.temporal
+        whole = AxisSelection.whole(axis.values.size)
+        if wanted is None:
+            return whole
+        kept = select_times(axis, wanted)
+        if len(kept) == 0:
+            covered = time_coverage(axis, whole)
+            raise NoDataError(
+                f"No data lie in the time range {wanted}: the store covers {covered or 'no time'}."
+            )
+        return kept
+
+    def _keep(self, dimension: str, kept: AxisSelection) -> None:
+        """Note what is kept of a dimension; two axes may share one only if they agree."""
+        before = self.selection.setdefault(dimension, kept)
+        if before != kept:
+            raise UnsupportedError(
+                f"Two coordinates along {dimension} are cut in different places by this request; "
+                "ask for the variables of each in a request of its own."
+            )
+
+    def coverage(self) -> TimeRange | None:
+        """The time covered by all kept steps; None without time axis."""
+        found = []
+        for axis in self.times.values():
+            kept = self.selection.get(axis.dimension) if axis.dimension else None
+            span = time_coverage(axis, kept or AxisSelection.whole(axis.values.size))
+            found += [span] if span else []
+        if not found:
+            return None
+        starts = [span.start for span in found if span.start]
+        ends = [span.end for span in found if span.end]
+        return TimeRange(min(starts), max(ends))

@@ -1,0 +1,115 @@
+"""From the names a user asked for to the variables an output needs to make sense.
+
+A variable without its coordinates, bounds, grid mapping and ancillary variables is numbers without
+meaning; one that nobody asked for and nothing needs is a burden.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from harmony_vds.errors import StoreError, UnknownVariableError
+from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.planning.hierarchy import Hierarchy, group_of
+
+# Attributes that name other variables: a list of names, or "key: name" pairs (CF, appendix A).
+_NAME_LISTS = ("coordinates", "ancillary_variables", "bounds", "climatology", "geometry")
+_NAME_PAIRS = ("cell_measures", "formula_terms")
+
+
+def requested_paths(names: Sequence[str], hierarchy: Hierarchy) -> tuple[str, ...]:
+    """The full paths that `names` mean; every variable if there are none.
+
+    A name is a full path with or without leading slash, as UMM-Var writes it; where the store was
+    flattened, its last part is enough if it is unique.
+
+    Raises
+    ------
+    UnknownVariableError
+        A name means nothing, or more than one variable; the text offers what it may have meant.
+    StoreError
+        The name lies in a part of the store that could not be opened.
+
+    **Reads:** nothing.
+    """
+    if not names:
+        return tuple(hierarchy.variables)
+    found = dict.fromkeys(_path_of(name.strip(), hierarchy) for name in names)
+    return tuple(found)
+
+
+def _path_of(name: str, hierarchy: Hierarchy) -> str:
+    path = f"/{name.strip('/')}"
+    if path in hierarchy.variables:
+        return path
+    for group, reason in hierarchy.store.defects.items():
+        if path.startswith(f"{group}/"):
+            raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
+    short = path.rpartition("/")[2]
+    alike = [p for p in hierarchy.variables if p.rpartition("/")[2] == short]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise UnknownVariableError(
+            f"The variable name {name!r} is not unique: the store holds {_listed(alike)}. "
+            "Ask by the full path."
+        )
+    near = difflib.get_close_matches(path, list(hierarchy.variables), n=3, cutoff=0.5)
+    offered = near or list(hierarchy.variables)
+    raise UnknownVariableError(
+        f"The store holds no variable {name!r}; it holds {_listed(offered)}"
+        f"{' and others' if near else ''}. Ask for one of these."
+    )
+
+
+def _listed(paths: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(p.lstrip("/") for p in paths[:most])
+    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
+
+
+def with_required(requested: Sequence[str], hierarchy: Hierarchy) -> tuple[PlannedVariable, ...]:
+    """The requested variables and all that they need, in the store's order.
+
+    **Reads:** nothing.
+    """
+    needed = set(requested)
+    waiting = list(requested)
+    while waiting:
+        for path in _companions(waiting.pop(), hierarchy):
+            if path not in needed:
+                needed.add(path)
+                waiting.append(path)
+    chosen = set(requested)
+    return tuple(
+        PlannedVariable(
+            path,
+            hierarchy.dimensions(path),
+            Role.REQUESTED if path in chosen else Role.REQUIRED,
+        )
+        for path in hierarchy.variables
+        if path in needed
+    )
+
+
+def _companions(path: str, hierarchy: Hierarchy) -> Iterable[str]:
+    """The variables that the one at `path` names, and the coordinates of its dimensions."""
+    variable, group = hierarchy.variables[path], group_of(path)
+    names = [str(name) for name in variable.dims]
+    for attribute in _NAME_LISTS:
+        names += str(variable.attrs.get(attribute, "")).split()
+    for attribute in _NAME_PAIRS:
+        names += re.findall(r":\s*(\S+)", str(variable.attrs.get(attribute, "")))
+    names += grid_mapping_names(str(variable.attrs.get("grid_mapping", "")))
+    resolved = (hierarchy.resolve(name, group) for name in names)
+    return [found for found in resolved if found is not None]
+
+
+def grid_mapping_names(attribute: str) -> list[str]:
+    """Variables that a ``grid_mapping`` names, in its short or extended form.
+
+    **Reads:** nothing.
+
+    >>> grid_mapping_names("crs: x y other: lat lon")
+    ['crs', 'x', 'y', 'other', 'lat', 'lon']
+    """
+    return attribute.replace(":", " ").split()

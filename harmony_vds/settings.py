@@ -1,0 +1,120 @@
+"""Everything an operator can set, read once from the environment.
+
+The README's table of settings is checked against this module by a test.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from harmony_vds.errors import SettingsError
+
+PRODUCTION_CMR = "https://cmr.earthdata.nasa.gov"
+UAT_CMR = "https://cmr.uat.earthdata.nasa.gov"
+EARTHDATA_LOGIN = "https://urs.earthdata.nasa.gov"
+
+type CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The environment of one process, validated; immutable."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    cmr_endpoint: str = Field(
+        default="",
+        validation_alias="CMR_ENDPOINT",
+        description="Root URL of CMR. Unset: UAT when `OAUTH_HOST` or `USER_AGENT` says so, "
+        "otherwise production.",
+    )
+    oauth_host: str = Field(
+        default=EARTHDATA_LOGIN,
+        validation_alias="OAUTH_HOST",
+        description="Root URL of Earthdata Login; Harmony sets it.",
+    )
+    user_agent: str = Field(
+        default="",
+        validation_alias="USER_AGENT",
+        description="Harmony's user agent string; Harmony sets it.",
+    )
+    trusted_prefixes: CommaSeparated = Field(
+        default=(),
+        validation_alias="HARMONY_VDS_TRUSTED_PREFIXES",
+        description="Comma-separated URL prefixes that the operator trusts beyond the shipped list "
+        "and the collection's own record, e.g. `file:///data/,http://127.0.0.1:8080/`. Only these "
+        "may be files, plain http or private addresses.",
+    )
+    token_hosts: CommaSeparated = Field(
+        default=(),
+        validation_alias="HARMONY_VDS_TOKEN_HOSTS",
+        description="Comma-separated host names, beyond Earthdata's and that of `CMR_ENDPOINT`, "
+        "that may receive the user's token (https only).",
+    )
+    s3_endpoint_url: str = Field(
+        default="",
+        validation_alias="HARMONY_VDS_S3_ENDPOINT_URL",
+        description="Where `s3://` URLs are read, for S3-compatible servers. Unset: AWS.",
+    )
+    max_read_bytes: ByteSize = Field(
+        default=ByteSize(8 * 2**30),
+        validation_alias="HARMONY_VDS_MAX_READ_BYTES",
+        description="Most bytes one request may read from the archive; `8GiB` or a number.",
+    )
+    max_output_bytes: ByteSize = Field(
+        default=ByteSize(4 * 2**30),
+        validation_alias="HARMONY_VDS_MAX_OUTPUT_BYTES",
+        description="Most bytes one request may write, counted before compression.",
+    )
+    max_seconds: float = Field(
+        default=270.0,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_SECONDS",
+        description="Seconds after which the service stops itself; Harmony fails a work item at "
+        "300 s and would run it again.",
+    )
+    reader: Literal["zarr"] = Field(
+        default="zarr",
+        validation_alias="HARMONY_VDS_READER",
+        description="How chunks are read. `zarr`: through xarray and zarr.",
+    )
+
+    @field_validator("trusted_prefixes", "token_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def cmr_root(self) -> str:
+        """The CMR to ask, without a trailing slash.
+
+        Chains without query-cmr carry no CMR address, so it is derived from what Harmony puts into
+        the worker's environment. **Reads:** nothing.
+        """
+        if self.cmr_endpoint:
+            return self.cmr_endpoint.rstrip("/")
+        uat = "//uat." in self.oauth_host or "harmony-uat" in self.user_agent
+        return UAT_CMR if uat else PRODUCTION_CMR
+
+
+def settings_from_environment() -> Settings:
+    """The process's settings.
+
+    Raises
+    ------
+    SettingsError
+        A variable holds something unusable; the text names it and what was expected.
+
+    **Reads:** nothing.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0] if first["loc"] else "a setting"
+        raise SettingsError(
+            f"The setting {name} is not usable: {first['msg']}. "
+            "Correct the service's environment; the README lists every setting."
+        ) from None

@@ -1,0 +1,121 @@
+"""Names outputs by Harmony's rule and puts them where Harmony wants them."""
+
+import logging
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from harmony_service_lib.util import generate_output_filename
+from harmony_service_lib.util import stage as stage_to_s3
+
+from harmony_vds.errors import SettingsError, UpstreamError
+from harmony_vds.model.output import Output
+from harmony_vds.model.plan import Plan
+from harmony_vds.model.request import Source
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class StagedOutput:
+    """An output where Harmony can find it."""
+
+    name: str
+    """File name."""
+    href: str
+    """``s3://`` URL, or absolute path of a local file."""
+    output: Output
+    """What it is."""
+
+
+def output_name(source: Source, plan: Plan, extension: str, taken: Collection[str] = ()) -> str:
+    """The file name of an output: ``<short name>_<version>[_<variable>][_subsetted]<extension>``.
+
+    Parameters
+    ----------
+    source
+        The collection.
+    plan
+        What was written.
+    extension
+        With its dot.
+    taken
+        Names of the same work item, which must differ.
+
+    **Reads:** nothing.
+    """
+    base = f"{source.short_name}_{source.version}" if source.version else source.short_name
+    # The rule drops what it takes for an extension, so a version such as v4.1 needs one to lose.
+    ruled = generate_output_filename(
+        f"{base.replace('/', '_')}.zarr",
+        ext=extension,
+        variable_subset=[path.lstrip("/") for path in plan.requested] if source.variables else [],
+        is_subsetted=plan.is_subset,
+    )
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", ruled.removesuffix(extension)).lstrip(".")
+    stem = re.sub(r"\.{2,}", ".", stem)[: _LONGEST_NAME - len(extension)] or "output"
+    name, number = f"{stem}{extension}", 2
+    while name in taken:
+        name, number = f"{stem}_{number}{extension}", number + 1
+    return name
+
+
+def stage(
+    outputs: Sequence[Output], names: Sequence[str], location: str, config: Any
+) -> list[StagedOutput]:
+    """Put `outputs` under `location`, an S3 prefix or a local folder.
+
+    A file appears under its name only when it is complete.
+
+    Raises
+    ------
+    SettingsError
+        There is no usable location.
+    UpstreamError
+        The upload failed.
+
+    **Reads:** nothing.
+    """
+    if not location:
+        raise SettingsError(
+            "There is nowhere to put outputs: the message has no stagingLocation and the command "
+            "line no --harmony-data-location."
+        )
+    put = _upload if location.startswith("s3://") else _move
+    staged = []
+    for output, name in zip(outputs, names, strict=True):
+        href = put(output, name, location, config)
+        logger.info("Staged %s (%d bytes, sha256 %s)", name, output.nbytes, output.checksum)
+        staged.append(StagedOutput(name, href, output))
+    return staged
+
+
+def _upload(output: Output, name: str, location: str, config: Any) -> str:
+    prefix = location if location.endswith("/") else f"{location}/"
+    try:
+        href: str = stage_to_s3(
+            str(output.path), name, output.media_type, logger, location=prefix, cfg=config
+        )
+    except Exception as error:  # boto3 has no common ancestor for what may go wrong here
+        raise UpstreamError(
+            f"The output {name} could not be put into the staging bucket ({type(error).__name__})."
+        ) from error
+    return href
+
+
+def _move(output: Output, name: str, location: str, _: Any) -> str:
+    folder = Path(unquote(urlsplit(location).path) if location.startswith("file:") else location)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".{name}.part"
+        shutil.move(output.path, unfinished)
+        unfinished.replace(folder / name)
+    except OSError as error:
+        raise SettingsError(f"The output cannot be put into {folder}: {error.strerror}.") from None
+    return str((folder / name).resolve())

@@ -1,0 +1,163 @@
+"""icechunk repositories: metadata and native chunks by icechunk, virtual chunks by our fetcher.
+
+icechunk's own reader would follow redirects, obey the containers and endpoints that are stored in
+the repository, and multiply our retries by its own; so it is asked only where chunks lie.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import icechunk
+import msgspec
+import numpy as np
+from zarr.core.buffer import default_buffer_prototype
+
+from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.gateway import Access
+from harmony_vds.access.trust import Address
+from harmony_vds.errors import StoreError, UpstreamError
+from harmony_vds.model.chunks import ChunkIndex
+from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.zarr import ManifestStore
+
+_BATCH = 100_000
+
+
+class IcechunkStore(ManifestStore):
+    """A zarr v3 store over one snapshot of a repository."""
+
+    zarr_format = 3
+
+    def __init__(
+        self, session: icechunk.Session, fetcher: Fetcher, written_at: datetime | None
+    ) -> None:
+        super().__init__(fetcher, described_at=written_at)
+        self._inner = session.store
+
+    async def document(self, key: str) -> bytes | None:
+        """The metadata document, native or inline chunk under `key`. **Reads:** metadata."""
+        try:
+            found = await self._inner.get(key, default_buffer_prototype())
+        except icechunk.IcechunkError as error:
+            raise UpstreamError(f"icechunk could not read {key}: {_first_line(error)}") from None
+        return None if found is None else found.to_bytes()
+
+    async def children(self, prefix: str) -> Iterable[str]:
+        """Names directly below `prefix`. **Reads:** metadata."""
+        names = [name.rstrip("/") async for name in self._inner.list_dir(prefix)]
+        return sorted(name for name in names if name != "zarr.json")
+
+    def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
+        """Array path and chunk numbers that `key` names. **Reads:** nothing."""
+        path, found, numbers = f"/{key}".rpartition("/c/")
+        if not found:
+            return (f"/{key}".removesuffix("/c"), ()) if f"/{key}".endswith("/c") else None
+        try:
+            return path, tuple(int(part) for part in numbers.split("/"))
+        except ValueError:
+            return None
+
+    async def build_index(self, path: str) -> ChunkIndex:
+        """The chunk index of the array at `path`. **Reads:** metadata."""
+        metadata = await self._array_metadata(path)
+        shape = tuple(metadata["shape"])
+        chunks = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        index = ChunkIndex.empty(shape, chunks, _itemsize(metadata["data_type"]))
+        numbers: dict[str, int] = {}
+        batches = self._inner.array_chunk_iterator(path, batch_size=_BATCH)
+        async for coordinates, kinds, paths, offsets, lengths, _ in batches:
+            place = tuple(np.asarray(coordinates, np.int64).T) if shape else ...
+            index.kinds[place] = kinds  # icechunk numbers the kinds as ChunkKind does
+            index.offsets[place], index.lengths[place] = offsets, lengths
+            names, inverse = np.unique(np.asarray(paths, dtype=object), return_inverse=True)
+            known = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
+            index.sources[place] = known[inverse]
+        return ChunkIndex(
+            shape, chunks, index.itemsize, index.kinds, index.sources, index.offsets,
+            index.lengths, tuple(numbers),
+        )  # fmt: skip
+
+    async def _array_metadata(self, path: str) -> dict[str, Any]:
+        body = await self.document(f"{path.strip('/')}/zarr.json")
+        if body is None:
+            raise StoreError(f"The repository holds no array {path}.")
+        metadata = msgspec.json.decode(body, type=dict[str, Any])
+        if metadata["chunk_grid"]["name"] != "regular":
+            raise StoreError(f"{path} has chunks of varying length, which are not read.")
+        return metadata
+
+
+def _itemsize(data_type: object) -> int:
+    """Bytes of one element of a zarr v3 data type; 1 where the length varies."""
+    name = data_type if isinstance(data_type, str) else ""
+    if isinstance(data_type, dict):
+        settings = data_type.get("configuration", {})
+        return int(settings.get("length_bytes", 8))
+    return {"string": 1, "variable_length_bytes": 1, "bool": 1}.get(name) or np.dtype(name).itemsize
+
+
+def open_icechunk(location: StoreLocation, access: Access) -> tuple[IcechunkStore, StoreLocation]:
+    """The tip of the repository's branch ``main``, pinned to its snapshot.
+
+    Raises
+    ------
+    StoreError
+        There is no repository, or no branch ``main``.
+    UpstreamError
+        The repository cannot be read now.
+
+    **Reads:** metadata.
+    """
+    icechunk.set_logs_filter("error")
+    try:
+        # A fresh configuration: containers and endpoints stored in the repository are not obeyed.
+        repository = icechunk.Repository.open(
+            _storage(location, access), config=icechunk.RepositoryConfig()
+        )
+        session = repository.readonly_session(branch="main")
+        written_at = repository.lookup_snapshot(session.snapshot_id).written_at
+    except icechunk.IcechunkError as error:
+        raise _opening_failure(location, error) from None
+    pinned = StoreLocation(location.href, location.kind, session.snapshot_id, location.region)
+    return IcechunkStore(session, access.fetcher, written_at.astimezone(UTC)), pinned
+
+
+def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
+    address = access.fetcher.trust.check(location.href)
+    if address.scheme == "file":
+        return icechunk.local_filesystem_storage(address.path)
+    if address.scheme == "s3":
+        return _s3_storage(address, location, access)
+    headers = access.credentials.authorization(address.url)
+    return icechunk.http_storage(
+        str(address), opts={"allow_http": "true"} if address.scheme == "http" else None,
+        headers={key.lower(): value for key, value in headers.items()} or None,
+    )  # fmt: skip
+
+
+def _s3_storage(address: Address, location: StoreLocation, access: Access) -> icechunk.Storage:
+    endpoint = access.s3_endpoint or None
+    return icechunk.s3_storage(
+        bucket=address.host,
+        prefix=address.path.strip("/"),
+        region=location.region or access.fetcher.region,
+        anonymous=True,
+        endpoint_url=endpoint,
+        allow_http=urlsplit(endpoint or "").scheme == "http",
+        force_path_style=endpoint is not None,
+    )
+
+
+def _opening_failure(location: StoreLocation, error: Exception) -> Exception:
+    told = f"{location.href} cannot be opened as an icechunk repository: {_first_line(error)}"
+    if isinstance(error, icechunk.RepositoryNotFoundError | icechunk.RefNotFoundError):
+        return StoreError(told)
+    return UpstreamError(told)
+
+
+def _first_line(error: Exception) -> str:
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), "no reason given"
+    )

@@ -1,0 +1,134 @@
+"""Opens a virtual store lazily: its hierarchy as a tree of raw, undecoded variables."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+import zarr
+from xarray.backends.zarr import ZarrBackendEntrypoint
+
+from harmony_vds.access.gateway import Access
+from harmony_vds.errors import NoStoreError, StoreError, UpstreamError, VdsError
+from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.stores.icechunk import open_icechunk
+from harmony_vds.stores.metadata import own_attributes
+from harmony_vds.stores.references import open_references
+from harmony_vds.stores.zarr import ManifestStore
+
+logger = logging.getLogger(__name__)
+
+_REQUESTS_IN_FLIGHT = 64
+
+
+def open_store(locations: Sequence[StoreLocation], access: Access) -> VirtualStore:
+    """The first of `locations` that opens, pinned to its present state.
+
+    Raises
+    ------
+    NoStoreError
+        None opens; the text lists each with its reason.
+    UpstreamError
+        None opens now, because places elsewhere are in trouble.
+
+    **Reads:** metadata.
+    """
+    failed: list[tuple[StoreLocation, VdsError]] = []
+    for location in locations:
+        try:
+            return _open(location, access)
+        except VdsError as error:
+            logger.info("%s: %s", location, error)
+            failed.append((location, error))
+    if len(failed) == 1:
+        raise failed[0][1]
+    explained = "; ".join(f"{location}: {error}" for location, error in failed)
+    if all(isinstance(error, UpstreamError) for _, error in failed):
+        raise UpstreamError(f"No virtual store can be opened now: {explained}")
+    raise NoStoreError(f"No virtual store can be opened: {explained}")
+
+
+def _open(location: StoreLocation, access: Access) -> VirtualStore:
+    zarr.config.set({"async.concurrency": _REQUESTS_IN_FLIGHT})
+    manifest: ManifestStore
+    if location.kind is ManifestFormat.ICECHUNK:
+        manifest, pinned = open_icechunk(location, access)
+    else:
+        manifest, pinned = open_references(location, access.fetcher)
+    arrays, groups = _walk(zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format))
+    defects: dict[str, str] = {}
+    datasets: dict[str, xr.Dataset] = {}
+    for path, attributes in groups.items():
+        dataset = _open_group(manifest, path, arrays)
+        dataset.attrs = attributes
+        reason = _misfit(path, dataset, datasets)
+        if reason:
+            defects[path] = reason
+        else:
+            datasets[path] = dataset
+    tree = xr.DataTree.from_dict(datasets)
+    return VirtualStore(pinned, tree, manifest.chunk_index, defects)
+
+
+def _walk(root: zarr.Group) -> tuple[dict[str, zarr.Array[Any]], dict[str, dict[str, Any]]]:
+    """Arrays and group attributes by full path, parents before children."""
+    arrays: dict[str, zarr.Array[Any]] = {}
+    groups: dict[str, dict[str, Any]] = {"/": root.attrs.asdict()}
+    for name, node in sorted(root.members(max_depth=None), key=lambda member: member[0]):
+        if isinstance(node, zarr.Group):
+            groups[f"/{name}"] = node.attrs.asdict()
+        else:
+            arrays[f"/{name}"] = node
+    return arrays, groups
+
+
+def _open_group(
+    manifest: ManifestStore,
+    path: str,
+    arrays: Mapping[str, zarr.Array[Any]],
+) -> xr.Dataset:
+    # The entrypoint itself: looking "zarr" up by name imports every installed backend.
+    dataset = ZarrBackendEntrypoint().open_dataset(
+        manifest,  # type: ignore[arg-type]
+        group=path,
+        consolidated=False,
+        zarr_format=manifest.zarr_format,
+        mask_and_scale=False,
+        decode_times=False,
+        decode_timedelta=False,
+        concat_characters=False,
+        decode_coords=False,
+    )
+    for name, variable in dataset.variables.items():
+        array = arrays[f"{path.rstrip('/')}/{name}"]
+        variable.attrs = own_attributes(
+            array.attrs.asdict(), variable.dtype, array.metadata.fill_value, manifest.fill_role
+        )
+    return dataset
+
+
+def _misfit(path: str, dataset: xr.Dataset, placed: Mapping[str, xr.Dataset]) -> str | None:
+    """Why a group does not fit below its parents, if it does not.
+
+    netCDF lets a group define a dimension again with another length; a tree of datasets that
+    inherit dimensions cannot hold that.
+    """
+    parent = path
+    while parent != "/":
+        parent = parent.rpartition("/")[0] or "/"
+        if parent not in placed:
+            continue
+        for name, size in placed[parent].sizes.items():
+            if dataset.sizes.get(name, size) != size:
+                return (
+                    f"the dimension {name} has {dataset.sizes[name]} entries in {path} and {size} "
+                    f"in {parent}"
+                )
+    return None
+
+
+def refuse_defect(store: VirtualStore, path: str) -> None:
+    """Raise if `path` lies in a group that could not be opened. **Reads:** nothing."""
+    for group, reason in store.defects.items():
+        if path.startswith(f"{group}/"):
+            raise StoreError(f"{path} cannot be read: {reason}.")

@@ -1,0 +1,196 @@
+"""A chunk manifest as a read-only zarr store whose chunks come through our own fetcher.
+
+zarr and xarray do the reading; this store only answers "give me this key": metadata from the
+manifest, chunks by byte range. A chunk that the manifest does not hold is absent (zarr then fills
+it in); a chunk that cannot be fetched is an error, never absent.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    SuffixByteRequest,
+)
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.sync import sync
+
+from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.loop import bridge
+from harmony_vds.errors import StaleSourceError
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.stores.metadata import FillRole
+
+_CLOCK_SLACK = timedelta(seconds=2)
+"""Last-Modified has whole seconds, and two machines' clocks differ."""
+
+
+class ManifestStore(Store):
+    """What all forms of manifest share; subclasses know their metadata and references."""
+
+    zarr_format: Literal[2, 3]
+    """2 for reference files, 3 for icechunk."""
+    fill_role = FillRole.UNWRITTEN
+    """What the arrays' ``fill_value`` says about missing data."""
+
+    def __init__(self, fetcher: Fetcher, described_at: datetime | None) -> None:
+        super().__init__(read_only=True)
+        self._is_open = True
+        self.fetcher = fetcher
+        self.described_at = described_at
+        self._built: dict[str, ChunkIndex] = {}
+        self._building: dict[str, asyncio.Lock] = {}
+
+    @abstractmethod
+    async def document(self, key: str) -> bytes | None:
+        """The metadata document or store-held chunk under `key`. **Reads:** metadata."""
+
+    @abstractmethod
+    async def build_index(self, path: str) -> ChunkIndex:
+        """The chunk index of the array at `path`, e.g. ``/grp/sst``. **Reads:** metadata."""
+
+    async def index(self, path: str) -> ChunkIndex:
+        """The chunk index of the array at `path`, built once. **Reads:** metadata."""
+        async with self._building.setdefault(path, asyncio.Lock()):
+            if path not in self._built:
+                self._built[path] = await self.build_index(path)
+            return self._built[path]
+
+    def chunk_index(self, path: str) -> ChunkIndex:
+        """As `index`, for callers outside zarr's loop. **Reads:** metadata."""
+        return self._built.get(path) or sync(self.index(path))
+
+    @abstractmethod
+    async def children(self, prefix: str) -> Iterable[str]:
+        """Names directly below `prefix`, which has no trailing slash. **Reads:** metadata."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """The bytes under `key`, or None where the manifest has none. **Reads:** chunks."""
+        body = await self._bytes(key)
+        if body is None:
+            return None
+        return prototype.buffer.from_bytes(_cut(body, byte_range))
+
+    async def _bytes(self, key: str) -> bytes | None:
+        place = await self._place(key)
+        if place is None:
+            return await self.document(key)
+        index, position = place
+        kind = index.kinds[position]
+        if kind == ChunkKind.ABSENT:
+            return None
+        if kind != ChunkKind.VIRTUAL:
+            return await self.document(key)
+        url = index.locations[index.sources[position]]
+        start, length = int(index.offsets[position]), int(index.lengths[position])
+        received = await bridge(self.fetcher.fetch_range(url, start, length))
+        self._refuse_stale(url, received.modified)
+        return received.body
+
+    async def _place(self, key: str) -> tuple[ChunkIndex, tuple[int, ...]] | None:
+        """The chunk that `key` names, or None for metadata."""
+        if key.rsplit("/", 1)[-1] in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"):
+            return None
+        split = self.split_chunk_key(key)
+        if split is None:
+            return None
+        path, numbers = split
+        index = await self.index(path)
+        inside = len(numbers) == index.kinds.ndim and all(
+            0 <= n < size for n, size in zip(numbers, index.kinds.shape, strict=True)
+        )
+        return (index, numbers) if inside else None
+
+    @abstractmethod
+    def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
+        """Array path and chunk numbers that `key` names, or None. **Reads:** nothing."""
+
+    def _refuse_stale(self, url: str, modified: datetime | None) -> None:
+        if self.described_at is None or modified is None:
+            return
+        if modified > self.described_at + _CLOCK_SLACK:
+            raise StaleSourceError(
+                f"{url.partition('?')[0]} changed at {modified:%Y-%m-%dT%H:%M:%SZ}, after the "
+                f"store was written at {self.described_at:%Y-%m-%dT%H:%M:%SZ}; its byte offsets "
+                "can no longer be trusted. The publisher must write the store anew."
+            )
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> list[Buffer | None]:
+        """Several `get` in order. **Reads:** chunks."""
+        return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        """Whether the manifest holds `key`. **Reads:** metadata."""
+        place = await self._place(key)
+        if place is None:
+            return await self.document(key) is not None
+        index, position = place
+        return bool(index.kinds[position] != ChunkKind.ABSENT)
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Names directly below `prefix`. **Reads:** metadata."""
+        for name in await self.children(prefix.strip("/")):
+            yield name
+
+    async def list(self) -> AsyncIterator[str]:
+        """Nothing: a manifest may hold millions of keys. **Reads:** nothing."""
+        nothing: tuple[str, ...] = ()
+        for name in nothing:
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:  # noqa: ARG002
+        """Nothing: a manifest may hold millions of keys. **Reads:** nothing."""
+        nothing: tuple[str, ...] = ()
+        for name in nothing:
+            yield name
+
+    async def set(self, key: str, value: Buffer) -> None:  # noqa: ARG002
+        """Refuse: the store is read-only. **Reads:** nothing."""
+        raise PermissionError(f"{key} cannot be written: a virtual store is read-only.")
+
+    async def delete(self, key: str) -> None:
+        """Refuse: the store is read-only. **Reads:** nothing."""
+        raise PermissionError(f"{key} cannot be deleted: a virtual store is read-only.")
+
+    @property
+    def supports_writes(self) -> bool:
+        """False. **Reads:** nothing."""
+        return False
+
+    @property
+    def supports_deletes(self) -> bool:
+        """False. **Reads:** nothing."""
+        return False
+
+    @property
+    def supports_listing(self) -> bool:
+        """True, for one level at a time. **Reads:** nothing."""
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _cut(body: bytes, wanted: ByteRequest | None) -> bytes:
+    if isinstance(wanted, RangeByteRequest):
+        return body[wanted.start : wanted.end]
+    if isinstance(wanted, OffsetByteRequest):
+        return body[wanted.offset :]
+    if isinstance(wanted, SuffixByteRequest):
+        return body[-wanted.suffix :]
+    return body

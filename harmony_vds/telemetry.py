@@ -1,0 +1,124 @@
+"""Logs without secrets, stage timings, and the clock that work runs against.
+
+Redaction happens on the finished text of a log line, after formatting, so that a secret cannot
+slip through an argument, an exception text or a traceback.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from harmony_vds.errors import TimeLimitError
+
+logger = logging.getLogger(__name__)
+
+_SECRETS = re.compile(
+    r"(?i)(bearer\s+)[\w.~+/=-]{8,}"
+    r"|(x-amz-(?:security-token|credential|signature)=)[^&\s\"']+"
+    r"|((?:secret_?access_?key|session_?token|accesstoken|access_token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}&]+"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+    r"|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]+)?"
+)
+_MASK = "<redacted>"
+_known_secrets: set[str] = set()
+
+
+def keep_secret(secret: str | None) -> None:
+    """From now on mask `secret` itself in every log line, whatever stands around it.
+
+    **Reads:** nothing.
+    """
+    if secret and len(secret) >= 6:
+        _known_secrets.add(secret)
+
+
+def redact(text: str) -> str:
+    """`text` with tokens, keys and signatures masked. **Reads:** nothing."""
+    for secret in _known_secrets:
+        text = text.replace(secret, _MASK)
+    return _SECRETS.sub(lambda m: "".join(g for g in m.groups() if g) + _MASK, text)
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats with another formatter, then masks secrets in the finished line."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self.inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The inner formatter's line, redacted. **Reads:** nothing."""
+        return redact(self.inner.format(record))
+
+
+def redact_all_handlers() -> None:
+    """Put a `RedactingFormatter` on every log handler that exists now; safe to call again.
+
+    **Reads:** nothing.
+    """
+    named = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    for owner in [logging.root, *named]:
+        for handler in owner.handlers:
+            if not isinstance(handler.formatter, RedactingFormatter):
+                handler.setFormatter(RedactingFormatter(handler.formatter))
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The moment by which a request must be done; checked between pieces of work."""
+
+    seconds: float
+    """How long the whole request may take, in seconds."""
+    started: float = field(default_factory=time.monotonic)
+    """`time.monotonic()` at the start of the request."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; negative once the time is over. **Reads:** nothing."""
+        return self.started + self.seconds - time.monotonic()
+
+    def check(self, done: float | None = None) -> None:
+        """Do nothing while there is time left.
+
+        Parameters
+        ----------
+        done
+            Share of the work finished so far, in 0..1, for the message.
+
+        Raises
+        ------
+        TimeLimitError
+            The time is over; the text says how far the work got and what to ask instead.
+
+        **Reads:** nothing.
+        """
+        if self.remaining > 0:
+            return
+        reached = "" if done is None else f" after {done:.0%} of the bytes were read"
+        raise TimeLimitError(
+            f"Stopped{reached}: the request did not finish within {self.seconds:g} s, the limit "
+            "of this service (HARMONY_VDS_MAX_SECONDS). Ask for a shorter time range, a smaller "
+            "box or fewer variables, or split the request into several."
+        )
+
+
+type Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all) as chunks arrive."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Ignore progress. **Reads:** nothing."""
+
+
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Log how long the body took, as `stage` and `durationMs`. **Reads:** nothing."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        elapsed = round((time.perf_counter() - start) * 1000)
+        logger.info("%s took %d ms", stage, elapsed, extra={"stage": stage, "durationMs": elapsed})

@@ -1,0 +1,87 @@
+"""Applies a plan to a store's variables: cuts them lazily, without decoding."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from harmony_vds.model.plan import Plan, PlannedVariable
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.model.subset import Subset, SubsetVariable
+from harmony_vds.transform.blocks import blocks
+from harmony_vds.transform.longitudes import continue_longitudes
+
+
+def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
+    """The variables of `plan`, cut and ready to be read piece by piece.
+
+    Values, types, attributes and fill values are those of the store; only longitudes that run on
+    across the edge of the data are renumbered. **Reads:** nothing.
+    """
+    variables = tuple(_cut(store, planned, plan) for planned in plan.variables)
+    groups = {_group(v.path) for v in plan.variables} | {"/"}
+    return Subset(
+        variables=variables,
+        groups={path: _attributes(store, path) for path in _with_parents(groups)},
+        time_axes=frozenset(
+            d for v in plan.variables if v.path in plan.time_axes for d in v.dimensions
+        ),
+    )
+
+
+def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:
+    node = store.tree[_group(planned.path)]
+    stored: xr.Variable = node.variables[planned.path.rpartition("/")[2]]
+    kept = [
+        plan.selection.get(dimension, AxisSelection.whole(size))
+        for dimension, size in zip(planned.dimensions, stored.shape, strict=True)
+    ]
+    indexers = {
+        name: _indexer(own) for name, own in zip(stored.dims, kept, strict=True) if not own.is_whole
+    }
+    data = _continued(planned.path, stored.isel(indexers), store, plan)
+    chunk_shape = store.chunk_index(planned.path).chunk_shape
+    pieces = blocks([own.positions for own in kept], chunk_shape, data.dtype.itemsize)
+    return SubsetVariable(planned, data, chunk_shape, pieces)
+
+
+def _indexer(kept: AxisSelection) -> Any:
+    if len(kept.pieces) == 1:
+        return slice(kept.pieces[0].start, kept.pieces[0].stop)
+    return kept.positions
+
+
+def _continued(path: str, data: xr.Variable, store: VirtualStore, plan: Plan) -> xr.Variable:
+    """Longitudes and their bounds, renumbered where the plan says so."""
+    for grid in plan.grids:
+        if grid.shifts is None:
+            continue
+        node = store.tree[_group(grid.x_path)]
+        longitudes = node.variables[grid.x_path.rpartition("/")[2]]
+        bounds = str(longitudes.attrs.get("bounds", ""))
+        beside = f"{_group(grid.x_path).rstrip('/')}/{bounds}"
+        if path == grid.x_path or (bounds and path == beside):
+            return continue_longitudes(data, grid.shifts)
+    return data
+
+
+def _attributes(store: VirtualStore, path: str) -> Mapping[str, Any]:
+    # xarray, when it writes a store, lists coordinates in a group attribute of its own.
+    attributes = store.tree[path].attrs
+    return {str(key): value for key, value in attributes.items() if key != "coordinates"}
+
+
+def _group(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _with_parents(groups: set[str]) -> list[str]:
+    found: set[str] = set()
+    waiting = list(groups)
+    while waiting:
+        group = waiting.pop()
+        if group not in found:
+            found.add(group)
+            waiting.append(_group(group))
+    return sorted(found)

@@ -1,0 +1,71 @@
+"""Cuts an output variable into pieces of bounded size along the store's chunk boundaries.
+
+Every chunk of the store falls into exactly one piece, so reading piece by piece fetches no chunk
+twice and the bytes fetched equal the price.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.subset import Block
+
+WINDOW_BYTES = 64 * 2**20
+"""Bytes of one piece; a single chunk may exceed it."""
+
+
+def blocks(
+    positions: Sequence[npt.NDArray[np.int64]],
+    chunk_shape: Sequence[int],
+    itemsize: int,
+    window: int = WINDOW_BYTES,
+) -> tuple[Block, ...]:
+    """The pieces of an output variable, in index order.
+
+    Parameters
+    ----------
+    positions
+        For each dimension the stored positions that are kept, in output order.
+    chunk_shape
+        Shape of the store's chunks.
+    itemsize
+        Bytes of one element.
+    window
+        Bytes a piece should not exceed.
+
+    **Reads:** nothing.
+    """
+    if any(kept.size == 0 for kept in positions):
+        return ()
+    whole = tuple(slice(0, kept.size) for kept in positions)
+    cuts = [_cuts(kept, chunk) for kept, chunk in zip(positions, chunk_shape, strict=True)]
+    return tuple(_split(whole, cuts, itemsize, window))
+
+
+def _split(
+    block: Block, cuts: Sequence[npt.NDArray[np.int64]], itemsize: int, window: int
+) -> list[Block]:
+    """`block` halved, along the first dimension that can be, until its parts fit the window."""
+    size = itemsize * int(np.prod([s.stop - s.start for s in block], dtype=np.int64))
+    if size <= window:
+        return [block]
+    for axis, span in enumerate(block):
+        inner = cuts[axis][(cuts[axis] > span.start) & (cuts[axis] < span.stop)]
+        if inner.size:
+            middle = int(inner[inner.size // 2])
+            first = (*block[:axis], slice(span.start, middle), *block[axis + 1 :])
+            second = (*block[:axis], slice(middle, span.stop), *block[axis + 1 :])
+            return [
+                *_split(first, cuts, itemsize, window),
+                *_split(second, cuts, itemsize, window),
+            ]
+    return [block]
+
+
+def _cuts(kept: npt.NDArray[np.int64], chunk: int) -> npt.NDArray[np.int64]:
+    """Output positions at which another chunk begins, where cutting there splits no chunk."""
+    numbers = kept // max(chunk, 1)
+    if (np.diff(numbers) < 0).any():
+        return np.empty(0, np.int64)  # wrapped: the same chunk may serve both ends
+    return np.flatnonzero(np.diff(numbers)) + 1

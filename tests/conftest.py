@@ -1,0 +1,67 @@
+"""What all tests share: where real granules lie, small stores, and servers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from servers import s3_server
+from world import virtual_dataset, write_days, write_icechunk
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+settings.register_profile(
+    "short", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.load_profile("short")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--scale", action="store_true", help="also run full-size and long tests")
+    parser.addoption("--regenerate", action="store_true", help="write the golden files anew")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this run cannot or should not do; nothing is skipped silently."""
+    left_out = [
+        item
+        for item in items
+        if (item.get_closest_marker("scale") and not config.getoption("--scale"))
+        or (item.get_closest_marker("shared") and not SHARED.is_dir())
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real granules beside the checkout; only for tests marked `shared`."""
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def regenerate(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--regenerate"))
+
+
+@pytest.fixture(scope="session")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five small daily granules."""
+    return write_days(tmp_path_factory.mktemp("granules"), 5)
+
+
+@pytest.fixture(scope="session")
+def store(days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local icechunk repository over `days`."""
+    folder = tmp_path_factory.mktemp("store") / "sst.icechunk"
+    write_icechunk(folder, {None: virtual_dataset(days)}, container=f"{days[0].parent.as_uri()}/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Endpoint of an S3 server."""
+    with s3_server() as endpoint:
+        yield endpoint

@@ -1,0 +1,113 @@
+"""Runs the service as Harmony's runner does: a fresh process, a message, a metadata folder."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacl.secret import SecretBox
+from nacl.utils import random
+
+SHARED_SECRET = "_THIS_IS_MY_32_CHARS_SECRET_KEY_"
+CANARY = "canary-token-7f3a9c51e8"
+
+
+def encrypted(token: str, secret: str = SHARED_SECRET) -> str:
+    """A token as Harmony puts it into a message."""
+    nonce = random(SecretBox.NONCE_SIZE)
+    sealed = SecretBox(secret.encode()).encrypt(token.encode(), nonce)
+    return ":".join(base64.b64encode(part).decode() for part in (nonce, sealed.ciphertext))
+
+
+def make_message(
+    collection: str,
+    *,
+    short_name: str = "DEMO-SST-L4-GLOB-v1.0",
+    version: str = "1.0",
+    variables: list[str] | None = None,
+    bbox: list[float] | None = None,
+    temporal: dict[str, str] | None = None,
+    token: str = CANARY,
+    staging: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """A Harmony message of schema 0.22.0."""
+    source: dict[str, Any] = {"collection": collection, "shortName": short_name,
+                              "versionId": version, "coordinateVariables": []}  # fmt: skip
+    if variables is not None:
+        source["variables"] = [
+            {"id": f"V{n}-TEST", "name": name, "fullPath": name, "type": "SCIENCE_VARIABLE"}
+            for n, name in enumerate(variables)
+        ]
+    subset: dict[str, Any] = {"dimensions": []}
+    if bbox is not None:
+        subset["bbox"] = bbox
+    message: dict[str, Any] = {
+        "version": "0.22.0", "sources": [source], "format": {"mime": "application/netcdf"},
+        "subset": subset, "isSynchronous": False, "concatenate": False, "user": "somebody",
+        "client": "harmony-test", "requestId": str(uuid.uuid4()), "stagingLocation": staging,
+        "accessToken": encrypted(token),
+    }  # fmt: skip
+    if temporal is not None:
+        message["temporal"] = temporal
+    return {**message, **more}
+
+
+@dataclass
+class Outcome:
+    """What an invocation left behind."""
+
+    status: int
+    stderr: str
+    metadata: Path
+
+    @property
+    def error(self) -> dict[str, str]:
+        """``error.json``, or an empty dict."""
+        path = self.metadata / "error.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def catalog(self) -> dict[str, Any]:
+        return json.loads((self.metadata / "catalog.json").read_text())
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The catalogue's items, found by its links as Harmony finds them."""
+        links = [link for link in self.catalog["links"] if link["rel"] == "item"]
+        return [json.loads((self.metadata / link["href"]).read_text()) for link in links]
+
+    @property
+    def data(self) -> list[Path]:
+        return [Path(item["assets"]["data"]["href"]) for item in self.items]
+
+
+def invoke(
+    message: dict[str, Any],
+    folder: Path,
+    *,
+    environment: dict[str, str] | None = None,
+    data_location: str | None = "",
+    metadata: str | None = None,
+    sources: str = "",
+) -> Outcome:
+    """Run ``python -m harmony_vds --harmony-action invoke …``.
+
+    `data_location` defaults to a folder of its own; None leaves the message's stagingLocation.
+    """
+    metadata_dir = folder / "metadata"
+    command = [sys.executable, "-m", "harmony_vds", "--harmony-action", "invoke",
+               "--harmony-input", json.dumps(message), "--harmony-sources", sources,
+               "--harmony-metadata-dir", metadata or str(metadata_dir)]  # fmt: skip
+    if data_location is not None:
+        command += ["--harmony-data-location", data_location or str(folder / "data")]
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")}
+    given = {"HOME": str(folder), "SHARED_SECRET_KEY": SHARED_SECRET, "ENV": "", **kept,
+             "PYTHONWARNINGS": "default", **(environment or {})}  # fmt: skip
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
+    return Outcome(done.returncode, done.stderr + done.stdout, metadata_dir)
