@@ -69,7 +69,9 @@ def _store(granules: list[Path], store: Path) -> Path:
     with console.status("Virtualising …"):
         subprocess.run([*command, "--output", store], check=True, capture_output=True)
     size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    console.print(f"[bold]2[/]  A virtual store over it: {_size(size)} of chunk manifest (icechunk)")
+    console.print(
+        f"[bold]2[/]  A virtual store over it: {_size(size)} of chunk manifest (icechunk)"
+    )
     return store
 
 

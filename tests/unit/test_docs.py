@@ -1,0 +1,90 @@
+"""Documentation that runs: every code block, and the table of settings, against the code."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from harmony_vds.settings import Settings
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(*languages: str) -> list[tuple[str, str, str]]:
+    return [
+        (page.name, language, code)
+        for page in PAGES
+        for language, code in BLOCK.findall(page.read_text())
+        if language in languages
+    ]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the checkout, in which blocks may leave files."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("bin", "harmony_vds", "tests", "docker", "pyproject.toml", "uv.lock", ".venv"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    return folder
+
+
+def test_every_block_has_a_language_that_some_test_runs_or_checks() -> None:
+    fences = [line for page in PAGES for line in page.read_text().splitlines() if line[:3] == "```"]
+    opened = [line[3:] for line in fences[::2]]
+    assert set(opened) <= {"bash", "python", "json", "yaml", "text"}
+    assert len(fences) % 2 == 0
+
+
+def test_shell_and_python_blocks_run_in_order(checkout: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "HARMONY"))}
+    environment["PATH"] = f"{REPOSITORY / '.venv' / 'bin'}:{os.environ['PATH']}"
+    environment["PYTHONWARNINGS"] = "ignore"
+    ran = 0
+    for page, language, code in blocks("bash", "python"):
+        if code.strip() == "bin/test":
+            continue  # this is it running; test_ci_runs_the_command_of_the_readme holds the rest
+        command = ["bash", "-euo", "pipefail", "-c", code]
+        if language == "python":
+            command = ["python", "-c", code]
+        done = subprocess.run(
+            command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{page}: {code}\n{done.stdout}\n{done.stderr}"
+        ran += 1
+    assert ran >= 4
+    assert (checkout / "demo-output" / "sst.png").stat().st_size > 10_000
+
+
+def test_json_and_yaml_blocks_parse() -> None:
+    for _, language, code in blocks("json", "yaml"):
+        assert json.loads(code) if language == "json" else yaml.safe_load(code)
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    assert ("README.md", "bash", "bin/test\n") in blocks("bash")
+    script = (REPOSITORY / ".ci" / "run").read_text()
+    assert script.rstrip().endswith("\nbin/test")
+    assert os.access(REPOSITORY / "bin" / "test", os.X_OK)
+
+
+def test_table_of_settings_is_that_of_the_code() -> None:
+    table = re.findall(
+        r"^\| `(\w+)` \| (.*?) \| (.*) \|$", (REPOSITORY / "README.md").read_text(), re.MULTILINE
+    )
+    documented = {name: meaning for name, _, meaning in table}
+    known = {
+        str(field.validation_alias): field.description for field in Settings.model_fields.values()
+    }
+    assert documented == known
+    defaults = {name: default.strip("`") for name, default, _ in table}
+    for field in Settings.model_fields.values():
+        told = defaults[str(field.validation_alias)]
+        if told and told[0].isdigit():
+            given = Settings.model_validate({str(field.validation_alias): told})
+            assert given == Settings.model_validate({})

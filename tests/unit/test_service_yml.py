@@ -1,0 +1,83 @@
+"""The services.yml entry, against the keys that Harmony knows and what this service can do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.request import NETCDF, DimensionRange, Request, Source, TargetGrid
+from harmony_vds.planning.guard import refuse_unsupported
+
+ENTRY_KEYS = {
+    "name", "description", "data_operation_version", "type", "umm_s", "collections", "enabled",
+    "granule_limit", "has_granule_limit", "default_sync", "maximum_sync_granules",
+    "validate_variables", "external_validation_url", "capabilities", "steps", "message",
+}  # fmt: skip
+CAPABILITY_KEYS = {
+    "concatenation", "concatenate_by_default", "subsetting", "averaging", "output_formats",
+    "reprojection", "extend", "default_extend_dimensions", "all_collections",
+}  # fmt: skip
+SUBSETTING_KEYS = {"dimension", "bbox", "shape", "temporal", "variable", "multiple_variable"}
+STEP_KEYS = {
+    "image", "operations", "is_sequential", "conditional", "is_batched", "max_batch_inputs",
+    "max_batch_size_in_bytes", "always_wait_for_prior_step", "extra_args",
+}  # fmt: skip
+
+
+class HarmonyLoader(yaml.SafeLoader):
+    """YAML with Harmony's !Env tag."""
+
+
+HarmonyLoader.add_constructor("!Env", lambda loader, node: loader.construct_scalar(node))
+
+
+def entries() -> list[dict[str, Any]]:
+    document = yaml.load((REPOSITORY / "service.yml").read_text(), HarmonyLoader)
+    return document["https://cmr.earthdata.nasa.gov"]
+
+
+def test_entry_uses_only_keys_that_harmony_knows() -> None:
+    for entry in entries():
+        assert set(entry) <= ENTRY_KEYS
+        assert set(entry["capabilities"]) <= CAPABILITY_KEYS
+        assert set(entry["capabilities"]["subsetting"]) <= SUBSETTING_KEYS
+        assert all(set(step) <= STEP_KEYS for step in entry["steps"])
+        assert entry["data_operation_version"] == "0.22.0"
+        assert isinstance(entry["umm_s"], str)
+
+
+def test_first_chain_has_one_step_of_one_image_and_no_granule_query() -> None:
+    chain = entries()[0]
+    assert [step["image"] for step in chain["steps"]] == ["${HARMONY_VDS_IMAGE}"]
+    assert chain["has_granule_limit"] is False
+    assert chain["maximum_sync_granules"] == -1
+    assert "/" not in chain["name"]  # Harmony makes an environment variable of it
+
+
+def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
+    claimed = entries()[0]["capabilities"]
+    source = (Source("C1-TEST", "TEST"),)
+    asked = {
+        "shape": Request(source, shape="s3://bucket/shape.json"),
+        "dimension": Request(source, dimensions=(DimensionRange("lev", 0, 1),)),
+        "reprojection": Request(source, target=TargetGrid(crs="EPSG:3857")),
+        "averaging": Request(source, average="time"),
+        "extend": Request(source, extend=("time",)),
+    }
+    for name, request in asked.items():
+        assert not claimed.get(name, claimed["subsetting"].get(name, False))
+        with pytest.raises(UnsupportedError):
+            refuse_unsupported(request)
+    for media_type in claimed["output_formats"]:
+        refuse_unsupported(Request(source, media_type=media_type))
+    refuse_unsupported(Request(source, concatenate=True, media_type=NETCDF))
+
+
+def test_dockerfile_keeps_the_shell_that_harmony_replaces_the_entrypoint_with() -> None:
+    dockerfile = Path(REPOSITORY / "docker" / "service.Dockerfile").read_text()
+    assert "ARG BASE_IMAGE" in dockerfile
+    assert "uv sync --frozen" in dockerfile
+    assert "USER 10001" in dockerfile
