@@ -4,6 +4,7 @@ Every byte that a store's data are made of comes through `Fetcher.fetch_range`.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -107,7 +108,7 @@ class Fetcher:
         async for trial in AsyncRetrying(
             retry=retry_if_exception_type(UpstreamError),
             stop=stop_after_attempt(policy.attempts) | stop_after_delay(policy.budget),
-            wait=wait_random_exponential(policy.first_wait, policy.longest_wait),
+            wait=self._pause,
             before_sleep=self._count_retry,
             reraise=True,
         ):
@@ -128,6 +129,12 @@ class Fetcher:
         except TimeoutError:
             self.deadline.check()
             raise
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Seconds until the next try: full jitter, but never beyond the request's time."""
+        jitter = wait_random_exponential(self.policy.first_wait, self.policy.longest_wait)
+        left = math.inf if self.deadline is None else max(self.deadline.remaining, 0.0)
+        return min(jitter(state), left)
 
     def _count_retry(self, _: RetryCallState) -> None:
         self.traffic.retries += 1

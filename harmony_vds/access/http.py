@@ -4,6 +4,7 @@ A range that comes back short, as a whole file, or as a login page must never be
 token must never follow a redirect.
 """
 
+import asyncio
 import re
 import socket
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.trust import Trust, is_private
+from harmony_vds.access.trust import Address, Trust, is_private
 from harmony_vds.errors import (
     ForbiddenError,
     MissingSourceError,
@@ -26,8 +27,9 @@ from harmony_vds.errors import (
     UpstreamError,
 )
 
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=20)
-_RETRIABLE = {408, 425, 429, 500, 502, 503, 504}
+_RETRIABLE = {408, 429}
+_EXPIRED = {400, 401, 403}
+"""How signed URLs answer when their time is over; S3 says 400 for a session token."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _RESOLUTION = re.compile(r'"resolution_url"\s*:\s*"([^"]+)"')
@@ -48,9 +50,8 @@ class Received:
 class PublicResolver(AbstractResolver):
     """Looks names up and refuses private addresses, at the moment of connecting."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self) -> None:
         self._inner = aiohttp.ThreadedResolver()
-        self._trust = trust
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -60,10 +61,10 @@ class PublicResolver(AbstractResolver):
         Raises
         ------
         UntrustedError
-            The name leads into a private network that no operator opened.
+            The name leads into a private network.
         """
         found = await self._inner.resolve(host, port, family)
-        if not self._trust.lifts_private(host) and any(is_private(r["host"]) for r in found):
+        if any(is_private(r["host"]) for r in found):
             raise UntrustedError(f"{host} is not read: its name leads to a private address.")
         return found
 
@@ -74,37 +75,68 @@ class PublicResolver(AbstractResolver):
 
 @dataclass
 class HttpClient:
-    """One connection pool on the network loop."""
+    """Connection pools on the network loop: one for the public, one for the operator's prefixes.
+
+    Only the second may connect to private addresses. They share nothing, so that an address looked
+    up or a connection opened for the operator's prefix serves no other.
+    """
 
     trust: Trust
-    """What may be followed; the operator's part decides about private addresses."""
+    """The operator's part decides which pool an address belongs to."""
     credentials: Credentials
     """Whose token, and who may have it."""
     max_connections: int = 64
-    """Requests in flight at once."""
-    _session: aiohttp.ClientSession | None = field(default=None, repr=False)
+    """Requests in flight at once in each pool."""
+    connect_timeout: float = 10.0
+    """Seconds to wait for a connection."""
+    stall_timeout: float = 20.0
+    """Seconds without a byte after which a connection is cut."""
+    _pools: dict[bool, aiohttp.ClientSession] = field(default_factory=dict, repr=False)
     _resolved: dict[str, str] = field(default_factory=dict, repr=False)
+    _resolving: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
 
-    def session(self) -> aiohttp.ClientSession:
-        """The pool, made on first use; to be called on the network loop. **Reads:** nothing."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                limit=self.max_connections, resolver=PublicResolver(self.trust)
+    def pool(self, *, private: bool) -> aiohttp.ClientSession:
+        """A pool, made on first use; to be called on the network loop. **Reads:** nothing."""
+        if private not in self._pools:
+            resolver = aiohttp.ThreadedResolver() if private else PublicResolver()
+            timeout = aiohttp.ClientTimeout(
+                total=None, sock_connect=self.connect_timeout, sock_read=self.stall_timeout
             )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                timeout=_TIMEOUT,
+            self._pools[private] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self.max_connections, resolver=resolver),
+                timeout=timeout,
                 auto_decompress=False,
                 trust_env=False,
                 headers={"User-Agent": "harmony-vds"},
             )
-        return self._session
+        return self._pools[private]
 
     async def close(self) -> None:
-        """Close the pool. **Reads:** nothing."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close the pools. **Reads:** nothing."""
+        while self._pools:
+            await self._pools.popitem()[1].close()
+
+    async def refuse_private(self, address: Address) -> None:
+        """Raise if the name of `address` leads into a private network that is not the operator's.
+
+        For readers that make connections of their own; what the name leads to when they connect is
+        beyond this check.
+
+        Raises
+        ------
+        UntrustedError
+            It does.
+        UpstreamError
+            The name cannot be looked up.
+
+        **Reads:** nothing.
+        """
+        if self.trust.is_operators(address):
+            return
+        try:
+            await PublicResolver().resolve(address.hostname, 443, socket.AF_UNSPEC)
+        except OSError:
+            raise UpstreamError(f"The name {address.hostname} cannot be looked up.") from None
 
     async def fetch_range(self, url: str, start: int, length: int, trust: Trust) -> Received:
         """Bytes ``[start, start + length)`` of `url`.
@@ -125,6 +157,8 @@ class HttpClient:
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if status != 206 or found is None or int(found[1]) != start:
             raise StoreError(f"{host_path(url)} answered a byte range with another range.")
+        if found[3] != "*" and int(found[3]) < start + length:
+            raise StoreError(f"{host_path(url)} is shorter than its manifest says.")
         return Received(_exact(body, length, url), _modified(headers), headers.get("ETag"))
 
     async def fetch_whole(self, url: str, limit: int, trust: Trust) -> Received:
@@ -139,25 +173,46 @@ class HttpClient:
     async def _get(
         self, url: str, wanted: Mapping[str, str], trust: Trust, limit: int
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """One answer, through at most one remembered and three fresh redirects."""
-        target = self._resolved.get(url, url)
+        """One answer; where `url` redirects to is found once and remembered until it expires."""
+        expired = None
+        while True:
+            target = self._resolved.get(url)
+            if target in (None, expired):
+                # One at a time, so that a thousand chunks of one file ask for its place once.
+                async with self._resolving.setdefault(url, asyncio.Lock()):
+                    target = self._resolved.get(url)
+                    if target in (None, expired):
+                        return await self._resolve(url, wanted, trust, limit)
+            status, answer, body = await self._ask(url, target or url, wanted, limit)
+            moved = status in _REDIRECTS or (target != url and status in _EXPIRED)
+            if moved and expired is None:
+                expired = target
+                continue
+            refuse_failure(status, answer, body, url)
+            return status, answer, body
+
+    async def _resolve(
+        self, url: str, wanted: Mapping[str, str], trust: Trust, limit: int
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """One answer through at most three redirects, the last of them remembered."""
+        target = url
         for _ in range(4):
-            # The token goes only with the address that was asked for, never with a redirect.
-            headers = {**wanted, **(self.credentials.authorization(url) if target == url else {})}
-            status, answer, body = await self._send(target, headers, limit)
+            status, answer, body = await self._ask(url, target, wanted, limit)
             if status in _REDIRECTS:
                 target = urljoin(target, answer.get("Location", ""))
                 trust.check_redirect(target)
                 continue
-            if status in (401, 403) and url in self._resolved:
-                del self._resolved[url]  # the signed URL has expired: resolve it once more
-                target = url
-                continue
             refuse_failure(status, answer, body, url)
-            if target != url:
-                self._resolved[url] = target
+            self._resolved[url] = target
             return status, answer, body
         raise StoreError(f"{host_path(url)} redirects again and again.")
+
+    async def _ask(
+        self, url: str, target: str, wanted: Mapping[str, str], limit: int
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        # The token goes only with the address that was asked for, never with a redirect.
+        token = self.credentials.authorization(url) if target == url else {}
+        return await self._send(target, {**wanted, **token}, limit)
 
     async def _send(
         self, url: str, headers: Mapping[str, str], limit: int
@@ -165,7 +220,8 @@ class HttpClient:
         try:
             # encoded=True: signed URLs must arrive as they were signed.
             target = URL(url, encoded=True)
-            async with self.session().get(target, headers=headers, allow_redirects=False) as answer:
+            pool = self.pool(private=self.trust.is_operators(Address.of(url)))
+            async with pool.get(target, headers=headers, allow_redirects=False) as answer:
                 return answer.status, answer.headers, await _read_body(answer, limit)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             refused = _refusal_within(error)
@@ -196,7 +252,7 @@ def refuse_failure(status: int, headers: Mapping[str, str], body: bytes, url: st
     Raises
     ------
     UpstreamError
-        408, 425, 429 and 5xx: may pass.
+        408, 429 and 5xx: may pass.
     ForbiddenError
         401, 403, and login pages; the text carries the place where an agreement is accepted.
     StoreError
@@ -217,6 +273,8 @@ def refuse_failure(status: int, headers: Mapping[str, str], body: bytes, url: st
         raise ForbiddenError(f"{where} refused access (status {status}). {advice}")
     if status == 404:
         raise MissingSourceError(f"{where} does not exist (status 404).")
+    if status == 416:
+        raise StoreError(f"{where} is shorter than its manifest says (status 416).")
     if status >= 400:
         raise StoreError(f"{where} answered with status {status}.")
     if headers.get("Content-Type", "").lower().startswith("text/html"):

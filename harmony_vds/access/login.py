@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 
 from harmony_vds.access.loop import run
-from harmony_vds.errors import ForbiddenError, UpstreamError
+from harmony_vds.errors import ForbiddenError, SettingsError, UpstreamError
 from harmony_vds.telemetry import keep_secret
 
 
@@ -30,6 +30,8 @@ def token_of_user(oauth_host: str) -> str | None:
     ------
     ForbiddenError
         Earthdata Login refuses the login.
+    SettingsError
+        ``.netrc`` cannot be understood.
     UpstreamError
         It does not answer.
 
@@ -44,8 +46,13 @@ def token_of_user(oauth_host: str) -> str | None:
 def _netrc_login(host: str) -> tuple[str, str] | None:
     try:
         found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
-    except (OSError, netrc.NetrcParseError):
+    except OSError:
         return None
+    except netrc.NetrcParseError as error:  # its own text may quote a password
+        raise SettingsError(
+            f"The file {error.filename} cannot be used as .netrc: line {error.lineno} is not "
+            "understood, or others may read the file."
+        ) from None
     if found is None or not found[2]:
         return None
     keep_secret(found[2])

@@ -5,13 +5,13 @@ endpoints. Its own retries are off: `harmony_vds.access.fetch` retries, and budg
 multiply.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import obstore
 from obstore.exceptions import (
     BaseError,
-    NotSupportedError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
@@ -22,6 +22,8 @@ from harmony_vds.access.trust import Address
 from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
 
 DEFAULT_REGION = "us-west-2"
+# obstore has no field for the status; it stands in the text, before anything the server wrote.
+_STATUS = re.compile(r"returned non-2xx status code: (\d{3})")
 
 
 @dataclass
@@ -30,6 +32,10 @@ class S3Client:
 
     endpoint: str = ""
     """The operator's S3-compatible server; empty for AWS."""
+    connect_timeout: float = 10.0
+    """Seconds to wait for a connection."""
+    stall_timeout: float = 20.0
+    """Seconds without a byte after which a connection is cut."""
     _buckets: dict[tuple[str, str], S3Store] = field(default_factory=dict, repr=False)
 
     def bucket(self, name: str, region: str) -> S3Store:
@@ -43,8 +49,9 @@ class S3Client:
                 virtual_hosted_style_request=not self.endpoint,
                 client_options={
                     "allow_http": self.endpoint.startswith("http://"),
-                    "timeout": timedelta(seconds=60),
-                    "connect_timeout": timedelta(seconds=10),
+                    "timeout": timedelta(hours=1),  # the request's own deadline ends it sooner
+                    "connect_timeout": timedelta(seconds=self.connect_timeout),
+                    "read_timeout": timedelta(seconds=self.stall_timeout),
                 },
                 retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=60)},
                 endpoint=self.endpoint or None,
@@ -79,6 +86,8 @@ class S3Client:
                 raise StoreError(
                     f"{address} holds {size:,} bytes, more than the {limit:,} allowed."
                 )
+            if wanted is not None and answer.meta["size"] < wanted[1]:
+                raise StoreError(f"{address} is shorter than its manifest says.")
             body = bytes(await answer.bytes_async())
         except (BaseError, FileNotFoundError) as error:
             raise _sorted_failure(error, address) from None
@@ -95,8 +104,18 @@ def _sorted_failure(error: Exception, address: Address) -> Exception:
             f"{address} refused access. It is read without credentials; if the bucket is "
             "protected, publish the https form of the store."
         )
-    if isinstance(error, NotSupportedError):
+    text = str(error)
+    if "non-partial response" in text:
         return StoreError(f"{address} ignores byte ranges; it cannot serve chunks.")
-    if "416" in str(error):
-        return StoreError(f"{address} is shorter than its manifest says.")
+    if "redirect without LOCATION" in text:
+        return StoreError(
+            f"{address} lies in another region than the record says "
+            "(DirectDistributionInformation, Region)."
+        )
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else 0
+    if status == 416:
+        return StoreError(f"{address} is shorter than its manifest says (status 416).")
+    if 400 <= status < 500 and status not in (408, 429):
+        return StoreError(f"{address} answered with status {status}.")
     return UpstreamError(f"{address} broke off ({type(error).__name__}).")

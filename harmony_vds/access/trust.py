@@ -8,6 +8,7 @@ the private network, or a stranger's host.
 import ipaddress
 import os
 import posixpath
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from harmony_vds.errors import SettingsError, UntrustedError
 
+# Names and numbers only: a backslash or a full-width dot is read differently by every parser.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _REDIRECT_DOMAINS = (".amazonaws.com", ".cloudfront.net")
 _EARTHDATA_DOMAINS = (".earthdata.nasa.gov", ".earthdatacloud.nasa.gov")
 
@@ -42,11 +46,18 @@ class Address:
         Raises
         ------
         UntrustedError
-            The URL has no scheme, an unknown one, or carries a user name.
+            The URL has no scheme, an unknown one, carries a user name, or is malformed.
 
         **Reads:** nothing, but resolves symbolic links in ``file`` URLs.
         """
-        parts = urlsplit(url.strip())
+        try:
+            return cls._parsed(url.strip())
+        except ValueError as error:  # from urlsplit, the port, or a file name with a null byte
+            raise UntrustedError(f"The address {url!r} is malformed: {error}.") from None
+
+    @classmethod
+    def _parsed(cls, url: str) -> "Address":
+        parts = urlsplit(url)
         scheme = parts.scheme.lower()
         if scheme not in ("https", "http", "s3", "file"):
             raise UntrustedError(
@@ -56,21 +67,26 @@ class Address:
         if "@" in parts.netloc:
             raise UntrustedError("An address with a user name in it is not read.")
         if scheme in ("s3", "file"):  # neither has queries: ? and # belong to the key or name
-            path = unquote(url.strip().split("://", 1)[-1].partition("/")[2])
+            path = unquote(url.split("://", 1)[-1].partition("/")[2])
             if scheme == "file":
                 return cls("file", "", os.path.realpath("/" + path))
+            _refuse_odd_host(parts.netloc)
             if {".", ".."} & set(path.split("/")):
                 raise UntrustedError(f"The key of {url!r} holds a relative part and is not read.")
             return cls("s3", parts.netloc, "/" + path)
         path = "/" + posixpath.normpath(unquote(parts.path) or "/").lstrip("/")
         if parts.path.endswith("/") and path != "/":
             path += "/"
-        return cls(scheme, _netloc(scheme, parts.hostname or "", parts.port), path, parts.query)
+        host = _netloc(scheme, parts.hostname or "", parts.port)
+        _refuse_odd_host(host.removesuffix(f":{parts.port}"))
+        return cls(scheme, host, path, parts.query)
 
     @property
     def hostname(self) -> str:
-        """The host without its port. **Reads:** nothing."""
-        return self.host.rsplit(":", 1)[0] if self.host.count(":") == 1 else self.host
+        """The host without port and brackets. **Reads:** nothing."""
+        if self.host.startswith("["):
+            return self.host[1:].partition("]")[0]
+        return self.host.partition(":")[0]
 
     def within(self, prefix: "Address") -> bool:
         """Whether this lies at or below `prefix`, at a path boundary. **Reads:** nothing."""
@@ -86,6 +102,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}{quote(self.path)}"
+
+
+def _refuse_odd_host(host: str) -> None:
+    if not _HOST.fullmatch(host):
+        raise UntrustedError(f"An address whose host is {host!r} is not read.")
 
 
 def _netloc(scheme: str, host: str, port: int | None) -> str:
@@ -145,7 +166,7 @@ class Trust:
         **Reads:** nothing.
         """
         address = Address.of(url)
-        if any(address.within(prefix) for prefix in self.operator):
+        if self.is_operators(address):
             return address
         if address.scheme not in ("https", "s3"):
             raise UntrustedError(
@@ -175,16 +196,21 @@ class Trust:
         **Reads:** nothing.
         """
         address = Address.of(url)
-        if any(address.within(prefix) for prefix in self.operator):
+        if address.scheme not in ("http", "https"):
+            raise UntrustedError(f"A redirect to {address} is not followed: it leaves the web.")
+        if self.is_operators(address):
             return address
         known = address.hostname.endswith(_REDIRECT_DOMAINS)
         if address.scheme == "https" and known and not is_private(address.hostname):
             return address
         return self.check(url)
 
-    def lifts_private(self, host: str) -> bool:
-        """Whether an operator's prefix allows the private address `host`. **Reads:** nothing."""
-        return any(prefix.hostname == host for prefix in self.operator)
+    def is_operators(self, address: Address) -> bool:
+        """Whether `address` lies in a prefix of the operator's, which lifts the other rules.
+
+        **Reads:** nothing.
+        """
+        return any(address.within(prefix) for prefix in self.operator)
 
 
 def is_private(host: str) -> bool:
@@ -195,9 +221,22 @@ def is_private(host: str) -> bool:
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return True
     try:
-        return not ipaddress.ip_address(host.strip("[]")).is_global
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    inner = [own for own in _embedded(address) if own is not None]
+    return any(not own.is_global or own.is_multicast for own in (address, *inner))
+
+
+type _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _embedded(address: _IPAddress) -> tuple[_IPAddress | None, ...]:
+    """IPv4 addresses that a network may translate an IPv6 address into."""
+    if address.version == 4:
+        return ()
+    nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    return address.ipv4_mapped, address.sixtofour, nat64
 
 
 def is_earthdata(host: str) -> bool:

@@ -16,6 +16,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.gateway import Access
+from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Address
 from harmony_vds.errors import StoreError, UpstreamError
 from harmony_vds.model.chunks import ChunkIndex
@@ -130,6 +131,8 @@ def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
         return icechunk.local_filesystem_storage(address.path)
     if address.scheme == "s3":
         return _s3_storage(address, location, access)
+    # icechunk connects by itself and follows redirects: at least its first host is a public one.
+    run(access.fetcher.http.refuse_private(address))
     headers = access.credentials.authorization(address.url)
     return icechunk.http_storage(
         str(address), opts={"allow_http": "true"} if address.scheme == "http" else None,
