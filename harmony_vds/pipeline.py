@@ -13,6 +13,7 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery.cmr import CmrClient
 from harmony_vds.discovery.find import FoundStores, find_stores, locate
+from harmony_vds.errors import VdsError
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
@@ -97,7 +98,7 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
         with timed("find"):
             found = _find(source, services, store_href)
         with timed("open"):
-            store = open_store(found.locations, found.access)
+            store = _open(found)
         with timed("plan"):
             plan = make_plan(store, request, source)
         logger.info("Planned: %s", plan)
@@ -113,6 +114,16 @@ def _find(source: Source, services: Services, store_href: str | None) -> FoundSt
     if store_href is None:
         return find_stores(source, services.cmr, services.access)
     return locate(store_href, services.access)
+
+
+def _open(found: FoundStores) -> VirtualStore:
+    """The first store that opens; a failure also names those that were given up before."""
+    try:
+        return open_store(found.locations, found.access)
+    except VdsError as error:
+        if not found.rejected:
+            raise
+        raise type(error)(f"{error} Also tried: {'; '.join(found.rejected)}") from None
 
 
 def fulfil(

@@ -13,8 +13,16 @@ from harmony_vds.errors import ForbiddenError, NoStoreError, StoreError, Upstrea
 
 _RECORD_LIMIT = 16 * 2**20
 
-type Record = Mapping[str, Any]
-"""One ``{meta, umm}`` item of a ``umm_json`` answer."""
+type Umm = Mapping[str, Any]
+"""The ``umm`` part of one item of a ``umm_json`` answer."""
+
+
+class _Item(msgspec.Struct):
+    umm: dict[str, Any]
+
+
+class _Found(msgspec.Struct):
+    items: list[_Item]
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class CmrClient:
     access: Access
     """Way out; must trust `root`, which the operator set."""
 
-    def collection(self, concept_id: str) -> Record:
+    def collection(self, concept_id: str) -> Umm:
         """The UMM-C record of a collection.
 
         Raises
@@ -42,16 +50,14 @@ class CmrClient:
         """
         url = URL(f"{self.root}/search/collections.umm_json").with_query(concept_id=concept_id)
         answer = self._ask(str(url), f"the collection {concept_id}")
-        items = answer.get("items") or []
-        if not items:
+        if not answer.items:
             raise NoStoreError(
                 f"CMR at {self.root} shows no collection {concept_id}: either it does not exist, "
                 "or the user of this request may not see it. Check the id and the permissions."
             )
-        record: Record = items[0]
-        return record
+        return answer.items[0].umm
 
-    def _ask(self, url: str, what: str) -> Record:
+    def _ask(self, url: str, what: str) -> _Found:
         try:
             received = run(self.access.fetcher.fetch_whole(url, _RECORD_LIMIT))
         except ForbiddenError as error:
@@ -61,7 +67,8 @@ class CmrClient:
         except StoreError as error:
             raise StoreError(f"CMR rejected the request for {what}: {error}") from None
         try:
-            decoded = msgspec.json.decode(received.body, type=dict[str, Any])
-        except msgspec.DecodeError:
-            raise UpstreamError(f"CMR's answer for {what} is not JSON.") from None
-        return decoded
+            return msgspec.json.decode(received.body, type=_Found)
+        except msgspec.DecodeError as error:
+            raise UpstreamError(
+                f"CMR's answer for {what} is not JSON of the expected form: {error}."
+            ) from None

@@ -7,7 +7,7 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.discovery import umm
 from harmony_vds.discovery.cmr import CmrClient
 from harmony_vds.discovery.sniff import sniff
-from harmony_vds.errors import NoStoreError, UpstreamError, VdsError
+from harmony_vds.errors import ForbiddenError, NoStoreError, UpstreamError, VdsError
 from harmony_vds.model.request import Source
 from harmony_vds.model.store import CollectionNotes, StoreLocation
 
@@ -35,12 +35,14 @@ def find_stores(source: Source, cmr: CmrClient, access: Access) -> FoundStores:
     ------
     NoStoreError
         None that can be opened; the text lists each candidate and why it failed.
+    ForbiddenError
+        As NoStoreError, where all that failed was the user's permission.
     UpstreamError
-        CMR, or every candidate that looked right, is in trouble.
+        CMR, or a candidate that may serve later, is in trouble.
 
     **Reads:** metadata.
     """
-    record = cmr.collection(source.collection)["umm"]
+    record = cmr.collection(source.collection)
     candidates = umm.collection_candidates(record)
     if not candidates:
         raise NoStoreError(
@@ -74,8 +76,10 @@ def _choose(
         f"No virtual store of {source.collection} ({source.short_name}) can be opened: "
         + "; ".join(reasons)
     )
-    if all(isinstance(error, UpstreamError) for _, error in failed):
+    if any(isinstance(error, UpstreamError) for _, error in failed):
         raise UpstreamError(explained)
+    if all(isinstance(error, ForbiddenError) for _, error in failed):
+        raise ForbiddenError(explained)
     raise NoStoreError(explained)
 
 

@@ -4,6 +4,7 @@ Pure functions, one for each place in a record. There is no ESDIS standard for t
 ``Subtype: VIRTUAL COLLECTION`` among the collection's RelatedUrls is the usual one.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,8 +59,8 @@ def recorded_prefixes(umm: Umm, candidates: Iterable[Candidate]) -> tuple[str, .
     bucket = ""
     for item in listed or ():
         name = str(item).strip().removeprefix("s3://").strip("/")
-        head, _, rest = name.partition("/")
-        if bucket and rest and "." not in head and not _looks_like_bucket(head):
+        head = name.partition("/")[0]
+        if bucket and name and not _looks_like_bucket(head):
             prefixes.append(f"s3://{bucket}/{name}/")
         elif name:
             bucket = head
@@ -68,13 +69,17 @@ def recorded_prefixes(umm: Umm, candidates: Iterable[Candidate]) -> tuple[str, .
 
 
 def _looks_like_bucket(name: str) -> bool:
+    """Buckets are lower-case; those of the archives have a hyphen, unlike most folders."""
     return "-" in name and name == name.lower()
 
 
 def region(umm: Umm) -> str | None:
-    """AWS region of the collection's buckets, if the record names one. **Reads:** nothing."""
-    named = (umm.get("DirectDistributionInformation") or {}).get("Region")
-    return str(named) if named else None
+    """AWS region of the collection's buckets, if the record names one. **Reads:** nothing.
+
+    It becomes part of a host name, so that nothing but a region's name is taken.
+    """
+    named = str((umm.get("DirectDistributionInformation") or {}).get("Region") or "").strip()
+    return named if re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", named) else None
 
 
 def notes(umm: Umm) -> CollectionNotes:
