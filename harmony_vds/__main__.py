@@ -1,13 +1,17 @@
 """Harmony's command line: ``python -m harmony_vds --harmony-action invoke …``."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from harmony_vds.telemetry import keep_secret, redact_all_handlers
+from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handlers
+
+logger = logging.getLogger("harmony_vds")
 
 _CHATTY = ("boto3", "botocore", "s3transfer", "urllib3", "aiohttp", "asyncio", "pystac")
 
@@ -36,18 +40,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not is_harmony_cli(parsed):
         parser.error("only Harmony's arguments are understood here; people use harmony-vds")
     settings = config(validate=False)
-    _configure_logging(settings)
+    _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
     try:
         run_cli(parser, parsed, VirtualStoreAdapter, settings)
     except HarmonyException:
         return 1  # logged and written to error.json by the library
-    except Exception:
-        logging.getLogger("harmony_vds").exception("The invocation could not be set up or recorded")
+    except Exception as error:
+        logger.exception("The invocation could not be set up or recorded")
+        _tell_user(parsed.harmony_metadata_dir, error)
         return 1
     return 0
 
 
-def _configure_logging(settings: Any) -> None:
+def _work_item(parsed: argparse.Namespace) -> tuple[str, str]:
+    """Request id and user of the message, as far as it can be read."""
+    try:
+        path = parsed.harmony_input_file
+        message = json.loads(Path(path).read_bytes() if path else parsed.harmony_input)
+        return str(message.get("requestId") or ""), str(message.get("user") or "")
+    except (OSError, TypeError, ValueError, AttributeError):
+        return "", ""
+
+
+def _tell_user(metadata_dir: str, error: Exception) -> None:
+    """Write an ``error.json`` where the library has none to write, or says only "unknown"."""
+    from harmony_service_lib.aws import is_s3, write_s3
+
+    from harmony_vds.adapter import one_line
+
+    text = one_line(
+        "The virtual store service could not read its work item or record its result "
+        f"({type(error).__name__}: {error}). Report this with the job id."
+    )
+    document = json.dumps({"error": text, "category": "Service", "level": "Error"})
+    try:
+        if is_s3(metadata_dir):
+            write_s3(f"{metadata_dir.rstrip('/')}/error.json", document)
+        else:
+            folder = Path(metadata_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.json").write_text(document, encoding="utf-8")
+    except Exception:
+        logger.exception("The error could not be recorded either")
+
+
+def _configure_logging(settings: Any, labels: logging.Filter) -> None:
     """One JSON object a line on stderr; no secrets, no tracebacks of plain refusals."""
     from harmony_service_lib.logging import build_logger
 
@@ -58,6 +95,8 @@ def _configure_logging(settings: Any) -> None:
         root.addHandler(handler)
     for handler in {*root.handlers, *logging.getLogger("harmony-service").handlers}:
         handler.addFilter(_without_refusal_traceback)
+        handler.addFilter(labels)
+    logging.captureWarnings(capture=True)
     root.setLevel(os.environ.get("SERVICE_LOG_LEVEL") or logging.INFO)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -53,13 +53,20 @@ def _source(source: Any) -> Source:
     if not source.collection:
         raise RequestError("A source of the message has no collection id.")
     # An empty list means all variables, as an absent one does.
-    variables = [own.fullPath or own.name for own in source.variables]
+    variables = [_variable_name(own) for own in source.variables]
     return Source(
         collection=source.collection,
         short_name=source.shortName or source.collection,
         version=source.versionId or "",
-        variables=tuple(dict.fromkeys(str(name) for name in variables if name)),
+        variables=tuple(dict.fromkeys(variables)),
     )
+
+
+def _variable_name(variable: Any) -> str:
+    name = variable.fullPath or variable.name
+    if not name:  # leaving it out could leave none, which means all
+        raise RequestError(f"A variable of the message has no name (id {variable.id!r}).")
+    return str(name)
 
 
 def _temporal(message: Message) -> TimeRange | None:
@@ -87,11 +94,11 @@ def parse_moment(field: str, text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         raise RequestError(
             f"{field} is {text!r}, which is no ISO 8601 instant such as 2020-01-31T12:00:00Z."
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _point(message: Message) -> tuple[float, float] | None:
@@ -128,6 +135,8 @@ def _target(message: Message) -> TargetGrid | None:
     extent = None
     if form.scaleExtent is not None:
         x, y = form.scaleExtent.x, form.scaleExtent.y
+        if x is None or y is None:
+            raise RequestError("format.scaleExtent should hold ranges of both x and y.")
         extent = _quadruple("format.scaleExtent", [x.min, y.min, x.max, y.max])
     size = None
     if form.scaleSize is not None:

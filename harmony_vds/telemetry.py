@@ -54,6 +54,21 @@ class RedactingFormatter(logging.Formatter):
         return redact(self.inner.format(record))
 
 
+class WorkItemFilter(logging.Filter):
+    """Adds the request id and user of a work item to every record that has none of its own."""
+
+    def __init__(self, request_id: str, user: str) -> None:
+        super().__init__()
+        self._own = {"requestId": request_id, "user": user}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record, labelled. **Reads:** nothing."""
+        for name, value in self._own.items():
+            if getattr(record, name, None) is None:
+                setattr(record, name, value)
+        return True
+
+
 def redact_all_handlers() -> None:
     """Put a `RedactingFormatter` on every log handler that exists now; safe to call again.
 

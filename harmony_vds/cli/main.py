@@ -1,5 +1,6 @@
 """``harmony-vds``: the service's pipeline, without Harmony, for people."""
 
+import logging
 import sys
 
 import typer
@@ -27,5 +28,10 @@ def main() -> None:
     try:
         app()
     except VdsError as error:
-        print(f"harmony-vds: {redact(str(error))}", file=sys.stderr)
+        print(f"harmony-vds: {' '.join(redact(str(error)).split())}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:  # people get a line, and the traceback on request
+        logging.getLogger("harmony_vds").info("Unexpected error", exc_info=True)
+        told = " ".join(redact(f"{type(error).__name__}: {error}").split())
+        print(f"harmony-vds: unexpected {told} (--verbose shows where)", file=sys.stderr)
         sys.exit(1)
