@@ -220,7 +220,10 @@ def write_icechunk(
 
 
 def kerchunk_references(
-    files: Sequence[Path], rename: Callable[[str], str] | None = None, dimension: str = "time"
+    files: Sequence[Path],
+    rename: Callable[[str], str] | None = None,
+    dimension: str = "time",
+    inline: int = 100,
 ) -> dict[str, Any]:
     """Reference document of HDF5 files by the kerchunk library itself, joined along `dimension`."""
     from kerchunk.combine import MultiZarrToZarr
@@ -228,7 +231,9 @@ def kerchunk_references(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        singles = [SingleHdf5ToZarr(str(path), inline_threshold=100).translate() for path in files]
+        singles = [
+            SingleHdf5ToZarr(str(path), inline_threshold=inline).translate() for path in files
+        ]
         document = singles[0]
         if len(singles) > 1:
             document = MultiZarrToZarr(
