@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-_OF_VARIABLE_TYPE = {"valid_min", "valid_max", "valid_range", "flag_values", "flag_masks",
-                     "missing_value", "actual_range"}  # fmt: skip
+_OF_VARIABLE_TYPE = {"flag_values", "flag_masks", "missing_value"}
+# Of the variable's type they limit stored numbers, of floating type the unpacked ones.
+_LIMITS = {"valid_min", "valid_max", "valid_range", "actual_range"}
 _PACKING = ("scale_factor", "add_offset")
 _RESERVED = {"_FillValue", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
              "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_ARRAY_DIMENSIONS"}  # fmt: skip
@@ -33,6 +34,9 @@ def netcdf_attributes(
             continue
         if name in _PACKING and isinstance(value, int | float):
             held: Any = packing(value)
+        elif name in _LIMITS and dtype is not None:
+            unpacked = dtype.kind in "iu" and _holds_fractions(value)
+            held = _as_type(value, np.dtype(packing) if unpacked else dtype)
         elif name in _OF_VARIABLE_TYPE and dtype is not None:
             held = _as_type(value, dtype)
         else:
@@ -52,6 +56,11 @@ def _packing_type(values: list[Any]) -> type[np.floating[Any]]:
     single = all(float(np.float32(v)) == v for v in numbers)
     long = any(len(repr(v).replace(".", "").strip("-0").split("e")[0]) > 9 for v in numbers)
     return np.float32 if numbers and single and long else np.float64
+
+
+def _holds_fractions(value: Any) -> bool:
+    """Whether a number, or one of several, was written with a decimal point."""
+    return bool(np.asarray(value).dtype.kind == "f")
 
 
 def _as_type(value: Any, dtype: np.dtype[Any]) -> Any:

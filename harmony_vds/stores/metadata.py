@@ -4,7 +4,8 @@ zarr v2 has a ``fill_value`` for chunks that were never written, CF has a ``_Fil
 missing data, and the writers of reference files mix the two in opposite ways:
 
 - kerchunk drops the attribute and puts it into ``fill_value``; where a variable has none it writes
-  ``null``;
+  ``null`` for times and for variables that bear a mark of the netCDF library, and otherwise HDF5's
+  own fill value: the library's default, or 0 in files that the library did not write;
 - VirtualiZarr keeps the attribute and puts the HDF5 fill, usually 0, into ``fill_value``.
 
 Taking ``fill_value`` for ``_FillValue`` turns valid zeros of the second kind into missing data;
@@ -63,22 +64,56 @@ def fill_role(
 
     **Reads:** nothing.
     """
-    documents = list(arrays)
-    keeps_attribute = any("_FillValue" in own for own in attributes)
-    if keeps_attribute or any("attributes" in document for document in documents):
+    pairs = list(zip(arrays, attributes, strict=True))
+    if any("_FillValue" in own or "attributes" in document for document, own in pairs):
         return FillRole.UNWRITTEN
-    if any(document.get("fill_value") is None for document in documents):
+    if any(_tells_undeclared(document, own) for document, own in pairs):
         return FillRole.MASK
-    return FillRole.MASK_UNLESS_ZERO
+    # In netCDF-3 kerchunk writes null wherever nothing is declared.
+    return (
+        FillRole.MASK
+        if _is_netcdf3(document for document, _ in pairs)
+        else (FillRole.MASK_UNLESS_ZERO)
+    )
+
+
+def _is_netcdf3(documents: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether arrays have the looks of netCDF-3: big-endian throughout, nothing compressed."""
+    orders = set()
+    for document in documents:
+        if document.get("filters") or document.get("compressor"):
+            return False
+        orders.add(str(document.get("dtype", ""))[:1])
+    return ">" in orders and orders <= {">", "|"}
+
+
+def _tells_undeclared(document: Mapping[str, Any], attributes: Mapping[str, Any]) -> bool:
+    """Whether this array declares no ``_FillValue`` and shows it by something else than 0.
+
+    Then a 0 elsewhere in the hierarchy was declared. A coordinate's null shows nothing: kerchunk
+    writes it for every time, and the netCDF library marks dimensions that others have made.
+    """
+    fill = document.get("fill_value")
+    if fill is None:
+        return len(document.get("shape", ())) > 1 and " since " not in str(attributes.get("units"))
+    return is_default_fill(fill, str(document.get("dtype", ""))[1:])
+
+
+def is_default_fill(fill: Any, kind: str) -> bool:
+    """Whether `fill` is what the netCDF library gives a type such as ``i2``. **Reads:** nothing."""
+    default = _NETCDF_DEFAULTS.get(kind)
+    return default is not None and isinstance(fill, int | float | np.number) and fill == default
 
 
 def own_attributes(
-    stored: Mapping[str, Any], dtype: np.dtype[Any], fill_value: Any, role: FillRole
+    name: str, stored: Mapping[str, Any], dtype: np.dtype[Any], fill_value: Any, role: FillRole
 ) -> Attributes:
     """The attributes of a variable, ``_FillValue`` decoded to the variable's own type.
 
     Parameters
     ----------
+    name
+        Its name, without path.
     stored
         Attributes as the metadata document holds them.
     dtype
@@ -92,7 +127,7 @@ def own_attributes(
     """
     attributes = {key: value for key, value in stored.items() if key != "_ARRAY_DIMENSIONS"}
     declared = attributes.pop("_FillValue", None)
-    if declared is None and dtype.kind in "iuf" and _masks(fill_value, dtype, role):
+    if declared is None and dtype.kind in "iuf" and _masks(name, stored, fill_value, dtype, role):
         declared = fill_value
     decoded = decode_fill(declared, dtype)
     if decoded is not None:
@@ -100,11 +135,15 @@ def own_attributes(
     return attributes
 
 
-def _masks(fill_value: Any, dtype: np.dtype[Any], role: FillRole) -> bool:
+def _masks(
+    name: str, stored: Mapping[str, Any], fill_value: Any, dtype: np.dtype[Any], role: FillRole
+) -> bool:
     if role is FillRole.UNWRITTEN or fill_value is None:
         return False
-    if fill_value == _NETCDF_DEFAULTS.get(f"{dtype.kind}{dtype.itemsize}"):
-        return False  # the library's default; readers treat it as missing anyway
+    if is_default_fill(fill_value, f"{dtype.kind}{dtype.itemsize}"):
+        # Declared or not, nobody can tell any more. Data lose more by a forgotten _FillValue than
+        # by a needless one; scalars and coordinates need none.
+        return stored.get("_ARRAY_DIMENSIONS", []) not in ([], [name])
     return role is FillRole.MASK or fill_value != 0
 
 

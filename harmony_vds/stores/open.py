@@ -9,7 +9,7 @@ import zarr
 from xarray.backends.zarr import ZarrBackendEntrypoint
 
 from harmony_vds.access.gateway import Access
-from harmony_vds.errors import NoStoreError, StoreError, UpstreamError, VdsError
+from harmony_vds.errors import NoStoreError, UpstreamError, VdsError
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.metadata import own_attributes
@@ -102,8 +102,9 @@ def _open_group(
     for name, variable in dataset.variables.items():
         array = arrays[f"{path.rstrip('/')}/{name}"]
         variable.attrs = own_attributes(
-            array.attrs.asdict(), variable.dtype, array.metadata.fill_value, manifest.fill_role
-        )
+            str(name), array.attrs.asdict(), variable.dtype, array.metadata.fill_value,
+            manifest.fill_role,
+        )  # fmt: skip
     return dataset
 
 
@@ -125,10 +126,3 @@ def _misfit(path: str, dataset: xr.Dataset, placed: Mapping[str, xr.Dataset]) ->
                     f"in {parent}"
                 )
     return None
-
-
-def refuse_defect(store: VirtualStore, path: str) -> None:
-    """Raise if `path` lies in a group that could not be opened. **Reads:** nothing."""
-    for group, reason in store.defects.items():
-        if path.startswith(f"{group}/"):
-            raise StoreError(f"{path} cannot be read: {reason}.")
