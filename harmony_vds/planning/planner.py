@@ -38,7 +38,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft = _Draft(hierarchy, {path: footing(path, hierarchy) for path in requested}, request)
     draft.cut_boxes(named=bool(source.variables))
     draft.cut_times()
-    variables = with_required(requested, hierarchy)
+    variables = with_required(requested, hierarchy, draft.axes())
     return Plan(
         location=store.location,
         variables=variables,
@@ -63,6 +63,11 @@ class _Draft:
     grids: list[GridPlan] = field(default_factory=list)
     times: dict[str, Axis] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def axes(self) -> set[str]:
+        """The coordinates that place the requested variables, scalar times among them."""
+        found = (path for f in self.footings.values() for path in (f.y, f.x, f.t))
+        return {path for path in found if path is not None}
 
     def cut_boxes(self, *, named: bool) -> None:
         """Apply the request's box to every grid that carries a requested variable."""

@@ -67,13 +67,15 @@ def _listed(paths: Sequence[str], most: int = 12) -> str:
     return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
 
 
-def with_required(requested: Sequence[str], hierarchy: Hierarchy) -> tuple[PlannedVariable, ...]:
-    """The requested variables and all that they need, in the store's order.
+def with_required(
+    requested: Sequence[str], hierarchy: Hierarchy, axes: Iterable[str] = ()
+) -> tuple[PlannedVariable, ...]:
+    """The requested variables, `axes` and all that they need, in the store's order.
 
     **Reads:** nothing.
     """
-    needed = set(requested)
-    waiting = list(requested)
+    needed = {*requested, *axes}
+    waiting = sorted(needed)
     while waiting:
         for path in _companions(waiting.pop(), hierarchy):
             if path not in needed:
