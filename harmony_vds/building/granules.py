@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import netCDF4
+import numpy as np
+import numpy.typing as npt
 import virtualizarr
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
@@ -17,6 +19,9 @@ from obstore.store import LocalStore
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
 
 from harmony_vds.errors import RequestError, StoreError
+
+_COMPACT_LIMIT = 2**16
+"""HDF5 keeps at most this many bytes of data in an object header."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +87,22 @@ def _groups(path: Path) -> list[str]:
         return list(below(root))
 
 
+def _has_no_chunk(variable: xr.Variable) -> bool:
+    """Whether a small array has no reference: it is compact, or was never written."""
+    size = variable.size * variable.dtype.itemsize
+    manifest = getattr(variable.data, "manifest", None)
+    return manifest is not None and size <= _COMPACT_LIMIT and not manifest.dict()
+
+
+def stored_values(path: Path, group: str, name: str) -> npt.NDArray[Any]:
+    """A variable's values as stored. **Reads:** chunks of the granule."""
+    with netCDF4.Dataset(path) as root:
+        variable = root[f"{group.rstrip('/')}/{name}"]
+        variable.set_auto_maskandscale(False)
+        variable.set_auto_chartostring(False)
+        return np.asarray(variable[...])
+
+
 def _short_dimensions(dataset: xr.Dataset) -> xr.Dataset:
     """Dimensions inherited from a parent group come with its path: ``data_01/time`` is ``time``."""
     longer = {name: str(name).rpartition("/")[2] for name in dataset.dims if "/" in str(name)}
@@ -89,11 +110,18 @@ def _short_dimensions(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _with_coordinates(dataset: xr.Dataset, path: Path, group: str) -> xr.Dataset:
-    """`dataset` with its one-dimensional numeric coordinates as raw values, not references."""
+    """`dataset` with coordinates, numeric scalars and compact arrays as raw values.
+
+    VirtualiZarr takes data that HDF5 keeps in an object header (compact layout) for missing, and
+    refers scalars that were never written to nothing.
+    """
     names = [
         name
         for name, variable in dataset.variables.items()
-        if variable.dims == (name,) or (variable.ndim == 1 and "axis" in variable.attrs)
+        if variable.dims == (name,)
+        or (variable.ndim == 1 and "axis" in variable.attrs)
+        or (variable.ndim == 0 and variable.dtype.kind in "iuf")
+        or _has_no_chunk(variable)
     ]
     if not names:
         return dataset

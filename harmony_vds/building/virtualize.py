@@ -10,7 +10,7 @@ import numpy as np
 import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
 
-from harmony_vds.building.granules import VirtualGranule, read_granule
+from harmony_vds.building.granules import VirtualGranule, read_granule, stored_values
 from harmony_vds.errors import RequestError, StoreError
 
 # Attributes that decide what stored numbers mean: one array can have only one set of them.
@@ -89,12 +89,10 @@ def join(granules: Sequence[VirtualGranule], dimension: str | None) -> dict[str,
         parts = [own.groups[group] for own in granules if group in own.groups]
         if len(parts) != len(granules):
             raise StoreError(f"The group {group} is not in every granule; they cannot be joined.")
-        if along not in dataset.dims:
-            joined[group] = dataset
-            continue
         for granule, part in zip(granules[1:], parts[1:], strict=True):
-            _refuse_difference(dataset, part, along, granule.path.name)
-        joined[group] = _concatenated(parts, along)
+            _refuse_difference(dataset, part, granule.path.name)
+            _refuse_other_constants(granules[0], granule, group, along)
+        joined[group] = _concatenated(parts, along) if along in dataset.dims else dataset
     return joined
 
 
@@ -109,7 +107,7 @@ def _joining_dimension(groups: dict[str, xr.Dataset]) -> str:
     )
 
 
-def _refuse_difference(first: xr.Dataset, other: xr.Dataset, along: str, name: str) -> None:
+def _refuse_difference(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
     """Raise where one array cannot stand for both granules without changing values."""
     if set(first.variables) != set(other.variables):
         odd = sorted(map(str, set(first.variables) ^ set(other.variables)))
@@ -125,9 +123,21 @@ def _refuse_difference(first: xr.Dataset, other: xr.Dataset, along: str, name: s
                     f"{name} gives {key} {attribute}={theirs!r} where the first granule has "
                     f"{ours!r}; joined, its values would be read wrongly."
                 )
-        fixed = along not in variable.dims and isinstance(variable.data, np.ndarray)
-        if fixed and not np.array_equal(variable.values, twin.values):
-            raise StoreError(f"{name} has another coordinate {key} than the first granule.")
+
+
+def _refuse_other_constants(
+    first: VirtualGranule, other: VirtualGranule, group: str, along: str
+) -> None:
+    """Raise where a variable that is stored once for all granules differs between two of them."""
+    for key, variable in first.groups[group].variables.items():
+        if along in variable.dims or "grid_mapping_name" in variable.attrs:
+            continue
+        ours, theirs = (stored_values(own.path, group, str(key)) for own in (first, other))
+        if ours.shape != theirs.shape or ours.tobytes() != theirs.tobytes():
+            raise StoreError(
+                f"{other.path.name} holds other values of {key} than the first granule, and {key} "
+                f"does not run along {along}; joined, only one of them could be kept."
+            )
 
 
 def _same(ours: Any, theirs: Any) -> bool:
