@@ -224,8 +224,12 @@ def kerchunk_references(
     rename: Callable[[str], str] | None = None,
     dimension: str = "time",
     inline: int = 100,
+    identical: Sequence[str] = ("lat", "lon", "crs"),
 ) -> dict[str, Any]:
-    """Reference document of HDF5 files by the kerchunk library itself, joined along `dimension`."""
+    """Reference document of HDF5 files by the kerchunk library itself, joined along `dimension`.
+
+    Variables named in `identical` are taken from the first file.
+    """
     from kerchunk.combine import MultiZarrToZarr
     from kerchunk.hdf import SingleHdf5ToZarr
 
@@ -237,7 +241,7 @@ def kerchunk_references(
         document = singles[0]
         if len(singles) > 1:
             document = MultiZarrToZarr(
-                singles, concat_dims=[dimension], identical_dims=["lat", "lon", "crs"],
+                singles, concat_dims=[dimension], identical_dims=list(identical),
             ).translate()  # fmt: skip
     for reference in document["refs"].values():
         if isinstance(reference, list):
