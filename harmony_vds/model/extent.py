@@ -40,10 +40,16 @@ class BoundingBox:
 
     @property
     def width(self) -> float:
-        """Degrees of longitude from west to east, at most 360. **Reads:** nothing."""
+        """Degrees of longitude from west to east, at most 360. **Reads:** nothing.
+
+        >>> BoundingBox(170, 0, -170, 10).width
+        20.0
+        """
         if self.east >= self.west:
             return min(self.east - self.west, 360.0)
-        return self.east - self.west + 360.0 * math.ceil((self.west - self.east) / 360.0)
+        # A whole turn less the rounding of decimals, such as 180.1 to -179.9, is still that turn.
+        turns = max(math.ceil((self.west - self.east) / 360.0 - 1e-12), 1)
+        return max(self.east - self.west + 360.0 * turns, 0.0)
 
     def __str__(self) -> str:
         return f"[{self.west:g}, {self.south:g}, {self.east:g}, {self.north:g}]"

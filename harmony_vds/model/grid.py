@@ -31,7 +31,8 @@ class Axis:
     """CF units, e.g. ``degrees_east`` or ``days since 1990-01-01``."""
     resolution: float
     """Spacing of representable values around the largest one, in `units`: the precision to which
-    the store's own data type states a coordinate."""
+    the store's own floating type states a coordinate. Integers are exact, and packed ones as exact
+    as the factors they are packed with."""
     bounds: npt.NDArray[np.float64] | None = None
     """Cell or step bounds, decoded; shape (size, 2)."""
     calendar: str = "standard"

@@ -1,6 +1,7 @@
 """Coordinate variables as axes: recognised by CF, read once, decoded by their own attributes."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
         kind=kind,
         values=np.atleast_1d(values),
         units=str(variable.attrs.get("units", "")),
-        resolution=_resolution(raw, values),
+        resolution=_resolution(raw, values, variable.attrs),
         bounds=_bounds(path, hierarchy),
         calendar=str(variable.attrs.get("calendar", "standard")).lower(),
     )
@@ -99,10 +100,22 @@ def decode(raw: npt.NDArray[Any], attributes: dict[Any, Any]) -> npt.NDArray[np.
     return np.asarray(values, np.float64)
 
 
-def _resolution(raw: npt.NDArray[Any], values: npt.NDArray[np.float64]) -> float:
+def _resolution(
+    raw: npt.NDArray[Any], values: npt.NDArray[np.float64], attributes: dict[Any, Any]
+) -> float:
     """Spacing of representable values at the largest coordinate; see `Axis.resolution`."""
     finite = values[np.isfinite(values)] if values.ndim else values
     largest = float(np.max(np.abs(finite), initial=1.0))
     if raw.dtype.kind == "f":
         return float(np.spacing(raw.dtype.type(largest)))
+    packing = (attributes.get(name) for name in ("scale_factor", "add_offset"))
+    if any(_is_single(factor) for factor in packing if factor is not None):
+        return float(np.spacing(np.float32(largest)))
     return float(np.spacing(largest))
+
+
+def _is_single(factor: Any) -> bool:
+    """Whether a number was rounded to single precision, such as 0.009999999776482582 for 0.01."""
+    number = float(factor)
+    digits = Decimal(repr(number)).as_tuple().digits
+    return float(np.float32(number)) == number and len(digits) > 9
