@@ -61,7 +61,7 @@ def serve(answer: Answer, host: str = "127.0.0.1") -> Iterator[Server]:
     async def start() -> web.AppRunner:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", remember)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, host, 0)
         await site.start()
@@ -73,22 +73,34 @@ def serve(answer: Answer, host: str = "127.0.0.1") -> Iterator[Server]:
     try:
         yield server
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        asyncio.run_coroutine_threadsafe(_stop(runner), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _stop(runner: web.AppRunner) -> None:
+    """End the server and what its handlers left waiting."""
+    await runner.cleanup()
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def file_server(root: Path) -> contextlib.AbstractContextManager[Server]:
     """A real range server over a folder: aiohttp's, with Last-Modified and Content-Range."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        path = (root / request.path.lstrip("/")).resolve()
-        if not path.is_relative_to(root.resolve()) or not path.is_file():
-            return web.json_response({"errors": ["not here"]}, status=404)
-        return web.FileResponse(path)
+        path = _file_below(root, request.path)
+        return _errors(404, "not here") if path is None else web.FileResponse(path)
 
     return serve(answer)
+
+
+def _file_below(root: Path, path: str) -> Path | None:
+    found = (root / path.lstrip("/")).resolve()
+    return found if found.is_relative_to(root.resolve()) and found.is_file() else None
 
 
 def cmr_server(
@@ -165,3 +177,94 @@ def upload(endpoint: str, bucket: str, folder: Path, prefix: str = "") -> None:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         key = f"{prefix}{path.relative_to(folder).as_posix()}"
         client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes(), ACL="public-read")
+
+
+def ranged(body: bytes, request: web.Request) -> web.Response:
+    """What a range server answers to `request` for a file that holds `body`."""
+    asked = request.http_range
+    start, stop = asked.start or 0, min(asked.stop or len(body), len(body))
+    if "Range" not in request.headers:
+        return web.Response(body=body)
+    headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(body)}"}
+    return web.Response(status=206, body=body[start:stop], headers=headers)
+
+
+def faulty_server(
+    body: bytes, *faults: str, headers: dict[str, str] | None = None
+) -> contextlib.AbstractContextManager[Server]:
+    """A range server of one file that commits `faults` one after another, then does right.
+
+    A fault is a status, or one of: reset, truncated, short, stall, whole (a 200 for a range),
+    elsewhere (another range), html-200, html-206.
+    """
+    script = iter(faults)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        fault = next(script, "none")
+        right = ranged(body, request)
+        sent = bytes(right.body)  # type: ignore[arg-type]
+        if fault.isdigit():
+            return web.Response(status=int(fault), text="no", headers=headers)
+        if fault in ("reset", "truncated", "stall"):
+            return await _broken(request, right, sent, fault)
+        if fault == "short":
+            right.body = sent[:-1]
+        elif fault == "whole":
+            return web.Response(body=body)
+        elif fault == "elsewhere":
+            right.headers["Content-Range"] = f"bytes 1-{len(sent)}/{len(body)}"
+        elif fault.startswith("html"):
+            right.set_status(int(fault[-3:]))
+            right.headers["Content-Type"] = "text/html; charset=utf-8"
+        return right
+
+    return serve(answer)
+
+
+async def _broken(
+    request: web.Request, right: web.Response, sent: bytes, fault: str
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=right.status)
+    if "Content-Range" in right.headers:
+        response.headers["Content-Range"] = right.headers["Content-Range"]
+    response.content_length = len(sent)
+    await response.prepare(request)
+    await response.write(sent[: len(sent) // 2])
+    if fault == "stall":
+        await asyncio.sleep(30)
+    elif request.transport is not None:
+        request.transport.abort() if fault == "reset" else request.transport.close()
+    return response
+
+
+def slow_file_server(root: Path, seconds: float) -> contextlib.AbstractContextManager[Server]:
+    """A range server over a folder that thinks for `seconds` before each answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        path = _file_below(root, request.path)
+        return _errors(404, "not here") if path is None else web.FileResponse(path)
+
+    return serve(answer)
+
+
+@contextlib.contextmanager
+def listener() -> Iterator[tuple[int, list[Any]]]:
+    """A bare TCP port on loopback and the peers that connected to it, whatever they then said."""
+    import socket
+
+    peers: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, peer = server.accept()
+                    peers.append(peer)
+                    connection.close()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], peers
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()

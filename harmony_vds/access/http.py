@@ -223,6 +223,8 @@ class HttpClient:
             pool = self.pool(private=self.trust.is_operators(Address.of(url)))
             async with pool.get(target, headers=headers, allow_redirects=False) as answer:
                 return answer.status, answer.headers, await _read_body(answer, limit)
+        except aiohttp.InvalidURL:  # such as http://127.1/, which some take for an address
+            raise UntrustedError(f"The address {host_path(url)} is malformed.") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             refused = _refusal_within(error)
             if refused is not None:
@@ -234,12 +236,14 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
     """The body: whole up to `limit` bytes on success, the beginning of it on failure."""
     if answer.status in _REDIRECTS:
         return b""
+    # Error texts and login pages may be longer than the range that was asked for.
+    is_data = answer.status < 400 and not _is_web_page(answer.headers)
     pieces = bytearray()
     async for piece in answer.content.iter_chunked(2**18):
         pieces += piece
-        if answer.status >= 400 and len(pieces) > 2**16:
+        if not is_data and len(pieces) > 2**16:
             break
-        if len(pieces) > limit:
+        if is_data and len(pieces) > limit:
             if answer.status == 200 and "Range" in answer.request_info.headers:
                 break  # the server ignored the range; the caller says so
             raise StoreError(f"{host_path(str(answer.url))} sent more than {limit:,} bytes.")
@@ -277,11 +281,15 @@ def refuse_failure(status: int, headers: Mapping[str, str], body: bytes, url: st
         raise StoreError(f"{where} is shorter than its manifest says (status 416).")
     if status >= 400:
         raise StoreError(f"{where} answered with status {status}.")
-    if headers.get("Content-Type", "").lower().startswith("text/html"):
+    if _is_web_page(headers):
         raise ForbiddenError(
             f"{where} answered with a web page, probably a login form, instead of data. "
             "Check that the Earthdata token is valid."
         )
+
+
+def _is_web_page(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").lower().startswith("text/html")
 
 
 def host_path(url: str) -> str:

@@ -1,0 +1,167 @@
+"""Byte ranges: what is retried, for how long, and what never is."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from servers import faulty_server, listener, ranged, serve
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.fetch import Fetcher, RetryPolicy
+from harmony_vds.access.http import HttpClient
+from harmony_vds.access.loop import run
+from harmony_vds.access.s3 import S3Client
+from harmony_vds.access.trust import Trust
+from harmony_vds.errors import (
+    MissingSourceError,
+    StoreError,
+    TimeLimitError,
+    UntrustedError,
+    UpstreamError,
+    VdsError,
+)
+from harmony_vds.telemetry import Deadline
+
+BODY = bytes(range(256)) * 8
+QUICK = RetryPolicy(attempts=6, budget=20.0, first_wait=0.01, longest_wait=0.05)
+
+
+@contextmanager
+def fetcher_for(
+    *prefixes: str, policy: RetryPolicy = QUICK, deadline: Deadline | None = None
+) -> Iterator[Fetcher]:
+    trust = Trust.of_settings(prefixes)
+    http = HttpClient(trust, Credentials.of_token(None), stall_timeout=0.3)
+    yield Fetcher(trust, http, S3Client(), policy, deadline=deadline)
+    run(http.close())
+
+
+PASSING = ["408", "429", "500", "502", "503", "504", "reset", "truncated", "short", "stall"]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_passing_fault_is_retried_until_the_bytes_are_right(fault: str) -> None:
+    with faulty_server(BODY, fault, fault) as server, fetcher_for(server.url) as fetcher:
+        received = run(fetcher.fetch_range(f"{server.url}/a", 100, 500))
+    assert received.body == BODY[100:600]
+    assert len(server.asked) == 3
+    assert (fetcher.traffic.retries, fetcher.traffic.nbytes) == (2, 500)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["400", "401", "403", "404", "405", "409", "410", "416", "418", "425", "451",
+     "whole", "elsewhere", "html-200", "html-206"],
+)  # fmt: skip
+def test_lasting_fault_is_asked_once(fault: str) -> None:
+    with (
+        faulty_server(BODY, *[fault] * 9) as server,
+        fetcher_for(server.url) as fetcher,
+        pytest.raises(VdsError) as caught,
+    ):
+        run(fetcher.fetch_range(f"{server.url}/a", 100, 500))
+    assert not isinstance(caught.value, UpstreamError)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("fault", ["429", "503", "reset"])
+def test_fault_that_does_not_pass_ends_after_the_attempts(fault: str) -> None:
+    with (
+        faulty_server(BODY, *[fault] * 99) as server,
+        fetcher_for(server.url) as fetcher,
+        pytest.raises(UpstreamError),
+    ):
+        run(fetcher.fetch_range(f"{server.url}/a", 0, 10))
+    assert len(server.asked) == QUICK.attempts
+
+
+def test_retries_end_with_their_budget_of_time() -> None:
+    patient = RetryPolicy(attempts=10_000, budget=0.5, first_wait=0.05, longest_wait=0.05)
+    with (
+        faulty_server(BODY, *["503"] * 10_000) as server,
+        fetcher_for(server.url, policy=patient) as fetcher,
+    ):
+        start = time.monotonic()
+        with pytest.raises(UpstreamError):
+            run(fetcher.fetch_range(f"{server.url}/a", 0, 10))
+        assert 0.4 < time.monotonic() - start < 3
+
+
+def test_pauses_have_full_jitter() -> None:
+    seen: set[str] = set()
+
+    async def once_busy(request: web.Request) -> web.StreamResponse:
+        known = request.path in seen
+        seen.add(request.path)
+        return ranged(BODY, request) if known else web.Response(status=503)
+
+    policy = RetryPolicy(attempts=2, first_wait=0.4, longest_wait=0.4)
+    with serve(once_busy) as server, fetcher_for(server.url, policy=policy) as fetcher:
+
+        async def paused(number: int) -> float:
+            start = time.monotonic()
+            await fetcher.fetch_range(f"{server.url}/{number}", 0, 10)
+            return time.monotonic() - start
+
+        async def together() -> list[float]:
+            return await asyncio.gather(*(paused(number) for number in range(60)))
+
+        pauses = run(together())
+    # Drawn anew between nothing and the bound: both halves occur, where a fixed pause has one.
+    assert min(pauses) < 0.2 < max(pauses)
+
+
+def test_stalled_connection_is_cut_within_its_timeout() -> None:
+    once = RetryPolicy(attempts=1)
+    with (
+        faulty_server(BODY, "stall") as server,
+        fetcher_for(server.url, policy=once) as fetcher,
+    ):
+        start = time.monotonic()
+        with pytest.raises(UpstreamError):
+            run(fetcher.fetch_range(f"{server.url}/a", 0, 1000))
+        assert time.monotonic() - start < 2
+
+
+def test_deadline_cuts_a_stalled_request_and_the_pauses() -> None:
+    slow = RetryPolicy(attempts=99, budget=60, first_wait=30, longest_wait=30)
+    for fault in ("stall", "503"):
+        with faulty_server(BODY, *[fault] * 99) as server:
+            http = HttpClient(Trust.of_settings([server.url]), Credentials.of_token(None))
+            fetcher = Fetcher(http.trust, http, S3Client(), slow, deadline=Deadline(0.5))
+            start = time.monotonic()
+            with pytest.raises(TimeLimitError, match="HARMONY_VDS_MAX_SECONDS"):
+                run(fetcher.fetch_range(f"{server.url}/a", 0, 1000))
+            assert time.monotonic() - start < 2
+            run(http.close())
+
+
+def test_untrusted_address_is_never_connected_to() -> None:
+    with listener() as (port, peers), fetcher_for() as fetcher:
+        for url in (f"http://127.0.0.1:{port}/a", f"https://localhost:{port}/a"):
+            with pytest.raises(UntrustedError):
+                run(fetcher.fetch_range(url, 0, 1))
+    assert peers == []
+
+
+def test_local_files_are_read_only_where_the_operator_says(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(BODY)
+    with fetcher_for(tmp_path.as_uri()) as fetcher:
+        assert run(fetcher.fetch_range((tmp_path / "a").as_uri(), 3, 4)).body == BODY[3:7]
+        with pytest.raises(StoreError, match="ends before"):
+            run(fetcher.fetch_range((tmp_path / "a").as_uri(), len(BODY) - 1, 2))
+        with pytest.raises(MissingSourceError):
+            run(fetcher.fetch_range((tmp_path / "b").as_uri(), 0, 1))
+        with pytest.raises(UntrustedError):
+            run(fetcher.fetch_range("file:///etc/hostname", 0, 1))
+
+
+@pytest.mark.parametrize(("start", "length"), [(-1, 5), (0, -5)])
+def test_negative_range_is_refused(start: int, length: int, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(BODY)
+    with fetcher_for(tmp_path.as_uri()) as fetcher, pytest.raises(StoreError, match="negative"):
+        run(fetcher.fetch_range((tmp_path / "a").as_uri(), start, length))
