@@ -242,6 +242,7 @@ def kerchunk_references(
         if len(singles) > 1:
             document = MultiZarrToZarr(
                 singles, concat_dims=[dimension], identical_dims=list(identical),
+                inline_threshold=inline,
             ).translate()  # fmt: skip
     for reference in document["refs"].values():
         if isinstance(reference, list):

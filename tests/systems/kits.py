@@ -204,9 +204,18 @@ def place(scheme: str, granules: Path, stores: Path, s3: str = "") -> Iterator[P
 
 
 def write_store(
-    form: str, files: Sequence[Path], folder: Path, base: str, *, along: str | None = "time"
+    form: str,
+    files: Sequence[Path],
+    folder: Path,
+    base: str,
+    *,
+    along: str | None = "time",
+    inline: int = 100,
 ) -> str:
-    """A store over `files`, whose folder is published at `base`; gives its name in `folder`."""
+    """A store over `files`, whose folder is published at `base`; gives its name in `folder`.
+
+    kerchunk puts chunks below `inline` bytes into the document.
+    """
     here = f"{files[0].resolve().parent.as_uri()}/"
 
     def moved(url: str) -> str:
@@ -215,7 +224,7 @@ def write_store(
     if form == "kerchunk":
         constant = [name[1:] for name in paths_of(files[0])
                     if along not in described(files[0], name)[0]]  # fmt: skip
-        document = kerchunk_references(files, moved, along or "time", identical=constant)
+        document = kerchunk_references(files, moved, along or "time", inline, constant)
         return write_references(folder / "kerchunk.json", document).name
     groups = _groups(files[0])
     datasets = {
