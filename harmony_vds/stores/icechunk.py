@@ -61,6 +61,10 @@ class IcechunkStore(ManifestStore):
         except ValueError:
             return None
 
+    def chunk_key(self, path: str, numbers: tuple[int, ...]) -> str:
+        """The key of a chunk, e.g. ``sst/c/0/1/2``. **Reads:** nothing."""
+        return "/".join([path.strip("/"), "c", *map(str, numbers)])
+
     async def build_index(self, path: str) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** metadata."""
         metadata = await self._array_metadata(path)

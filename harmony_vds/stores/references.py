@@ -95,6 +95,10 @@ class ReferenceStore(ManifestStore):
             raise StoreError(f"The metadata document {key} is not JSON: {error}.") from None
         return document if isinstance(document, dict) else {}
 
+    def chunk_key(self, path: str, numbers: tuple[int, ...]) -> str:
+        """The key of a chunk, e.g. ``sst/0.1.2``; ``0`` for a scalar. **Reads:** nothing."""
+        return f"{path.strip('/')}/{'.'.join(map(str, numbers)) or '0'}"
+
     async def build_index(self, path: str) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** nothing."""
         path = path.strip("/")

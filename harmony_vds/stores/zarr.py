@@ -91,7 +91,14 @@ class ManifestStore(Store):
             return await self.document(key)
         url = index.locations[index.sources[position]]
         start, length = int(index.offsets[position]), int(index.lengths[position])
-        received = await bridge(self.fetcher.fetch_range(url, start, length))
+        return await bridge(self.fetch(url, start, length))
+
+    async def fetch(self, url: str, start: int, length: int) -> bytes:
+        """Bytes of a source file, unless it changed; to be awaited on the network loop.
+
+        **Reads:** chunks.
+        """
+        received = await self.fetcher.fetch_range(url, start, length)
         self._refuse_stale(url, received.modified)
         return received.body
 
@@ -112,6 +119,10 @@ class ManifestStore(Store):
     @abstractmethod
     def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
         """Array path and chunk numbers that `key` names, or None. **Reads:** nothing."""
+
+    @abstractmethod
+    def chunk_key(self, path: str, numbers: tuple[int, ...]) -> str:
+        """The key of a chunk of the array at `path`. **Reads:** nothing."""
 
     def _refuse_stale(self, url: str, modified: datetime | None) -> None:
         if self.described_at is None or modified is None:

@@ -1,0 +1,192 @@
+"""Decodes chunks fast and within bounds, for the filters that archives use.
+
+A chunk's decoded size is known from its array, so nothing is inflated past it: a few bytes that
+claim to be gigabytes end in an error. What is not known here is left to zarr's own pipeline.
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import deflate
+import numcodecs
+import numpy as np
+import numpy.typing as npt
+import zarr
+from numcodecs.registry import get_codec
+from zarr.codecs import BytesCodec
+from zarr.core.metadata import ArrayV3Metadata
+
+from harmony_vds.errors import StoreError
+
+type Stored = bytes | memoryview
+type Step = Callable[[Stored], Stored]
+"""Undoes one filter; raises ValueError for what cannot be undone."""
+
+_KEEP_SIZE = {"shuffle": 0, "fletcher32": 4}
+"""Filters whose output is longer than their input by a known number of bytes."""
+
+
+@dataclass(frozen=True)
+class ChunkDecoder:
+    """Turns the stored bytes of one chunk into an array."""
+
+    dtype: np.dtype[Any]
+    """Type of the elements as stored, byte order included."""
+    chunk_shape: tuple[int, ...]
+    """Shape of every chunk; edge chunks are stored whole."""
+    steps: tuple[Step, ...]
+    """Filters to undo, in this order."""
+
+    def decode(self, stored: Stored) -> npt.NDArray[Any]:
+        """The array in `stored`, shape `chunk_shape`.
+
+        Raises
+        ------
+        StoreError
+            The bytes are damaged, or not what the array's metadata say.
+
+        **Reads:** nothing.
+        """
+        expected = self.nbytes
+        try:
+            body: Stored = stored
+            for step in self.steps:
+                body = step(body)
+        except (ValueError, RuntimeError, deflate.DeflateError) as error:
+            raise StoreError(f"A chunk cannot be decoded: {error}.") from None
+        if len(body) != expected:
+            raise StoreError(f"A chunk decodes to {len(body):,} bytes instead of {expected:,}.")
+        return np.frombuffer(body, self.dtype).reshape(self.chunk_shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a decoded chunk. **Reads:** nothing."""
+        return int(np.prod(self.chunk_shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+def decoder_of(
+    dtype: np.dtype[Any],
+    chunk_shape: tuple[int, ...],
+    codecs: Sequence[Mapping[str, Any]],
+) -> ChunkDecoder | None:
+    """The decoder for chunks encoded by `codecs`, or None if one of them is not known here.
+
+    Parameters
+    ----------
+    dtype
+        Type of the elements as stored.
+    chunk_shape
+        Shape of the chunks.
+    codecs
+        Configurations as numcodecs spells them (``id`` and settings), in order of encoding.
+
+    **Reads:** nothing.
+    """
+    if dtype.kind not in "iufb" or not all(chunk_shape):
+        return None
+    size: int | None = int(np.prod(chunk_shape, dtype=np.int64)) * dtype.itemsize
+    steps: list[Step] = []
+    for codec in codecs:
+        name = str(codec.get("id"))
+        if size is None and name not in _KEEP_SIZE:
+            return None  # two compressors in a row: the size between them is unknown
+        step = _step(codec, size or 0)
+        if step is None:
+            return None
+        steps.append(step)
+        size = size + _KEEP_SIZE[name] if size is not None and name in _KEEP_SIZE else None
+    return ChunkDecoder(dtype, chunk_shape, tuple(reversed(steps)))
+
+
+def _step(codec: Mapping[str, Any], size: int) -> Step | None:
+    """What undoes `codec`, whose input had `size` bytes."""
+    name = str(codec.get("id"))
+    if name == "zlib":
+        return lambda body: bytes(deflate.zlib_decompress(body, size))
+    if name == "gzip":
+        return lambda body: bytes(deflate.gzip_decompress(body, size))
+    if name == "shuffle":
+        inner = numcodecs.Shuffle(int(codec.get("elementsize", 4)))
+        return lambda body: bytes(inner.decode(body))
+    if name == "fletcher32":
+        checked = get_codec(dict(codec))
+        return lambda body: bytes(checked.decode(body))
+    declared = {"zstd": _zstd_size, "lz4": _lz4_size, "blosc": _blosc_size}.get(name)
+    if declared is None:
+        return None
+    bounded = get_codec(dict(codec))
+
+    def undo(body: Stored) -> Stored:
+        told = declared(body)
+        if told != size:
+            raise ValueError(f"it claims {told} bytes instead of {size}")
+        return bytes(bounded.decode(body))
+
+    return undo
+
+
+def _lz4_size(body: Stored) -> int:
+    return int(struct.unpack_from("<I", body)[0]) if len(body) >= 4 else -1
+
+
+def _blosc_size(body: Stored) -> int:
+    return int(struct.unpack_from("<I", body, 4)[0]) if len(body) >= 16 else -1
+
+
+def _zstd_size(body: Stored) -> int:
+    """Frame_Content_Size of a Zstandard frame (RFC 8878, section 3.1.1.1); -1 if not stated."""
+    if len(body) < 6 or body[:4] != b"\x28\xb5\x2f\xfd":
+        return -1
+    descriptor = body[4]
+    flag, single = descriptor >> 6, bool(descriptor & 0x20)
+    width = {0: 1 if single else 0, 1: 2, 2: 4, 3: 8}[flag]
+    start = 5 + (0 if single else 1) + (0, 1, 2, 4)[descriptor & 3]
+    if width == 0 or len(body) < start + width:
+        return -1
+    value = int.from_bytes(body[start : start + width], "little")
+    return value + 256 if width == 2 else value
+
+
+def stored_dtype(array: zarr.Array[Any]) -> np.dtype[Any]:
+    """The type of an array's elements as its chunks hold them, byte order included.
+
+    **Reads:** nothing.
+    """
+    dtype = np.dtype(array.metadata.dtype.to_native_dtype())
+    if isinstance(array.metadata, ArrayV3Metadata):
+        serializer = next((c for c in array.metadata.codecs if isinstance(c, BytesCodec)), None)
+        endian = getattr(serializer, "endian", None)
+        return dtype.newbyteorder(">" if getattr(endian, "value", endian) == "big" else "<")
+    return dtype
+
+
+def codec_chain(array: zarr.Array[Any]) -> list[Mapping[str, Any]] | None:
+    """The byte codecs of a zarr array as numcodecs spells them, in order of encoding.
+
+    None where the array uses anything that works on more than bytes (transposition, sharding,
+    arithmetic filters): zarr's own pipeline reads those. **Reads:** nothing.
+    """
+    if isinstance(array.metadata, ArrayV3Metadata):
+        return _chain_v3(array.metadata.to_dict()["codecs"])
+    if array.metadata.order != "C":
+        return None
+    chain = [*(array.metadata.filters or ()), array.metadata.compressor]
+    return [codec.get_config() for codec in chain if codec is not None]
+
+
+def _chain_v3(codecs: Any) -> list[Mapping[str, Any]] | None:
+    chain: list[Mapping[str, Any]] = []
+    for number, codec in enumerate(codecs):
+        name = str(codec["name"]).removeprefix("numcodecs.")
+        if (number == 0) != (name == "bytes"):
+            return None
+        if number:
+            chain.append({"id": name, **codec.get("configuration", {})})
+    return [_for_decoding(codec) for codec in chain]
+
+
+def _for_decoding(codec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without settings that decoding does not need and that v3 spells in other words."""
+    return {"id": codec["id"]} if codec["id"] in ("blosc", "zstd") else codec
