@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from harmony_vds.errors import TimeLimitError
 
@@ -55,7 +56,11 @@ class RedactingFormatter(logging.Formatter):
 
 
 class WorkItemFilter(logging.Filter):
-    """Adds the request id and user of a work item to every record that has none of its own."""
+    """Adds the request id and user of a work item to every record that has none of its own.
+
+    And the time: the library's formatter would take it by a deprecated call, whose warning would
+    become a log line in turn.
+    """
 
     def __init__(self, request_id: str, user: str) -> None:
         super().__init__()
@@ -66,6 +71,8 @@ class WorkItemFilter(logging.Filter):
         for name, value in self._own.items():
             if getattr(record, name, None) is None:
                 setattr(record, name, value)
+        moment = datetime.fromtimestamp(record.created, UTC)
+        record.timestamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return True
 
 
