@@ -1,22 +1,34 @@
 """A time range as positions along a time axis, in every CF calendar.
 
 Edge rules. A step with bounds [t0, t1) meets the closed request [start, end] when t0 ≤ end and
-t1 > start; a step without bounds when start ≤ t ≤ end. A missing side is open. Steps are compared
-as the numbers the store holds: the two sides of the request are encoded into the axis's own units
-and calendar, so that no step is decoded and none is rounded.
+t1 > start; a step without bounds, or whose bounds are missing or of no length, when start ≤ t ≤
+end. A missing side is open; a step whose time is missing meets no request.
+
+The request's dates are read in the axis's own calendar, by year, month and day. Steps are compared
+as the numbers the store holds: the two sides of the request are encoded into the axis's units and
+calendar, so that no step is decoded and none is rounded. Equal means to within a microsecond or
+the rounding of doubles; for a number that single precision has rounded, to within that rounding,
+but whole numbers and eighths stand as they are: a day's last second is not the next day. A date
+that the calendar does not have, such as 29 February in years of 365 days, lies between the last
+instant before it and the first instant after it, and is neither.
 """
 
 import calendar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import cftime
 import numpy as np
+import numpy.typing as npt
 
 from harmony_vds.errors import StoreError
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis
 from harmony_vds.model.selection import AxisSelection
 
+type Floats = npt.NDArray[np.float64]
+
+_LONGEST_GAP_DAYS = 10
+"""Days that a calendar leaves out in a row: 5 to 14 October 1582 in the standard one."""
 _UNIT_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -31,21 +43,35 @@ def select_times(axis: Axis, wanted: TimeRange) -> AxisSelection:
     **Reads:** nothing.
     """
     lowest, highest = _bounds(axis)
-    slack = max(axis.resolution / 2, 1e-6 / _seconds_per_unit(axis.units))
     inside = np.isfinite(axis.values)
-    instant = highest <= lowest
     if wanted.end is not None:
-        inside &= lowest <= encode(wanted.end, axis) + slack
+        end, exists = encode(wanted.end, axis)
+        slack = _slack(lowest, axis)
+        inside &= (lowest <= end + slack) if exists else (lowest < end - slack)
     if wanted.start is not None:
-        start = encode(wanted.start, axis)
+        start, _ = encode(wanted.start, axis)
+        slack = _slack(highest, axis)
+        instant = highest <= lowest
         inside &= np.where(instant, highest >= start - slack, highest > start + slack)
     return AxisSelection.of_mask(inside)
 
 
-def _bounds(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    if axis.bounds is None or not np.isfinite(axis.bounds).all():
+def _slack(numbers: Floats, axis: Axis) -> Floats:
+    """How far each number may be from the time that it means."""
+    finite = np.nan_to_num(numbers)
+    exact = np.maximum(np.spacing(np.abs(finite)), 1e-6 / _seconds_per_unit(axis.units))
+    return np.where(finite % 0.125 == 0, exact, np.maximum(exact, axis.resolution / 2))
+
+
+def _bounds(axis: Axis) -> tuple[Floats, Floats]:
+    """Start and end of each step; both the time itself where a step has no bounds."""
+    if axis.bounds is None:
         return axis.values, axis.values
-    return axis.bounds.min(axis=1), axis.bounds.max(axis=1)
+    known = np.isfinite(axis.bounds).all(axis=1)
+    return (
+        np.where(known, axis.bounds.min(axis=1), axis.values),
+        np.where(known, axis.bounds.max(axis=1), axis.values),
+    )
 
 
 def time_coverage(axis: Axis, kept: AxisSelection) -> TimeRange | None:
@@ -63,11 +89,10 @@ def time_coverage(axis: Axis, kept: AxisSelection) -> TimeRange | None:
     )
 
 
-def encode(moment: datetime, axis: Axis) -> float:
-    """`moment` as a number in the units and calendar of `axis`.
+def encode(moment: datetime, axis: Axis) -> tuple[float, bool]:
+    """`moment` as a number in the units and calendar of `axis`, and whether it exists there.
 
-    A day that the calendar does not have, such as 31 January of twelve months of 30 days, counts
-    as the last instant before the next month.
+    A moment on a day that the calendar does not have is given as the first instant after it.
 
     Raises
     ------
@@ -76,20 +101,25 @@ def encode(moment: datetime, axis: Axis) -> float:
 
     **Reads:** nothing.
     """
-    utc = moment.astimezone(UTC)
-    fields = (utc.hour, utc.minute, utc.second, utc.microsecond)
+    there, exists = _in_calendar(moment.astimezone(UTC), axis)
     try:
-        for day in range(utc.day, 27, -1):
-            try:
-                there = cftime.datetime(utc.year, utc.month, day, *fields, calendar=axis.calendar)
-            except ValueError:
-                fields = (23, 59, 59, 999_999)
-                continue
-            return float(cftime.date2num(there, axis.units, calendar=axis.calendar))
-        there = cftime.datetime(utc.year, utc.month, utc.day, *fields, calendar=axis.calendar)
-        return float(cftime.date2num(there, axis.units, calendar=axis.calendar))
-    except ValueError as error:
+        return float(cftime.date2num(there, axis.units, calendar=axis.calendar)), exists
+    except (ValueError, OverflowError) as error:
         raise _not_understood(axis, error) from None
+
+
+def _in_calendar(utc: datetime, axis: Axis) -> tuple[cftime.datetime, bool]:
+    clock = (utc.hour, utc.minute, utc.second, utc.microsecond)
+    day, exists = utc, True
+    for _ in range(_LONGEST_GAP_DAYS + 1):
+        try:
+            there = cftime.datetime(day.year, day.month, day.day, *clock, calendar=axis.calendar)
+        except ValueError as error:
+            reason = error
+        else:
+            return there, exists
+        day, clock, exists = day + timedelta(days=1), (0, 0, 0, 0), False
+    raise _not_understood(axis, reason)
 
 
 def decode(number: float, axis: Axis) -> datetime:

@@ -59,10 +59,11 @@ def _continued(path: str, data: xr.Variable, store: VirtualStore, plan: Plan) ->
             continue
         node = store.tree[_group(grid.x_path)]
         longitudes = node.variables[grid.x_path.rpartition("/")[2]]
-        bounds = str(longitudes.attrs.get("bounds", ""))
-        beside = f"{_group(grid.x_path).rstrip('/')}/{bounds}"
-        if path == grid.x_path or (bounds and path == beside):
+        if path == grid.x_path:
             return continue_longitudes(data, grid.shifts)
+        bounds = str(longitudes.attrs.get("bounds", "")).strip()
+        if bounds and path == _resolve(bounds, _group(grid.x_path), store):
+            return continue_longitudes(data, grid.shifts, longitudes.attrs)
     return data
 
 
@@ -70,6 +71,15 @@ def _attributes(store: VirtualStore, path: str) -> Mapping[str, Any]:
     # xarray, when it writes a store, lists coordinates in a group attribute of its own.
     attributes = store.tree[path].attrs
     return {str(key): value for key, value in attributes.items() if key != "coordinates"}
+
+
+def _resolve(name: str, group: str, store: VirtualStore) -> str:
+    """The full path that `name` means inside `group`: there, or in the nearest group above."""
+    if name.startswith("/"):
+        return name
+    while group != "/" and name not in store.tree[group].variables:
+        group = _group(group)
+    return f"{group.rstrip('/')}/{name}"
 
 
 def _group(path: str) -> str:

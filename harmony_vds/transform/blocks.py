@@ -66,6 +66,8 @@ def _split(
 def _cuts(kept: npt.NDArray[np.int64], chunk: int) -> npt.NDArray[np.int64]:
     """Output positions at which another chunk begins, where cutting there splits no chunk."""
     numbers = kept // max(chunk, 1)
-    if (np.diff(numbers) < 0).any():
-        return np.empty(0, np.int64)  # wrapped: the same chunk may serve both ends
-    return np.flatnonzero(np.diff(numbers)) + 1
+    cuts = np.flatnonzero(np.diff(numbers)) + 1
+    visited = numbers[np.concatenate([[0], cuts])]
+    if np.unique(visited).size < visited.size:
+        return np.empty(0, np.int64)  # wrapped: the same chunk serves both ends
+    return cuts
