@@ -12,6 +12,7 @@ was given in if any column is stored in that turn, otherwise on from the western
 stored. A column stored twice, once at each edge of the data, comes out once.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -211,7 +212,7 @@ def grid_plan(grid: Grid, kept: HorizontalSelection) -> GridPlan:
     west, east = _edges(_one_turn(longitudes), reach, columns)
     if not east - west < 360.0 - _ARITHMETIC:
         west, east = (0.0, 360.0) if west >= -_ARITHMETIC else (-180.0, 180.0)
-    surplus = 360.0 * np.ceil(max(east - 720.0, 0.0) / 360.0)  # a box ends within two turns
+    surplus = 360.0 * math.ceil(max(east - 720.0, 0.0) / 360.0)  # a box ends within two turns
     west, east = west - surplus, east - surplus
     south, north = max(south, -90.0), min(north, 90.0)
     box = BoundingBox(round(west, 9), round(south, 9), round(east, 9), round(north, 9))

@@ -48,10 +48,9 @@ def continue_longitudes(
     raw = np.asarray(variable.values)
     missing = _missing(raw, {**inherited, **attributes})
     moved = raw.astype(np.float64) + added / scale
-    if raw.dtype.kind == "f":
-        values = np.where(missing, raw, moved.astype(raw.dtype))
-    elif _fits(moved[~missing], raw.dtype, scale, attributes):
-        values = np.where(missing, raw, np.where(missing, 0, np.round(moved)).astype(raw.dtype))
+    if raw.dtype.kind == "f" or _fits(moved[~missing], raw.dtype, scale, attributes):
+        values = raw.copy()
+        values[~missing] = (moved if raw.dtype.kind == "f" else np.round(moved))[~missing]
     else:
         values = np.where(missing, np.nan, raw.astype(np.float64) * scale + offset + added)
         attributes = _decoded(attributes, scale, offset)
