@@ -92,11 +92,20 @@ class HttpClient:
     stall_timeout: float = 20.0
     """Seconds without a byte after which a connection is cut."""
     _pools: dict[bool, aiohttp.ClientSession] = field(default_factory=dict, repr=False)
+    _closed: bool = field(default=False, repr=False)
     _resolved: dict[str, str] = field(default_factory=dict, repr=False)
     _resolving: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
 
     def pool(self, *, private: bool) -> aiohttp.ClientSession:
-        """A pool, made on first use; to be called on the network loop. **Reads:** nothing."""
+        """A pool, made on first use; to be called on the network loop. **Reads:** nothing.
+
+        Raises
+        ------
+        StoreError
+            The client was closed: this fetch was still waiting when another one failed.
+        """
+        if self._closed:
+            raise StoreError("The request was given up before this was read.")
         if private not in self._pools:
             resolver = aiohttp.ThreadedResolver() if private else PublicResolver()
             timeout = aiohttp.ClientTimeout(
@@ -112,7 +121,8 @@ class HttpClient:
         return self._pools[private]
 
     async def close(self) -> None:
-        """Close the pools. **Reads:** nothing."""
+        """Close the pools for good. **Reads:** nothing."""
+        self._closed = True
         while self._pools:
             await self._pools.popitem()[1].close()
 
