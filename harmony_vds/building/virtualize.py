@@ -189,7 +189,8 @@ def _renamed(folder: Path, source_prefix: str | None) -> Callable[[str], str]:
     if source_prefix is None:
         return lambda url: url
     here, there = f"{folder.as_uri()}/", source_prefix.rstrip("/") + "/"
-    return lambda url: there + url.removeprefix(here)
+    # A chunk that was never written has no path, and must not get one.
+    return lambda url: there + url.removeprefix(here) if url else url
 
 
 def _new_repository(store: Path, prefix: str) -> icechunk.Session:

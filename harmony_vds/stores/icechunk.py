@@ -77,8 +77,8 @@ class IcechunkStore(ManifestStore):
             place = tuple(np.asarray(coordinates, np.int64).T) if shape else ...
             # By hashing: sorting a hundred thousand URLs would take a second.
             inverse, names = pd.factorize(np.asarray(paths, dtype=object))
-            # VirtualiZarr refers a scalar that was never written to no object at all, only to its
-            # folder, with an offset and a length that mean nothing.
+            # VirtualiZarr's rename_paths gives a scalar that was never written a path too: that of
+            # its folder, with an offset and a length that mean nothing.
             nowhere = np.array([str(name).endswith("/") for name in names], np.bool_)[inverse]
             # icechunk numbers the kinds as ChunkKind does.
             index.kinds[place] = np.where(nowhere, ChunkKind.ABSENT, kinds)
