@@ -219,6 +219,8 @@ def write_store(
     here = f"{files[0].resolve().parent.as_uri()}/"
 
     def moved(url: str) -> str:
+        if not url:
+            return url  # a chunk that was never written lies nowhere
         return base + url.removeprefix(here).removeprefix(here.removeprefix("file://"))
 
     if form == "kerchunk":
