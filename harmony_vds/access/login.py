@@ -1,5 +1,6 @@
 """Earthdata Login: from a user name and password to a bearer token."""
 
+import base64
 import netrc
 import os
 from urllib.parse import urlsplit
@@ -61,11 +62,12 @@ def _netrc_login(host: str) -> tuple[str, str] | None:
 
 async def _issue(root: str, user: str, password: str) -> str:
     url = f"{root}/api/users/find_or_create_token"
-    login = aiohttp.BasicAuth(user, password)
+    sealed = base64.b64encode(f"{user}:{password}".encode()).decode()
+    headers = {"Authorization": f"Basic {sealed}"}
     timeout = aiohttp.ClientTimeout(total=30)
     try:
         async with (
-            aiohttp.ClientSession(auth=login, timeout=timeout) as session,
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
             session.post(url, allow_redirects=False) as answer,
         ):
             if answer.status in (401, 403):
