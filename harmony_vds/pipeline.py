@@ -104,7 +104,7 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
         logger.info("Planned: %s", plan)
         for note in plan.notes:
             logger.warning("%s", note)
-        check_volume(plan, services.limits)
+        check_volume(plan, services.limits, store, request, source)
         services.deadline.check()
         prepared.append(Prepared(source, store, plan, found.notes))
     return prepared

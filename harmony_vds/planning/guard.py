@@ -1,11 +1,11 @@
 """Refuses what cannot be done or is too large, with numbers and a way on."""
 
-from collections.abc import Mapping
-
 from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.model.limits import Limits
-from harmony_vds.model.plan import Plan, human_bytes
-from harmony_vds.model.request import NETCDF, Request
+from harmony_vds.model.plan import Cost, Plan, human_bytes
+from harmony_vds.model.request import NETCDF, Request, Source
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.narrowing import Narrowing
 
 _DEFAULT_FORMATS = (
     "",
@@ -69,48 +69,50 @@ def refuse_unsupported(request: Request) -> None:
         )
 
 
-def check_volume(plan: Plan, limits: Limits) -> None:
+def check_volume(
+    plan: Plan, limits: Limits, store: VirtualStore, request: Request, source: Source
+) -> None:
     """Raise if `plan` would read or write more than `limits` allow.
+
+    Parameters
+    ----------
+    plan
+        The plan that answers `request` for `source` from `store`.
+    limits
+        What one request may do.
+    store, request, source
+        Where the plan came from; smaller requests are planned in the same way.
 
     Raises
     ------
     TooLargeError
-        The text gives what was asked, the limit and requests that would fit.
+        The text gives what was asked, the limit, its setting, and requests that fit.
 
-    **Reads:** nothing.
+    **Reads:** nothing; coordinates for a request that is too large.
     """
-    cost = plan.cost
+
+    def fits(cost: Cost) -> bool:
+        return not _excess(cost, limits)
+
+    excess = _excess(plan.cost, limits)
+    if not excess:
+        return
+    found = Narrowing(store, request, source, plan, fits).suggestions()
+    way_on = f"Ask for {', or '.join(found)}" if found else "No smaller request was found to fit"
+    raise TooLargeError(
+        f"The request is too large: it would {excess[0]}. {way_on}; or ask the operator for more."
+    )
+
+
+def _excess(cost: Cost, limits: Limits) -> list[str]:
+    """What exceeds its limit, in words."""
     checks = (
         ("read", cost.bytes_read, limits.max_read_bytes, "HARMONY_VDS_MAX_READ_BYTES"),
         ("write", cost.bytes_written, limits.max_output_bytes, "HARMONY_VDS_MAX_OUTPUT_BYTES"),
     )
-    for verb, wanted, allowed, setting in checks:
-        if wanted > allowed:
-            raise TooLargeError(
-                f"The request is too large: it would {verb} {human_bytes(wanted)} ({cost.chunks:,} "
-                f"chunks), and one request may {verb} {human_bytes(allowed)} ({setting}). "
-                f"{_way_on(plan, wanted / allowed)}"
-            )
-
-
-def _way_on(plan: Plan, excess: float) -> str:
-    """Smaller requests, in the plan's own numbers."""
-    advice = []
-    sizes: Mapping[str, int] = _steps(plan)
-    for dimension, steps in sizes.items():
-        if fitting := int(steps / excess):
-            advice.append(f"at most {fitting:,} of the {steps:,} steps of {dimension}")
-    if len(plan.requested) > 1 and (fitting := int(len(plan.requested) / excess)):
-        advice.append(f"{fitting} of the {len(plan.requested)} variables")
-    if plan.grids:
-        advice.append(f"a box of 1/{excess:.1f} of the area")
-    return f"Ask for {', or '.join(advice) or 'less'}; or send several requests."
-
-
-def _steps(plan: Plan) -> Mapping[str, int]:
-    axes = {path.rpartition("/")[2] for path in plan.time_axes}
-    return {
-        path.rpartition("/")[2]: len(kept)
-        for path, kept in plan.selection.items()
-        if path.rpartition("/")[2] in axes
-    }
+    return [
+        f"{verb} {human_bytes(wanted)} ({cost.chunks:,} chunks), and one request may {verb} "
+        f"{human_bytes(allowed)} ({setting})"
+        for verb, wanted, allowed, setting in checks
+        if wanted > allowed
+    ]

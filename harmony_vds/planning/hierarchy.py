@@ -3,6 +3,7 @@
 Reading a coordinate keeps it in the tree, so that planning and writing share one read.
 """
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -53,11 +54,12 @@ class Hierarchy:
     def resolve(self, name: str, group: str) -> str | None:
         """The variable that `name` means inside `group`, by CF's search by proximity.
 
-        An absolute name is taken as it stands; otherwise the group itself is searched, then its
-        parents. (CF conventions, section 2.7.) **Reads:** nothing.
+        An absolute name is taken as it stands, one with ``..`` from the group itself; otherwise the
+        group is searched, then its parents. (CF conventions, section 2.7.) **Reads:** nothing.
         """
-        if name.startswith("/"):
-            return name if name in self.variables else None
+        if name.startswith(("/", "../")):
+            path = posixpath.normpath(posixpath.join(group, name))
+            return path if path in self.variables else None
         for above in ancestors(group):
             if (path := join(above, name)) in self.variables:
                 return path

@@ -42,7 +42,7 @@ def select_times(axis: Axis, wanted: TimeRange) -> AxisSelection:
 
     **Reads:** nothing.
     """
-    lowest, highest = _bounds(axis)
+    lowest, highest = step_edges(axis)
     inside = np.isfinite(axis.values)
     if wanted.end is not None:
         end, exists = encode(wanted.end, axis)
@@ -63,8 +63,11 @@ def _slack(numbers: Floats, axis: Axis) -> Floats:
     return np.where(finite % 0.125 == 0, exact, np.maximum(exact, axis.resolution / 2))
 
 
-def _bounds(axis: Axis) -> tuple[Floats, Floats]:
-    """Start and end of each step; both the time itself where a step has no bounds."""
+def step_edges(axis: Axis) -> tuple[Floats, Floats]:
+    """Start and end of each step; both the time itself where a step has no bounds.
+
+    **Reads:** nothing.
+    """
     if axis.bounds is None:
         return axis.values, axis.values
     known = np.isfinite(axis.bounds).all(axis=1)
@@ -80,7 +83,7 @@ def time_coverage(axis: Axis, kept: AxisSelection) -> TimeRange | None:
     **Reads:** nothing.
     """
     positions = kept.positions
-    lowest, highest = _bounds(axis)
+    lowest, highest = step_edges(axis)
     positions = positions[np.isfinite(axis.values[positions])]
     if positions.size == 0:
         return None

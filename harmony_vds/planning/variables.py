@@ -20,8 +20,10 @@ _NAME_PAIRS = ("cell_measures", "formula_terms")
 def requested_paths(names: Sequence[str], hierarchy: Hierarchy) -> tuple[str, ...]:
     """The full paths that `names` mean; every variable if there are none.
 
-    A name is a full path with or without leading slash, as UMM-Var writes it; where the store was
-    flattened, its last part is enough if it is unique.
+    A name is a full path with or without leading slash, as UMM-Var writes it. The end of a path is
+    enough where no other path ends so; and where the store was flattened, a longer path means the
+    variable at its end, if the store holds its last part only once. A name in one group never
+    means a variable of another.
 
     Raises
     ------
@@ -45,11 +47,14 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
     for group, reason in hierarchy.store.defects.items():
         if path.startswith(f"{group}/"):
             raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
+    within = [p for p in hierarchy.variables if p.endswith(path)]
     short = path.rpartition("/")[2]
     alike = [p for p in hierarchy.variables if p.rpartition("/")[2] == short]
-    if len(alike) == 1:
+    if len(within) == 1:
+        return within[0]
+    if not within and len(alike) == 1 and path.endswith(alike[0]):
         return alike[0]
-    if alike:
+    if within or any(path.endswith(p) for p in alike):
         raise UnknownVariableError(
             f"The variable name {name!r} is not unique: the store holds {_listed(alike)}. "
             "Ask by the full path."
