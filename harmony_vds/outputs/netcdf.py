@@ -129,7 +129,8 @@ def _add_text_dimension(place: Any, dtype: np.dtype[Any], dimensions: list[str])
 def _storable(values: npt.NDArray[Any]) -> Any:
     """Values as netCDF4 takes them: native byte order, text as characters or str."""
     if values.dtype.kind == "S" and values.dtype.itemsize > 1:
-        return netCDF4.stringtochar(values)
+        # Not netCDF4.stringtochar: that refuses bytes beyond ASCII.
+        return np.ascontiguousarray(values).view("S1").reshape(*values.shape, values.itemsize)
     if values.dtype.kind in "OUT":
         return values.astype(object)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
