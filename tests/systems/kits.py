@@ -248,8 +248,13 @@ def write_store(
 
 
 def _groups(path: Path) -> list[str | None]:
+    def below(group: Any) -> Iterator[str]:
+        for child in group.groups.values():
+            yield child.path.strip("/")
+            yield from below(child)
+
     with netCDF4.Dataset(path) as nc:
-        return [None, *nc.groups]
+        return [None, *below(nc)]
 
 
 # ---------------------------------------------------------------- asking
