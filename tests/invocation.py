@@ -95,15 +95,20 @@ def invoke(
     data_location: str | None = "",
     metadata: str | None = None,
     sources: str = "",
+    input_file: bool = False,
 ) -> Outcome:
     """Run ``python -m harmony_vds --harmony-action invoke …``.
 
     `data_location` defaults to a folder of its own; None leaves the message's stagingLocation.
+    With `input_file` the message comes in a file, as the runner hands on long ones.
     """
     metadata_dir = folder / "metadata"
     command = [sys.executable, "-m", "harmony_vds", "--harmony-action", "invoke",
                "--harmony-input", json.dumps(message), "--harmony-sources", sources,
                "--harmony-metadata-dir", metadata or str(metadata_dir)]  # fmt: skip
+    if input_file:
+        (folder / "operation.json").write_text(json.dumps(message))
+        command[5:7] = ["--harmony-input-file", str(folder / "operation.json")]
     if data_location is not None:
         command += ["--harmony-data-location", data_location or str(folder / "data")]
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")}
