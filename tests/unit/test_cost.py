@@ -1,0 +1,106 @@
+"""The price of a plan against counting, on stores whose chunks are of every kind."""
+
+import itertools
+
+import numpy as np
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.planning.cost import price
+from harmony_vds.planning.hierarchy import Hierarchy
+
+LOCATION = StoreLocation("https://example.com/store", ManifestFormat.KERCHUNK_JSON, None, "1")
+SIZES = {"time": 5, "y": 7, "x": 9}
+
+
+def random_index(shape: tuple[int, ...], dtype: np.dtype, seed: int) -> ChunkIndex:
+    random = np.random.default_rng(seed)
+    chunk_shape = tuple(int(random.integers(1, n + 2)) for n in shape)
+    index = ChunkIndex.empty(shape, chunk_shape, dtype.itemsize)
+    index.kinds[...] = random.integers(0, len(ChunkKind), index.kinds.shape)
+    index.lengths[...] = random.integers(1, 5000, index.kinds.shape)
+    return index
+
+
+def store_of(seed: int) -> VirtualStore:
+    """Three fields, a scalar that maps the grid, and an axis."""
+    layout = {
+        "wind": (("time", "y", "x"), "i2"), "height": (("y", "x"), "f8"),
+        "mask": (("x", "y"), "i1"), "crs": ((), "i4"), "x": (("x",), "f4"),
+    }  # fmt: skip
+    variables = {
+        name: xr.Variable(dims, np.zeros([SIZES[d] for d in dims], dtype))
+        for name, (dims, dtype) in layout.items()
+    }
+    variables["crs"].attrs["grid_mapping_name"] = "latitude_longitude"
+    indices = {
+        f"/{name}": random_index(own.shape, own.dtype, seed + i)
+        for i, (name, own) in enumerate(variables.items())
+    }
+    tree = xr.DataTree(xr.Dataset(variables))
+    return VirtualStore(LOCATION, tree, indices.__getitem__)
+
+
+@st.composite
+def selections(draw: st.DrawFn) -> dict[str, AxisSelection]:
+    """What is kept of some of the dimensions."""
+    kept = {}
+    for name, size in SIZES.items():
+        mask = draw(st.none() | st.lists(st.booleans(), min_size=size, max_size=size))
+        if mask is not None:
+            kept[f"/{name}"] = AxisSelection.of_mask(np.array(mask))
+    return kept
+
+
+@settings(max_examples=300)
+@given(seed=st.integers(0, 10**6), selection=selections(), held=st.booleans())
+def test_the_price_is_that_of_every_touched_chunk(
+    seed: int, selection: dict[str, AxisSelection], held: bool
+) -> None:
+    hierarchy = Hierarchy(store_of(seed))
+    if held:
+        hierarchy.load("/x")
+    planned = [
+        PlannedVariable(path, hierarchy.dimensions(path), Role.REQUESTED)
+        for path in hierarchy.variables
+    ]
+    chunks = missing = requests = read = decoded = written = 0
+    for own in planned:
+        raw = hierarchy.variables[own.path]
+        index = hierarchy.store.chunk_index(own.path)
+        whole = {d: AxisSelection.whole(n) for d, n in zip(own.dimensions, raw.shape, strict=True)}
+        sides = [{**whole, **selection}[d].positions.tolist() for d in own.dimensions]
+        cells = list(itertools.product(*sides))
+        written += len(cells) * raw.dtype.itemsize
+        if held and own.path == "/x":
+            continue  # read for the plan
+        touched = {
+            tuple(p // c for p, c in zip(cell, index.chunk_shape, strict=True)) for cell in cells
+        }
+        for number in touched:
+            chunks += 1
+            decoded += raw.dtype.itemsize * int(np.prod(index.chunk_shape, dtype=int))
+            kind = index.kinds[number]
+            # A grid mapping has attributes, not a value: nothing is missing there.
+            missing += kind == ChunkKind.ABSENT and own.path != "/crs"
+            if kind in (ChunkKind.NATIVE, ChunkKind.VIRTUAL):
+                requests += 1
+                read += int(index.lengths[number])
+    cost = price(planned, selection, hierarchy)
+    assert (cost.chunks, cost.missing, cost.requests) == (chunks, missing, requests)
+    assert (cost.bytes_read, cost.bytes_decoded, cost.bytes_written) == (read, decoded, written)
+
+
+def test_a_price_reads_well() -> None:
+    hierarchy = Hierarchy(store_of(1))
+    planned = [PlannedVariable("/wind", hierarchy.dimensions("/wind"), Role.REQUESTED)]
+    cost = price(planned, {}, hierarchy)
+    text = str(cost)
+    assert text.startswith(f"{cost.chunks:,} chunks")
+    assert f"{cost.missing} of them not in the manifest" in text
+    assert text.endswith("→ 630 B out")  # 5 by 7 by 9 numbers of two bytes

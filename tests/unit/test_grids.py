@@ -1,0 +1,102 @@
+"""Axes as they are read from a store, and the cut of a packed one from end to end."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from harmony_vds.model.chunks import ChunkIndex
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.grid import Axis, AxisKind
+from harmony_vds.model.request import Request, Source
+from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.planning.axes import read_axis
+from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.planner import make_plan
+from harmony_vds.transform.apply import apply_plan
+
+SINGLE = float(np.float32(0.01))  # as JSON hands on a factor of single precision
+
+
+def store_of(groups: dict[str, dict[str, tuple]]) -> VirtualStore:
+    """A store of small arrays: group → name → (dimensions, values, attributes)."""
+    datasets = {
+        path: xr.Dataset({name: xr.Variable(*own) for name, own in variables.items()})
+        for path, variables in groups.items()
+    }
+    tree = xr.DataTree.from_dict(datasets)
+    location = StoreLocation("https://example.com/store", ManifestFormat.KERCHUNK_JSON, None, "1")
+
+    def index(path: str) -> ChunkIndex:
+        group, _, name = path.rpartition("/")
+        own = tree[group or "/"].variables[name]
+        return ChunkIndex.empty(own.shape, tuple(max(n, 1) for n in own.shape), own.dtype.itemsize)
+
+    return VirtualStore(location, tree, index)
+
+
+def longitude(values: np.ndarray, **attributes: object) -> Axis:
+    store = store_of({"/": {"lon": (("lon",), values, {"units": "degrees_east", **attributes})}})
+    return read_axis(AxisKind.X, "/lon", Hierarchy(store))
+
+
+@pytest.mark.parametrize(
+    "values, attributes, resolution",
+    [
+        (np.array([0, 359.5], "f4"), {}, 2**-15),  # single precision from 256 to 512
+        (np.array([0, 359.5], "f8"), {}, 2**-44),
+        (np.array([0, 1438], "i2"), {"scale_factor": 0.25}, 2**-44),  # a quarter is exact
+        (np.array([0, 35950], "u2"), {"scale_factor": 0.01}, 2**-44),
+        (np.array([0, 35950], "u2"), {"scale_factor": SINGLE}, 2**-15),
+    ],
+)
+def test_the_resolution_is_that_of_the_stored_type(values, attributes, resolution) -> None:
+    assert longitude(values, **attributes).resolution == resolution
+
+
+def test_a_centre_packed_in_single_precision_lies_on_the_edge_it_stands_for() -> None:
+    own = longitude(np.array([17950, 17960], "i4"), scale_factor=SINGLE)
+    assert own.values[0] < 179.5 - 1e-6  # what unpacking makes of 179.5
+    fields = {
+        "lon": (("lon",), np.array([17950, 17960], "i4"),
+                {"units": "degrees_east", "scale_factor": SINGLE}),
+        "lat": (("lat",), np.array([0.0, 1.0]), {"units": "degrees_north"}),
+        "sst": (("lat", "lon"), np.zeros((2, 2), "i2"), {}),
+    }  # fmt: skip
+    request = Request((Source("", "DEMO"),), bbox=BoundingBox(179.5, 0, 179.55, 1))
+    plan = make_plan(store_of({"/": fields}), request, request.sources[0])
+    assert plan.selection["/lon"].positions.tolist() == [0]
+
+
+@pytest.mark.parametrize("place", ["beside", "above", "absolute"])
+@pytest.mark.parametrize("dtype, unpacked", [("i4", False), ("i2", True)])
+def test_bounds_of_a_wrapped_box_follow_their_coordinate(place, dtype, unpacked) -> None:
+    # 16 bits of 0.005 degrees reach to 163: edges beyond are cut there, and no turn ever fits.
+    factor = 0.005 if unpacked else SINGLE
+    centres = np.array([-160, -80, 0, 80, 160])
+    bounds = np.stack([centres - 20, centres + 20], axis=1) * 0.999
+    packed = np.round(centres / factor).clip(-32768, 32767 if unpacked else None).astype(dtype)
+    edges = np.round(bounds / factor).clip(-32768, 32767 if unpacked else None).astype(dtype)
+    root = {"lon_bnds": (("lon", "nv"), edges, {})}
+    group = {
+        "lon": (("lon",), packed, {"units": "degrees_east", "scale_factor": factor,
+                                   "add_offset": 0.0,
+                                   "bounds": "/lon_bnds" if place == "absolute" else "lon_bnds"}),
+        "lat": (("lat",), np.array([0.0, 1.0]), {"units": "degrees_north"}),
+        "sst": (("lat", "lon"), np.zeros((2, 5), "i2"), {}),
+    }  # fmt: skip
+    flat = place == "beside"
+    store = store_of({"/": {**root, **group}} if flat else {"/": root, "/g": group})
+    request = Request((Source("", "DEMO"),), bbox=BoundingBox(150, 0, -150, 1))
+    subset = apply_plan(store, make_plan(store, request, request.sources[0]))
+    found = {v.planned.path.rpartition("/")[2]: v.data for v in subset.variables}
+    lon, edge = (_decoded(found[name]) for name in ("lon", "lon_bnds"))
+    first, last = packed[4] * factor, packed[0] * factor + 360
+    assert lon == pytest.approx([first, last], abs=1e-5)
+    expected = [edges[4] * factor, edges[0] * factor + 360]
+    assert edge == pytest.approx(np.array(expected), abs=1e-5)
+    assert (found["lon"].dtype == np.float64) == unpacked
+
+
+def _decoded(variable: xr.Variable) -> np.ndarray:
+    scale, offset = (variable.attrs.get(n, d) for n, d in (("scale_factor", 1), ("add_offset", 0)))
+    return variable.values.astype(float) * scale + offset
