@@ -35,7 +35,8 @@ def netcdf_attributes(
         if name in _PACKING and isinstance(value, int | float):
             held: Any = packing(value)
         elif name in _LIMITS and dtype is not None:
-            unpacked = dtype.kind in "iu" and _holds_fractions(value)
+            packed = dtype.kind in "iu" and any(key in attributes for key in _PACKING)
+            unpacked = packed and _holds_fractions(value)
             held = _as_type(value, np.dtype(packing) if unpacked else dtype)
         elif name in _OF_VARIABLE_TYPE and dtype is not None:
             held = _as_type(value, dtype)
