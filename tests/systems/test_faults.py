@@ -42,6 +42,8 @@ from harmony_vds.errors import (
 from harmony_vds.pipeline import Services, fulfil, prepare
 from harmony_vds.staging import StagedOutput
 
+pytestmark = pytest.mark.usefixtures("reader")
+
 LOST = (1, 0, 2)
 """A chunk of analysed_sst: second day, southern row, eastern column of 12 x 24 cells."""
 

@@ -75,7 +75,7 @@ def granule(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=FORMS)
-def answer(request: pytest.FixtureRequest, granule: Path, tmp_path: Path) -> Answer:
+def answer(request: pytest.FixtureRequest, granule: Path, reader: str, tmp_path: Path) -> Answer:
     return whole(request.param, granule, tmp_path)
 
 
@@ -149,7 +149,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("form", ["icechunk", "kerchunk"])
 def test_fixed_length_text_becomes_characters_with_a_dimension(
-    form: str, words: Path, tmp_path: Path
+    form: str, reader: str, words: Path, tmp_path: Path
 ) -> None:
     answer = whole(form, words, tmp_path)
     with netCDF4.Dataset(answer.path) as nc:
@@ -160,7 +160,9 @@ def test_fixed_length_text_becomes_characters_with_a_dimension(
 
 
 @pytest.mark.parametrize("form", ["icechunk", "kerchunk"])
-def test_variable_length_text_in_a_store_comes_out_as_strings(form: str, tmp_path: Path) -> None:
+def test_variable_length_text_in_a_store_comes_out_as_strings(
+    form: str, reader: str, tmp_path: Path
+) -> None:
     """Text of any length lies in the store itself: HDF5 keeps it in heaps no reference reaches."""
     files = write_days(tmp_path / "granules", 1)
     values = ["", "été", "a longer text than the others"]
