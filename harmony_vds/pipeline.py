@@ -23,7 +23,7 @@ from harmony_vds.outputs.write import write
 from harmony_vds.planning.guard import check_volume, refuse_unsupported
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.settings import Settings
-from harmony_vds.stores.open import open_store
+from harmony_vds.stores.open import DEFAULT_READING, Reading, open_store
 from harmony_vds.telemetry import Deadline, Progress, no_progress, timed
 from harmony_vds.transform.apply import apply_plan
 
@@ -42,6 +42,8 @@ class Services:
     """Ceilings of one request."""
     deadline: Deadline
     """When the request must be done."""
+    reading: Reading = DEFAULT_READING
+    """How chunks are read."""
 
     @classmethod
     def of(cls, settings: Settings, credentials: Credentials) -> "Services":
@@ -49,7 +51,9 @@ class Services:
         deadline = Deadline(settings.max_seconds)
         cmr = CmrClient(settings.cmr_root, Access.to_cmr(settings, credentials, deadline))
         limits = Limits(settings.max_read_bytes, settings.max_output_bytes, settings.max_seconds)
-        return cls(Access.of(settings, credentials, deadline), cmr, limits, deadline)
+        reading = Reading(settings.reader == "planned", settings.merge_gap_bytes)
+        access = Access.of(settings, credentials, deadline)
+        return cls(access, cmr, limits, deadline, reading)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +102,7 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
         with timed("find"):
             found = _find(source, services, store_href)
         with timed("open"):
-            store = _open(found)
+            store = _open(found, services.reading)
         with timed("plan"):
             plan = make_plan(store, request, source)
         logger.info("Planned: %s", plan)
@@ -116,10 +120,10 @@ def _find(source: Source, services: Services, store_href: str | None) -> FoundSt
     return locate(store_href, services.access)
 
 
-def _open(found: FoundStores) -> VirtualStore:
+def _open(found: FoundStores, reading: Reading) -> VirtualStore:
     """The first store that opens; a failure also names those that were given up before."""
     try:
-        return open_store(found.locations, found.access)
+        return open_store(found.locations, found.access, reading)
     except VdsError as error:
         if not found.rejected:
             raise

@@ -73,10 +73,17 @@ class Settings(BaseSettings):
         description="Seconds after which the service stops itself; Harmony fails a work item at "
         "300 s and would run it again.",
     )
-    reader: Literal["zarr"] = Field(
-        default="zarr",
+    reader: Literal["planned", "zarr"] = Field(
+        default="planned",
         validation_alias="HARMONY_VDS_READER",
-        description="How chunks are read. `zarr`: through xarray and zarr.",
+        description="How chunks are read. `planned`: merged ranges, many at once, decoded in "
+        "threads; `zarr`: chunk by chunk through xarray and zarr, the plain path to compare with.",
+    )
+    merge_gap_bytes: ByteSize = Field(
+        default=ByteSize(4096),
+        validation_alias="HARMONY_VDS_MERGE_GAP_BYTES",
+        description="Most unwanted bytes between two chunks of one file that the planned reader "
+        "fetches together.",
     )
 
     @field_validator("trusted_prefixes", "token_hosts", mode="before")

@@ -96,6 +96,11 @@ class ChunkIndex:
             locations=(),
         )
 
+    @property
+    def alone(self) -> npt.NDArray[np.bool_]:
+        """Which chunks are objects of the store's own, fetched one by one. **Reads:** nothing."""
+        return np.asarray(self.kinds == ChunkKind.NATIVE)
+
     def tally(self, selection: Sequence[Indices]) -> ChunkTally:
         """What reading `selection` costs.
 

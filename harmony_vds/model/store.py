@@ -61,5 +61,8 @@ class VirtualStore:
     """Groups and variables as stored: packed values, raw times, attributes from the metadata."""
     chunk_index: Callable[[str], ChunkIndex]
     """Gives the chunk index of the array at a full path such as ``/product/no2``."""
+    merge_gap: Callable[[str], int] = lambda _: -1
+    """For the array at a full path, the most unwanted bytes between two chunks that are fetched
+    together; -1 where every chunk is fetched alone."""
     defects: Mapping[str, str] = field(default_factory=dict)
     """Group or variable path → why it could not be opened, in words for the user."""

@@ -105,8 +105,10 @@ def _sequence(values: list[Any]) -> Any:
     if any(not isinstance(v, int | float) or isinstance(v, bool) for v in values):
         return _text(values)
     if all(isinstance(v, int) for v in values):
+        if any(not -(2**63) <= v < 2**63 for v in values):
+            return _text(values)
         fits = all(-(2**31) <= v < 2**31 for v in values)
-        return np.array(values, np.int32 if fits else np.float64)
+        return np.array(values, np.int32 if fits else np.int64)
     return np.array(values, np.float64)
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harmony_vds.model.chunks import ChunkTally, Indices
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.blocks import WINDOW_BYTES, blocks
+from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices
 from harmony_vds.model.plan import Cost, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.spans import merged_spans
 from harmony_vds.planning.hierarchy import Hierarchy
 
-WINDOW_BYTES = 64 * 2**20
-"""Bytes of output that are read, held and written at once."""
 _CHUNKS_IN_FLIGHT = 64
 
 
@@ -34,7 +37,11 @@ def price(
         written += count * raw.dtype.itemsize
         if variable.path in hierarchy.held or count == 0:
             continue
-        found = hierarchy.store.chunk_index(variable.path).tally(kept)
+        index = hierarchy.store.chunk_index(variable.path)
+        found = index.tally(kept)
+        if (gap := hierarchy.store.merge_gap(variable.path)) >= 0:
+            positions = kept_positions(variable, raw.shape, selection)
+            found = _merged(found, index, positions, gap)
         if "grid_mapping_name" in raw.attrs:
             found = replace(found, missing=0)  # CF gives such a variable attributes, not a value
         tally += found
@@ -51,6 +58,35 @@ def price(
         peak_disk=written,
         missing=tally.missing,
     )
+
+
+def _merged(
+    tally: ChunkTally, index: ChunkIndex, positions: Sequence[npt.NDArray[np.int64]], gap: int
+) -> ChunkTally:
+    """`tally` for a reader that merges neighbouring ranges, block by block as it reads."""
+    requests, stored = 0, 0
+    alone = index.alone
+    for block in blocks(positions, index.chunk_shape, index.itemsize):
+        numbers = [
+            np.unique(own[piece] // chunk)
+            for own, piece, chunk in zip(positions, block, index.chunk_shape, strict=True)
+        ]
+        spans = merged_spans(index, numbers, gap)
+        native = alone[np.ix_(*numbers)]
+        requests += len(spans) + int(native.sum())
+        stored += sum(span.length for span in spans)
+        stored += int(index.lengths[np.ix_(*numbers)][native].sum())
+    return replace(tally, requests=requests, stored=stored)
+
+
+def kept_positions(
+    variable: PlannedVariable, shape: Sequence[int], selection: Mapping[str, AxisSelection]
+) -> list[npt.NDArray[np.int64]]:
+    """Positions kept along each dimension of `variable`, in output order. **Reads:** nothing."""
+    return [
+        selection.get(dimension, AxisSelection.whole(size)).positions
+        for dimension, size in zip(variable.dimensions, shape, strict=True)
+    ]
 
 
 def kept_indices(

@@ -169,7 +169,7 @@ def codec_chain(array: zarr.Array[Any]) -> list[Mapping[str, Any]] | None:
     arithmetic filters): zarr's own pipeline reads those. **Reads:** nothing.
     """
     if isinstance(array.metadata, ArrayV3Metadata):
-        return _chain_v3(array.metadata.to_dict()["codecs"])
+        return _chain_v3([codec.to_dict() for codec in array.metadata.codecs])
     if array.metadata.order != "C":
         return None
     chain = [*(array.metadata.filters or ()), array.metadata.compressor]

@@ -2,17 +2,21 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
 import zarr
 from xarray.backends.zarr import ZarrBackendEntrypoint
+from xarray.core.indexing import LazilyIndexedArray
 
 from harmony_vds.access.gateway import Access
 from harmony_vds.errors import NoStoreError, UpstreamError, VdsError
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.metadata import own_attributes
+from harmony_vds.stores.reader import LazyArray, PlannedArray
 from harmony_vds.stores.references import open_references
 from harmony_vds.stores.zarr import ManifestStore
 
@@ -21,7 +25,22 @@ logger = logging.getLogger(__name__)
 _REQUESTS_IN_FLIGHT = 64
 
 
-def open_store(locations: Sequence[StoreLocation], access: Access) -> VirtualStore:
+@dataclass(frozen=True)
+class Reading:
+    """How the chunks of a store are read."""
+
+    planned: bool = True
+    """By merged ranges; otherwise, and for codecs the planned reader does not know, by zarr."""
+    gap: int = 4096
+    """Most unwanted bytes between two chunks that are fetched together."""
+
+
+DEFAULT_READING = Reading()
+
+
+def open_store(
+    locations: Sequence[StoreLocation], access: Access, reading: Reading = DEFAULT_READING
+) -> VirtualStore:
     """The first of `locations` that opens, pinned to its present state.
 
     Raises
@@ -36,7 +55,7 @@ def open_store(locations: Sequence[StoreLocation], access: Access) -> VirtualSto
     failed: list[tuple[StoreLocation, VdsError]] = []
     for location in locations:
         try:
-            return _open(location, access)
+            return _open(location, access, reading)
         except VdsError as error:
             logger.info("%s: %s", location, error)
             failed.append((location, error))
@@ -48,7 +67,7 @@ def open_store(locations: Sequence[StoreLocation], access: Access) -> VirtualSto
     raise NoStoreError(f"No virtual store can be opened: {explained}")
 
 
-def _open(location: StoreLocation, access: Access) -> VirtualStore:
+def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
     zarr.config.set({"async.concurrency": _REQUESTS_IN_FLIGHT})
     manifest: ManifestStore
     if location.kind is ManifestFormat.ICECHUNK:
@@ -56,10 +75,15 @@ def _open(location: StoreLocation, access: Access) -> VirtualStore:
     else:
         manifest, pinned = open_references(location, access.fetcher)
     arrays, groups = _walk(zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format))
+    planned = _planned_arrays(manifest, arrays, reading)
     defects: dict[str, str] = {}
     datasets: dict[str, xr.Dataset] = {}
     for path, attributes in groups.items():
-        dataset = _open_group(manifest, path, arrays)
+        try:
+            dataset = _open_group(manifest, path, arrays, planned)
+        except ValueError as error:  # dimensions of one group that contradict each other
+            defects[path] = str(error)
+            continue
         dataset.attrs = attributes
         reason = _misfit(path, dataset, datasets)
         if reason:
@@ -67,7 +91,30 @@ def _open(location: StoreLocation, access: Access) -> VirtualStore:
         else:
             datasets[path] = dataset
     tree = xr.DataTree.from_dict(datasets)
-    return VirtualStore(pinned, tree, manifest.chunk_index, defects)
+    gaps = dict.fromkeys(planned, reading.gap)
+    return VirtualStore(
+        pinned, tree, manifest.chunk_index, lambda path: gaps.get(path, -1), defects
+    )
+
+
+def _planned_arrays(
+    manifest: ManifestStore, arrays: Mapping[str, zarr.Array[Any]], reading: Reading
+) -> dict[str, PlannedArray]:
+    """The arrays that the planned reader can read, by full path."""
+    planned: dict[str, PlannedArray] = {}
+    if not reading.planned:
+        return planned
+    for path, array in arrays.items():
+        chain = codec_chain(array)
+        if chain is None:
+            continue
+        decoder = decoder_of(stored_dtype(array), tuple(array.chunks), chain)
+        if decoder is not None:
+            fill = array.metadata.fill_value
+            planned[path] = PlannedArray(
+                manifest, path, array.shape, decoder, 0 if fill is None else fill, reading.gap
+            )
+    return planned
 
 
 def _walk(root: zarr.Group) -> tuple[dict[str, zarr.Array[Any]], dict[str, dict[str, Any]]]:
@@ -86,6 +133,7 @@ def _open_group(
     manifest: ManifestStore,
     path: str,
     arrays: Mapping[str, zarr.Array[Any]],
+    planned: Mapping[str, PlannedArray],
 ) -> xr.Dataset:
     # The entrypoint itself: looking "zarr" up by name imports every installed backend.
     dataset = ZarrBackendEntrypoint().open_dataset(
@@ -100,7 +148,10 @@ def _open_group(
         decode_coords=False,
     )
     for name, variable in dataset.variables.items():
-        array = arrays[f"{path.rstrip('/')}/{name}"]
+        full = f"{path.rstrip('/')}/{name}"
+        array = arrays[full]
+        if full in planned:
+            variable.data = LazilyIndexedArray(LazyArray(planned[full]))
         variable.attrs = own_attributes(
             str(name), array.attrs.asdict(), variable.dtype, array.metadata.fill_value,
             manifest.fill_role,

@@ -5,11 +5,11 @@ from typing import Any
 
 import xarray as xr
 
+from harmony_vds.model.blocks import blocks
 from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.subset import Subset, SubsetVariable
-from harmony_vds.transform.blocks import blocks
 from harmony_vds.transform.longitudes import continue_longitudes
 
 

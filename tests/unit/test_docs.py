@@ -29,7 +29,17 @@ def blocks(*languages: str) -> list[tuple[str, str, str]]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like the checkout, in which blocks may leave files."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("bin", "harmony_vds", "tests", "docker", "pyproject.toml", "uv.lock", ".venv"):
+    for name in (
+        "bin",
+        "harmony_vds",
+        "tests",
+        "docker",
+        "pyproject.toml",
+        "uv.lock",
+        "README.md",
+        "LICENSE",
+        ".venv",
+    ):
         (folder / name).symlink_to(REPOSITORY / name)
     return folder
 
