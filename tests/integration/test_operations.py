@@ -1,0 +1,135 @@
+"""Every operation captured from a running Harmony, through the whole service."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+from harmony_service_lib.exceptions import HarmonyException
+from harmony_service_lib.message import Message
+from harmony_service_lib.util import config, create_decrypter
+from invocation import SHARED_SECRET
+from servers import Server, cmr_server
+from world import umm_collection, virtual_dataset, write_icechunk
+
+from harmony_vds.adapter import VirtualStoreAdapter
+
+OPERATIONS = Path(__file__).parents[3] / "shared" / "harmony" / "operations"
+NAMES = sorted(path.stem for path in OPERATIONS.glob("*.json"))
+TOKEN = "fake-edl-token"
+
+# Operations that the service must refuse, with words that name the parameter at fault.
+REFUSED = {
+    "cov_accept_png": "image/tiff", "cov_average_area": "text/csv",
+    "cov_average_time": "image/tiff",
+    "cov_crs_3857_grid": "image/tiff", "cov_crs_only_6933": "outputCrs",
+    "cov_crs_proj4": "outputCrs", "cov_dimension_open": "band, lev",
+    "cov_format_zarr_plain": "application/zarr", "cov_point": "Points", "cov_shape": "Shapes",
+    "cov_shape_antimeridian": "Shapes", "cov_shape_point": "Shapes", "edr_area": "Shapes",
+    "edr_cube_z": "lev", "edr_position_multipoint": "text/csv", "edr_position_point": "text/csv",
+    "edr_trajectory": "Shapes", "wms_getmap": "WMS",
+}  # fmt: skip
+# Those whose time lies before the store's first day.
+EMPTY = {"cov_fail_noretry": "1998-01-01", "cov_warning_nodata": "1999-01-01"}
+
+
+def write_day(path: Path, day: int) -> Path:
+    """A granule of the demonstration collection that the operations were captured with."""
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in (("time", None), ("lat", 18), ("lon", 36)):
+            nc.createDimension(name, size)
+        time = nc.createVariable("time", "i4", ("time",), chunksizes=(1,))
+        time.setncatts({"units": "hours since 2020-01-01", "standard_name": "time"})
+        time[:] = [24 * day + 12]
+        for name, start, units in (
+            ("lat", -85.0, "degrees_north"),
+            ("lon", -175.0, "degrees_east"),
+        ):
+            axis = nc.createVariable(name, "f4", (name,))
+            axis.units = units
+            axis[:] = start + 10 * np.arange(nc.dimensions[name].size)
+        sst = nc.createVariable(
+            "sst", "i2", ("time", "lat", "lon"), chunksizes=(1, 9, 12), zlib=True
+        )
+        sst[0] = np.arange(18 * 36).reshape(18, 36) + 1000 * day
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("operations")
+    return [write_day(folder / f"day{day}.nc", day) for day in range(3)]
+
+
+@pytest.fixture(scope="module")
+def cmr(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    store = tmp_path_factory.mktemp("operations-store") / "demo.icechunk"
+    write_icechunk(store, {None: virtual_dataset(files)}, container=f"{files[0].parent.as_uri()}/")
+    ids = {own["collection"] for name in NAMES for own in captured(name)["sources"]}
+    records = {own: umm_collection(own, [store.as_uri()], "VDS_DEMO") for own in ids}
+    with cmr_server(records, token=TOKEN) as server:
+        yield server
+
+
+def captured(name: str) -> dict[str, Any]:
+    document = json.loads((OPERATIONS / f"{name}.json").read_text())
+    operation = document.get("operation", document)
+    return {key: value for key, value in operation.items() if not key.startswith("_")}
+
+
+def run(
+    name: str, cmr: Server, files: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """The catalogue that the adapter answers a captured operation with."""
+    store = next(files[0].parent.parent.glob("operations-store*"))
+    monkeypatch.setenv("CMR_ENDPOINT", cmr.url)
+    trusted = f"{files[0].parent.as_uri()}/,{store.as_uri()}/"
+    monkeypatch.setenv("HARMONY_VDS_TRUSTED_PREFIXES", trusted)
+    message = Message(captured(name), create_decrypter(SHARED_SECRET.encode()))
+    message.stagingLocation = str(folder)
+    return VirtualStoreAdapter(message, config=config(validate=False)).invoke()[1]
+
+
+def wanted_cells(operation: dict[str, Any]) -> np.ndarray:
+    """What the operation asks of ``sst``, cell by cell, in stored order; a fill elsewhere."""
+    days = [day for day in range(3) if _in_time(day, operation.get("temporal"))]
+    lat, lon = -85.0 + 10 * np.arange(18), -175.0 + 10 * np.arange(36)
+    west, south, east, north = operation["subset"].get("bbox") or (-180, -90, 180, 90)
+    rows = np.flatnonzero((lat >= south) & (lat <= north))
+    inside = (lon >= west) & (lon <= east) if west <= east else (lon >= west) | (lon <= east)
+    columns = np.flatnonzero(inside)
+    if west > east:  # contiguous across the antimeridian: first what lies west of it
+        columns = np.concatenate([columns[lon[columns] >= west], columns[lon[columns] <= east]])
+    cells = np.arange(18 * 36).reshape(18, 36)[np.ix_(rows, columns)]
+    return np.stack([cells + 1000 * day for day in days]).astype(np.int16)
+
+
+def _in_time(day: int, temporal: dict[str, str] | None) -> bool:
+    stamp = f"2020-01-0{day + 1}T12:00:00"
+    asked = temporal or {}
+    return asked.get("start", "0")[:19] <= stamp <= asked.get("end", "9")[:19]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", NAMES)
+def test_captured_operation_ends_in_its_output_or_in_the_right_refusal(
+    name: str, cmr: Server, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cmr.forget()
+    if name in REFUSED or name in EMPTY:
+        with pytest.raises(HarmonyException) as caught:
+            run(name, cmr, files, tmp_path, monkeypatch)
+        error = caught.value
+        expected = ("NoRetry", "Error") if name in REFUSED else ("NoData", "Warning")
+        assert (error.category, error.level) == expected
+        assert (REFUSED | EMPTY)[name] in error.message
+        assert (cmr.asked == []) == (name in REFUSED)
+        return
+    (item,) = run(name, cmr, files, tmp_path, monkeypatch).get_items()
+    with netCDF4.Dataset(item.assets["data"].href) as nc:
+        nc.set_auto_maskandscale(False)
+        np.testing.assert_array_equal(nc["sst"][:], wanted_cells(captured(name)))
+    assert [asked.headers["Authorization"] for asked in cmr.asked] == [f"Bearer {TOKEN}"]
