@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.model.blocks import blocks
 
 SHAPES = st.lists(
     st.tuples(st.integers(1, 12), st.integers(1, 6)), min_size=0, max_size=3

@@ -24,10 +24,12 @@ def random_index(shape: tuple[int, ...], dtype: np.dtype, seed: int) -> ChunkInd
     index = ChunkIndex.empty(shape, chunk_shape, dtype.itemsize)
     index.kinds[...] = random.integers(0, len(ChunkKind), index.kinds.shape)
     index.lengths[...] = random.integers(1, 5000, index.kinds.shape)
+    index.sources[...] = random.integers(0, 3, index.kinds.shape)
+    index.offsets[...] = random.integers(0, 200_000, index.kinds.shape)
     return index
 
 
-def store_of(seed: int) -> VirtualStore:
+def store_of(seed: int, gap: int = -1) -> VirtualStore:
     """Three fields, a scalar that maps the grid, and an axis."""
     layout = {
         "wind": (("time", "y", "x"), "i2"), "height": (("y", "x"), "f8"),
@@ -43,7 +45,7 @@ def store_of(seed: int) -> VirtualStore:
         for i, (name, own) in enumerate(variables.items())
     }
     tree = xr.DataTree(xr.Dataset(variables))
-    return VirtualStore(LOCATION, tree, indices.__getitem__)
+    return VirtualStore(LOCATION, tree, indices.__getitem__, merge_gap=lambda _: gap)
 
 
 @st.composite
@@ -57,12 +59,35 @@ def selections(draw: st.DrawFn) -> dict[str, AxisSelection]:
     return kept
 
 
-@settings(max_examples=300)
-@given(seed=st.integers(0, 10**6), selection=selections(), held=st.booleans())
+def fetched_by_hand(index: ChunkIndex, touched: set[tuple[int, ...]], gap: int) -> tuple[int, int]:
+    """Requests and bytes: objects of the store's own one by one, ranges of a file merged."""
+    requests = nbytes = 0
+    reach = dict.fromkeys(range(3), -(10**9))  # the furthest byte fetched of each file
+    virtual = [n for n in touched if index.kinds[n] == ChunkKind.VIRTUAL]
+    for number in sorted(virtual, key=lambda n: int(index.offsets[n])):
+        source, start = int(index.sources[number]), int(index.offsets[number])
+        end = start + int(index.lengths[number])
+        if gap < 0 or start > reach[source] + gap:
+            requests += 1
+            nbytes += end - start
+        else:
+            nbytes += max(0, end - reach[source])
+        reach[source] = max(reach[source], end)
+    native = [n for n in touched if index.kinds[n] == ChunkKind.NATIVE]
+    return requests + len(native), nbytes + sum(int(index.lengths[n]) for n in native)
+
+
+@settings(max_examples=400)
+@given(
+    seed=st.integers(0, 10**6),
+    selection=selections(),
+    held=st.booleans(),
+    gap=st.sampled_from([-1, 0, 500, 20_000]),
+)
 def test_the_price_is_that_of_every_touched_chunk(
-    seed: int, selection: dict[str, AxisSelection], held: bool
+    seed: int, selection: dict[str, AxisSelection], held: bool, gap: int
 ) -> None:
-    hierarchy = Hierarchy(store_of(seed))
+    hierarchy = Hierarchy(store_of(seed, gap))
     if held:
         hierarchy.load("/x")
     planned = [
@@ -88,9 +113,9 @@ def test_the_price_is_that_of_every_touched_chunk(
             kind = index.kinds[number]
             # A grid mapping has attributes, not a value: nothing is missing there.
             missing += kind == ChunkKind.ABSENT and own.path != "/crs"
-            if kind in (ChunkKind.NATIVE, ChunkKind.VIRTUAL):
-                requests += 1
-                read += int(index.lengths[number])
+        own_requests, own_bytes = fetched_by_hand(index, touched, gap)
+        requests += own_requests
+        read += own_bytes
     cost = price(planned, selection, hierarchy)
     assert (cost.chunks, cost.missing, cost.requests) == (chunks, missing, requests)
     assert (cost.bytes_read, cost.bytes_decoded, cost.bytes_written) == (read, decoded, written)

@@ -1,0 +1,269 @@
+"""Plans on a small real store: printable, comparable, priced, and refused with a way on."""
+
+import dataclasses
+import itertools
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.gateway import Access
+from harmony_vds.discovery.find import locate
+from harmony_vds.errors import NoDataError, TooLargeError, UnsupportedError
+from harmony_vds.model.chunks import ChunkKind
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.limits import Limits
+from harmony_vds.model.plan import Plan
+from harmony_vds.model.request import DimensionRange, Request, Source, TargetGrid
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.guard import check_volume, refuse_unsupported
+from harmony_vds.planning.planner import make_plan
+from harmony_vds.settings import Settings
+from harmony_vds.stores.open import open_store
+
+SOURCE = Source("C1-DEMO", "DEMO")
+# The number that the first granule holds, in seconds since 1981.
+NOON = datetime(1981, 1, 1, tzinfo=UTC) + timedelta(seconds=1356998400 + 43200)
+
+
+@pytest.fixture(scope="module")
+def opened(store: Path, days: list[Path]) -> VirtualStore:
+    """Five days of 36 by 72 cells of 5 degrees, in chunks of 12 by 24."""
+    trusted = (f"{store.as_uri()}/", f"{days[0].parent.as_uri()}/")
+    access = Access.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None))
+    found = locate(store.as_uri(), access)
+    return open_store(found.locations, found.access)
+
+
+def plan_of(opened: VirtualStore, request: Request | None = None, *variables: str) -> Plan:
+    source = dataclasses.replace(SOURCE, variables=variables)
+    return make_plan(opened, request or Request((source,)), source)
+
+
+def boxed(*edges: float) -> Request:
+    return Request((SOURCE,), bbox=BoundingBox(*edges))
+
+
+def timed(first: int, last: int) -> Request:
+    """From the first to the last of days that are counted from one."""
+    start, end = (NOON + timedelta(days=day - 1) for day in (first, last))
+    return Request((SOURCE,), temporal=TimeRange(start, end))
+
+
+# -- the price ------------------------------------------------------------------------------------
+
+
+def price_by_hand(opened: VirtualStore, plan: Plan, variable: str) -> tuple[int, int, int]:
+    """Chunks, requests and bytes of a variable, chunk by chunk."""
+    index = opened.chunk_index(variable)
+    planned = next(v for v in plan.variables if v.path == variable)
+    sides = [
+        sorted({p // c for p in plan.selection[d].positions.tolist()})
+        for d, c in zip(planned.dimensions, index.chunk_shape, strict=True)
+    ]
+    numbers = list(itertools.product(*sides))
+    assert all(index.kinds[n] == ChunkKind.VIRTUAL for n in numbers)
+    wanted = sorted(
+        (int(index.sources[n]), int(index.offsets[n]), int(index.lengths[n])) for n in numbers
+    )
+    spans: list[list[int]] = []  # source, first byte, end
+    for source, start, length in wanted:
+        near = spans and spans[-1][0] == source
+        if near and start - spans[-1][2] <= opened.merge_gap(variable):
+            spans[-1][2] = start + length
+        else:
+            spans.append([source, start, start + length])
+    return len(numbers), len(spans), sum(end - start for _, start, end in spans)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [None, boxed(-10, -10, 10, 10), boxed(170, 0, -170, 5), boxed(0, 0, 0, 0), timed(2, 3)],
+)
+def test_the_price_counts_each_chunk_once(opened: VirtualStore, request_: Request | None) -> None:
+    plan = plan_of(opened, request_, "analysed_sst")
+    # Its ancillary variable comes with it; crs is a scalar that was never written.
+    parts = [price_by_hand(opened, plan, path) for path in ("/analysed_sst", "/mask")]
+    scalar = opened.chunk_index("/crs").tally([])
+    chunks, requests, nbytes = (sum(own) for own in zip(*parts, strict=True))
+    assert plan.cost.chunks == chunks + scalar.chunks
+    assert plan.cost.requests == requests + scalar.requests
+    assert plan.cost.bytes_read == nbytes + scalar.stored
+    assert plan.cost.missing == 0
+    steps, rows, columns = (len(plan.selection[d]) for d in ("/time", "/lat", "/lon"))
+    data = steps * rows * columns * (2 + 1)  # int16 and int8
+    assert plan.cost.bytes_written == data + 4 * (steps + rows + columns) + 4  # axes and crs
+
+
+# Not the number of requests: what lies between two chunks may be what made them one range.
+COSTS = ("chunks", "bytes_read", "bytes_decoded", "bytes_written", "peak_memory", "peak_disk")
+
+
+def test_narrowing_a_request_never_costs_more(opened: VirtualStore) -> None:
+    random = np.random.default_rng(7)
+    for _ in range(60):
+        edges = np.sort(random.integers(-34, 35, 4)) * 5.0
+        outer = BoundingBox(edges[0], edges[0] / 2, edges[3], edges[3] / 2)
+        inner = BoundingBox(edges[1], edges[1] / 2, edges[2], edges[2] / 2)
+        if inner.width < 5 or inner.north - inner.south < 5:
+            continue  # a box that holds no centre may take a cell outside of itself
+        steps = sorted(random.choice(np.arange(1, 6), 4).tolist())
+        wide = dataclasses.replace(timed(steps[0], steps[3]), bbox=outer)
+        narrow = dataclasses.replace(timed(steps[1], steps[2]), bbox=inner)
+        prices = [
+            plan_of(opened, wide).cost,
+            plan_of(opened, dataclasses.replace(wide, bbox=inner)).cost,
+            plan_of(opened, narrow).cost,
+            plan_of(opened, narrow, "analysed_sst").cost,
+            plan_of(opened, narrow, "mask").cost,
+        ]
+        for more, less in itertools.pairwise(prices):
+            for name in COSTS:
+                assert getattr(less, name) <= getattr(more, name), name
+
+
+# -- the plan as a value --------------------------------------------------------------------------
+
+
+def test_a_plan_is_printable_and_json(opened: VirtualStore) -> None:
+    plan = plan_of(opened, dataclasses.replace(timed(2, 3), bbox=BoundingBox(170, 0, -170, 9)))
+    text = str(plan)
+    assert "time 2 of 5" in text
+    assert "lon 4 of 72" in text  # 172.5, 177.5, -177.5, -172.5
+    assert opened.location.href in text
+    assert len(text.splitlines()) == 1
+    told = json.loads(json.dumps(plan.as_json(), allow_nan=False))
+    assert told["selection"]["/lon"] == [[70, 72], [0, 2]]
+    assert told["selection"]["/time"] == [[1, 3]]
+    assert told["bbox"] == [170, 0, 190, 10]
+    assert told["temporal"] == str(timed(2, 3).temporal)
+    assert told["cost"]["chunks"] == plan.cost.chunks
+
+
+def test_equal_requests_have_equal_fingerprints(opened: VirtualStore) -> None:
+    first, second = (plan_of(opened, boxed(-10, -10, 10, 10), "mask") for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+    assert re.fullmatch(r"[0-9a-f]{64}", first.fingerprint)
+
+
+def test_the_fingerprint_tells_selection_variables_and_snapshot_apart(opened: VirtualStore) -> None:
+    moved = dataclasses.replace(opened.location, snapshot="another")
+    elsewhere = dataclasses.replace(opened, location=moved)
+    plans = [
+        plan_of(opened),
+        plan_of(opened, None, "mask"),
+        plan_of(opened, boxed(-10, -10, 10, 10)),
+        plan_of(opened, boxed(-10, -10, 10, 20)),
+        plan_of(opened, timed(2, 3)),
+        plan_of(opened, timed(2, 4)),
+        plan_of(elsewhere),
+    ]
+    assert len({own.fingerprint for own in plans}) == len(plans)
+
+
+def test_a_box_or_time_without_data_is_refused_with_what_there_is(opened: VirtualStore) -> None:
+    with pytest.raises(NoDataError, match=f"store covers {timed(1, 5).temporal}"):
+        plan_of(opened, timed(6, 7))
+
+
+# -- the guard ------------------------------------------------------------------------------------
+
+TIME = re.compile(r"the time range (\S+)/(\S+) \((\d+) of (\d+) steps")
+NAMES = re.compile(r"the variables? (.+?) \(")
+BOX = re.compile(r"the box ([-\d.,]+) \(")
+
+
+def refusal(opened: VirtualStore, limits: Limits, request: Request, source: Source) -> str:
+    plan = make_plan(opened, request, source)
+    with pytest.raises(TooLargeError) as caught:
+        check_volume(plan, limits, opened, request, source)
+    return str(caught.value)
+
+
+def offers(text: str, request: Request, source: Source) -> list[tuple[Request, Source]]:
+    """The requests that a refusal offers, read from its text as a user would."""
+    found = []
+    if told := TIME.search(text):
+        start, end = (datetime.fromisoformat(told[i]) for i in (1, 2))
+        found.append((dataclasses.replace(request, temporal=TimeRange(start, end)), source))
+    if told := NAMES.search(text):
+        names = tuple(told[1].split(", "))
+        found.append((request, dataclasses.replace(source, variables=names)))
+    if told := BOX.search(text):
+        box = BoundingBox(*map(float, told[1].split(",")))
+        found.append((dataclasses.replace(request, bbox=box), source))
+    return found
+
+
+@pytest.mark.parametrize("share", [0.95, 0.5, 0.3, 0.1])
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize("request_", [Request((SOURCE,)), boxed(150, -60, -150, 60)])
+def test_a_refusal_offers_requests_that_fit(
+    opened: VirtualStore, share: float, kind: str, request_: Request
+) -> None:
+    cost = make_plan(opened, request_, SOURCE).cost
+    limits = Limits(
+        int(cost.bytes_read * share) if kind == "read" else 10**15,
+        int(cost.bytes_written * share) if kind == "write" else 10**15,
+        100,
+    )
+    text = refusal(opened, limits, request_, SOURCE)
+    assert f"HARMONY_VDS_MAX_{'READ' if kind == 'read' else 'OUTPUT'}_BYTES" in text
+    assert f"{cost.chunks:,} chunks" in text
+    assert len(text) < 1000
+    assert len(text.splitlines()) == 1
+    smaller = offers(text, request_, SOURCE)
+    assert smaller
+    for request, source in smaller:
+        plan = make_plan(opened, request, source)
+        check_volume(plan, limits, opened, request, source)
+        assert str(plan.cost) in text
+        for path, kept in make_plan(opened, request_, SOURCE).selection.items():
+            assert set(plan.selection[path].positions) <= set(kept.positions)
+    if told := TIME.search(text):
+        longer = timed(1, int(told[3]) + 1)
+        more = make_plan(opened, dataclasses.replace(request_, temporal=longer.temporal), SOURCE)
+        over = more.cost.bytes_read > limits.max_read_bytes
+        assert over or more.cost.bytes_written > limits.max_output_bytes, "one more step fits"
+        assert told[4] == "5"
+
+
+def test_a_refusal_says_when_nothing_smaller_was_found(opened: VirtualStore) -> None:
+    text = refusal(opened, Limits(1, 10**15, 100), Request((SOURCE,)), SOURCE)
+    assert "may read 1 B (HARMONY_VDS_MAX_READ_BYTES)" in text
+    assert "No smaller request was found to fit" in text
+
+
+def test_what_is_within_its_limits_is_let_through(opened: VirtualStore) -> None:
+    request = Request((SOURCE,))
+    plan = make_plan(opened, request, SOURCE)
+    exactly = Limits(plan.cost.bytes_read, plan.cost.bytes_written, 100)
+    check_volume(plan, exactly, opened, request, SOURCE)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"is_map_image": True}, "Map images"),
+        ({"media_type": "image/tiff"}, "'image/tiff'.*application/netcdf"),
+        ({"average": "time"}, "average=time"),
+        ({"point": (10.5, -3.0)}, r"lon\(10.5:10.5\), lat\(-3:-3\)"),
+        ({"shape": "https://example.com/shape.geojson"}, "bounding box"),
+        ({"dimensions": (DimensionRange("lev", 0, 1),)}, "lev"),
+        ({"target": TargetGrid(crs="EPSG:3857")}, "outputCrs"),
+        ({"extend": ("time",)}, "extend"),
+        ({"synchronous": True, "sources": (SOURCE, SOURCE)}, "2 collections.*forceAsync=true"),
+    ],
+)
+def test_what_is_not_done_is_refused_by_its_name(change: dict, told: str) -> None:
+    with pytest.raises(UnsupportedError, match=told):
+        refuse_unsupported(dataclasses.replace(Request((SOURCE,)), **change))
+
+
+@pytest.mark.parametrize("media_type", ["application/netcdf", "application/x-netcdf4", "*/*", ""])
+def test_netcdf_by_any_of_its_names_is_done(media_type: str) -> None:
+    refuse_unsupported(Request((SOURCE,), media_type=media_type, synchronous=True))
