@@ -51,30 +51,26 @@ class FillRole(Enum):
 
 
 def fill_role(
-    arrays: Iterable[Mapping[str, Any]], attributes: Iterable[Mapping[str, Any]]
+    arrays: Mapping[str, Mapping[str, Any]], attributes: Mapping[str, Mapping[str, Any]]
 ) -> FillRole:
     """What ``fill_value`` means throughout a zarr v2 hierarchy, told by its writer's habits.
 
     Parameters
     ----------
     arrays
-        The ``.zarray`` documents. VirtualiZarr leaves an empty ``attributes`` in each.
+        Path → ``.zarray`` document. VirtualiZarr leaves an empty ``attributes`` in each.
     attributes
-        The ``.zattrs`` documents of the same arrays.
+        Path → ``.zattrs`` document of the same arrays.
 
     **Reads:** nothing.
     """
-    pairs = list(zip(arrays, attributes, strict=True))
-    if any("_FillValue" in own or "attributes" in document for document, own in pairs):
+    keeps_attribute = any("_FillValue" in own for own in attributes.values())
+    if keeps_attribute or any("attributes" in document for document in arrays.values()):
         return FillRole.UNWRITTEN
-    if any(_tells_undeclared(document, own) for document, own in pairs):
+    if any(_tells_undeclared(path, arrays[path], attributes[path]) for path in arrays):
         return FillRole.MASK
     # In netCDF-3 kerchunk writes null wherever nothing is declared.
-    return (
-        FillRole.MASK
-        if _is_netcdf3(document for document, _ in pairs)
-        else (FillRole.MASK_UNLESS_ZERO)
-    )
+    return FillRole.MASK if _is_netcdf3(arrays.values()) else FillRole.MASK_UNLESS_ZERO
 
 
 def _is_netcdf3(documents: Iterable[Mapping[str, Any]]) -> bool:
@@ -87,16 +83,21 @@ def _is_netcdf3(documents: Iterable[Mapping[str, Any]]) -> bool:
     return ">" in orders and orders <= {">", "|"}
 
 
-def _tells_undeclared(document: Mapping[str, Any], attributes: Mapping[str, Any]) -> bool:
-    """Whether this array declares no ``_FillValue`` and shows it by something else than 0.
+def _tells_undeclared(
+    path: str, document: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> bool:
+    """Whether an array declares no ``_FillValue`` and shows it by something else than 0.
 
-    Then a 0 elsewhere in the hierarchy was declared. A coordinate's null shows nothing: kerchunk
-    writes it for every time, and the netCDF library marks dimensions that others have made.
+    Then a 0 elsewhere in the hierarchy was declared. Some nulls show nothing: kerchunk writes them
+    for text and for every time, and marks of the netCDF library stand on dimensions of files that
+    it did not write.
     """
-    fill = document.get("fill_value")
-    if fill is None:
-        return len(document.get("shape", ())) > 1 and " since " not in str(attributes.get("units"))
-    return is_default_fill(fill, str(document.get("dtype", ""))[1:])
+    kind = str(document.get("dtype", ""))[1:]
+    if document.get("fill_value") is not None:
+        return is_default_fill(document["fill_value"], kind)
+    is_dimension = attributes.get("_ARRAY_DIMENSIONS") == [path.rpartition("/")[2]]
+    is_time = "since" in str(attributes.get("units"))
+    return kind[:1] in ("i", "u", "f") and not is_dimension and not is_time
 
 
 def is_default_fill(fill: Any, kind: str) -> bool:

@@ -19,6 +19,7 @@ from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import fill_role
 from harmony_vds.stores.zarr import ManifestStore
 
@@ -35,7 +36,7 @@ class ReferenceStore(ManifestStore):
     zarr_format = 2
 
     def __init__(self, references: Mapping[str, Reference], fetcher: Fetcher) -> None:
-        super().__init__(fetcher, described_at=None)
+        super().__init__(fetcher, watch or SourceWatch(None))
         self._documents: dict[str, bytes] = {}
         self._chunks: dict[str, dict[str, Reference]] = {}
         self._children: dict[str, set[str]] = {}
@@ -48,7 +49,7 @@ class ReferenceStore(ManifestStore):
         described = {path: self._json(f"{path}/.zarray") for path in self._arrays}
         self._scalars = {path for path, own in described.items() if own.get("shape") == []}
         self.fill_role = fill_role(
-            described.values(), (self._json(f"{path}/.zattrs") for path in self._arrays)
+            described, {path: self._json(f"{path}/.zattrs") for path in self._arrays}
         )
 
     def _file(self, key: str, reference: Reference) -> None:

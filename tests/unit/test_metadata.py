@@ -30,7 +30,10 @@ def documents(references: Mapping[str, Any]) -> Documents:
 
 def declared(written: Documents) -> dict[str, Any]:
     """Variable → the _FillValue that is recovered, or None."""
-    role = fill_role([array for array, _ in written.values()], [own for _, own in written.values()])
+    role = fill_role(
+        {name: array for name, (array, _) in written.items()},
+        {name: own for name, (_, own) in written.items()},
+    )
     found = {}
     for name, (array, attributes) in written.items():
         dtype = np.dtype(array["dtype"])
@@ -137,8 +140,13 @@ def array(fill: Any, dtype: str = "<i2", dims: int = 2, **more: Any) -> dict[str
         # kerchunk: null on data, or the netCDF library's default, tell that 0 was declared.
         ([array(None), array(0)], [{}, {}], FillRole.MASK),
         ([array(-2147483647, "<i4", 0), array(0)], [{}, {}], FillRole.MASK),
-        # Null on a coordinate or a time tells nothing.
-        ([array(None, dims=1), array(0)], [{}, {}], FillRole.MASK_UNLESS_ZERO),
+        # Null on a dimension's coordinate, on a time or on text tells nothing.
+        (
+            [array(None, dims=1), array(0)],
+            [{"_ARRAY_DIMENSIONS": ["v0"]}, {}],
+            FillRole.MASK_UNLESS_ZERO,
+        ),
+        ([array(None, "|O"), array(0)], [{}, {}], FillRole.MASK_UNLESS_ZERO),
         ([array(None), array(0)], [{"units": "days since 2000-01-01"}, {}],
          FillRole.MASK_UNLESS_ZERO),
         # netCDF-3: nothing compressed, big-endian throughout.
@@ -152,7 +160,9 @@ def array(fill: Any, dtype: str = "<i2", dims: int = 2, **more: Any) -> dict[str
 def test_role_of_fill_values_is_told_by_the_writers_habits(
     arrays: list[dict[str, Any]], attributes: list[dict[str, Any]], role: FillRole
 ) -> None:
-    assert fill_role(arrays, attributes) is role
+    paths = [f"group/v{number}" for number in range(len(arrays))]
+    told = dict(zip(paths, attributes, strict=True))
+    assert fill_role(dict(zip(paths, arrays, strict=True)), told) is role
 
 
 @pytest.mark.parametrize(
