@@ -51,7 +51,11 @@ class Services:
         deadline = Deadline(settings.max_seconds)
         cmr = CmrClient(settings.cmr_root, Access.to_cmr(settings, credentials, deadline))
         limits = Limits(settings.max_read_bytes, settings.max_output_bytes, settings.max_seconds)
-        reading = Reading(settings.reader == "planned", settings.merge_gap_bytes)
+        reading = Reading(
+            planned=settings.reader == "planned",
+            gap=settings.merge_gap_bytes,
+            refuse_stale_references=settings.stale_references == "refuse",
+        )
         access = Access.of(settings, credentials, deadline)
         return cls(access, cmr, limits, deadline, reading)
 

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         description="Most unwanted bytes between two chunks of one file that the planned reader "
         "fetches together.",
     )
+    stale_references: Literal["warn", "refuse"] = Field(
+        default="warn",
+        validation_alias="HARMONY_VDS_STALE_REFERENCES",
+        description="What happens when a source file is newer than the kerchunk reference file "
+        "that describes it: `warn` in the log, or `refuse`. icechunk snapshots always refuse.",
+    )
 
     @field_validator("trusted_prefixes", "token_hosts", mode="before")
     @classmethod

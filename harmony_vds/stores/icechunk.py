@@ -22,6 +22,7 @@ from harmony_vds.access.trust import Address
 from harmony_vds.errors import StoreError, UpstreamError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.zarr import ManifestStore
 
 _BATCH = 100_000
@@ -35,7 +36,7 @@ class IcechunkStore(ManifestStore):
     def __init__(
         self, session: icechunk.Session, fetcher: Fetcher, written_at: datetime | None
     ) -> None:
-        super().__init__(fetcher, described_at=written_at)
+        super().__init__(fetcher, SourceWatch(written_at))
         self._inner = session.store
 
     async def document(self, key: str) -> bytes | None:

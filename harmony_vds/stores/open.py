@@ -33,6 +33,8 @@ class Reading:
     """By merged ranges; otherwise, and for codecs the planned reader does not know, by zarr."""
     gap: int = 4096
     """Most unwanted bytes between two chunks that are fetched together."""
+    refuse_stale_references: bool = False
+    """Whether a source newer than a reference file is an error, or a warning."""
 
 
 DEFAULT_READING = Reading()
@@ -73,7 +75,9 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
     if location.kind is ManifestFormat.ICECHUNK:
         manifest, pinned = open_icechunk(location, access)
     else:
-        manifest, pinned = open_references(location, access.fetcher)
+        manifest, pinned = open_references(
+            location, access.fetcher, refuse_stale=reading.refuse_stale_references
+        )
     arrays, groups = _walk(zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format))
     planned = _planned_arrays(manifest, arrays, reading)
     defects: dict[str, str] = {}

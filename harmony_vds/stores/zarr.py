@@ -8,7 +8,6 @@ it in); a chunk that cannot be fetched is an error, never absent.
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime, timedelta
 from typing import Literal
 
 from zarr.abc.store import (
@@ -23,12 +22,9 @@ from zarr.core.sync import sync
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.loop import bridge
-from harmony_vds.errors import StaleSourceError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import FillRole
-
-_CLOCK_SLACK = timedelta(seconds=2)
-"""Last-Modified has whole seconds, and two machines' clocks differ."""
 
 
 class ManifestStore(Store):
@@ -39,11 +35,11 @@ class ManifestStore(Store):
     fill_role = FillRole.UNWRITTEN
     """What the arrays' ``fill_value`` says about missing data."""
 
-    def __init__(self, fetcher: Fetcher, described_at: datetime | None) -> None:
+    def __init__(self, fetcher: Fetcher, watch: SourceWatch) -> None:
         super().__init__(read_only=True)
         self._is_open = True
         self.fetcher = fetcher
-        self.described_at = described_at
+        self.watch = watch
         self._built: dict[str, ChunkIndex] = {}
         self._building: dict[str, asyncio.Lock] = {}
 
@@ -99,7 +95,7 @@ class ManifestStore(Store):
         **Reads:** chunks.
         """
         received = await self.fetcher.fetch_range(url, start, length)
-        self._refuse_stale(url, received.modified)
+        self.watch.check(url, received)
         return received.body
 
     async def _place(self, key: str) -> tuple[ChunkIndex, tuple[int, ...]] | None:
@@ -123,16 +119,6 @@ class ManifestStore(Store):
     @abstractmethod
     def chunk_key(self, path: str, numbers: tuple[int, ...]) -> str:
         """The key of a chunk of the array at `path`. **Reads:** nothing."""
-
-    def _refuse_stale(self, url: str, modified: datetime | None) -> None:
-        if self.described_at is None or modified is None:
-            return
-        if modified > self.described_at + _CLOCK_SLACK:
-            raise StaleSourceError(
-                f"{url.partition('?')[0]} changed at {modified:%Y-%m-%dT%H:%M:%SZ}, after the "
-                f"store was written at {self.described_at:%Y-%m-%dT%H:%M:%SZ}; its byte offsets "
-                "can no longer be trusted. The publisher must write the store anew."
-            )
 
     async def get_partial_values(
         self,
