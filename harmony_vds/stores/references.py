@@ -35,7 +35,12 @@ class ReferenceStore(ManifestStore):
 
     zarr_format = 2
 
-    def __init__(self, references: Mapping[str, Reference], fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        references: Mapping[str, Reference],
+        fetcher: Fetcher,
+        watch: SourceWatch | None = None,
+    ) -> None:
         super().__init__(fetcher, watch or SourceWatch(None))
         self._documents: dict[str, bytes] = {}
         self._chunks: dict[str, dict[str, Reference]] = {}
@@ -128,9 +133,19 @@ class ReferenceStore(ManifestStore):
 
 
 def open_references(
-    location: StoreLocation, fetcher: Fetcher
+    location: StoreLocation, fetcher: Fetcher, *, refuse_stale: bool = False
 ) -> tuple[ReferenceStore, StoreLocation]:
     """The store of a kerchunk JSON document, and its location pinned by the document's digest.
+
+    Parameters
+    ----------
+    location
+        Where the document is published.
+    fetcher
+        Reads it and its sources.
+    refuse_stale
+        Whether a source newer than the document is an error, or only a warning: reference files
+        are often copied, and a copy is younger than what it describes.
 
     Raises
     ------
@@ -156,7 +171,8 @@ def open_references(
         )
     digest = hashlib.sha256(received.body).hexdigest()[:16]
     pinned = StoreLocation(location.href, location.kind, digest, location.region)
-    return ReferenceStore(references, fetcher), pinned
+    watch = SourceWatch(received.modified, refuses=refuse_stale)
+    return ReferenceStore(references, fetcher, watch), pinned
 
 
 def _inline(key: str, reference: Reference) -> bytes:
