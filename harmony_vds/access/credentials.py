@@ -56,6 +56,14 @@ class Credentials:
         token = self._obtain()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
+    @property
+    def is_obtained(self) -> bool:
+        """Whether the source has been asked, so that nothing need be waited for.
+
+        **Reads:** nothing.
+        """
+        return self._asked
+
     def _obtain(self) -> str | None:
         with self._lock:
             if not self._asked:

@@ -221,8 +221,14 @@ class HttpClient:
         self, url: str, target: str, wanted: Mapping[str, str], limit: int
     ) -> tuple[int, Mapping[str, str], bytes]:
         # The token goes only with the address that was asked for, never with a redirect.
-        token = self.credentials.authorization(url) if target == url else {}
+        token = await self._token(url) if target == url else {}
         return await self._send(target, {**wanted, **token}, limit)
+
+    async def _token(self, url: str) -> dict[str, str]:
+        if self.credentials.is_obtained:
+            return self.credentials.authorization(url)
+        # Logging in runs on this loop, too: waiting for it here would be waiting for ever.
+        return await asyncio.to_thread(self.credentials.authorization, url)
 
     async def _send(
         self, url: str, headers: Mapping[str, str], limit: int

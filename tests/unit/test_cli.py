@@ -1,0 +1,206 @@
+"""``harmony-vds`` as people run it: a process, its streams and its status."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from aiohttp import web
+from invocation import CANARY
+from servers import Server, cmr_server, serve
+from world import umm_collection
+
+COMMAND = str(Path(sys.executable).with_name("harmony-vds"))
+BOX = ["-20", "-12", "8", "-2"]
+
+
+def environment(home: Path, more: dict[str, str] | None = None) -> dict[str, str]:
+    # The package beside the tests, wherever another one is installed.
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONWARNINGS": "ignore",
+            "PYTHONPATH": str(Path(__file__).parents[2]), **(more or {})}  # fmt: skip
+
+
+def run(
+    *arguments: str, home: Path, more: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], env=environment(home, more), cwd=home, text=True,
+                          capture_output=True, check=False, timeout=30)  # fmt: skip
+
+
+@pytest.fixture
+def local(store: Path, days: list[Path]) -> list[str]:
+    """Options that name the local store and trust its granules."""
+    return ["--store", str(store), "--trust", str(days[0].parent)]
+
+
+def expected(days: list[Path], box: list[str]) -> np.ndarray:
+    west, south, east, north = map(float, box)
+    values = []
+    for path in days:
+        with netCDF4.Dataset(path) as nc:
+            nc.set_auto_maskandscale(False)
+            lat, lon = nc["lat"][:], nc["lon"][:]
+            kept = np.ix_((lat >= south) & (lat <= north), (lon >= west) & (lon <= east))
+            values.append(nc["analysed_sst"][0][kept])
+    return np.stack(values)
+
+
+def test_subset_with_negative_box_and_open_time_writes_the_granules_values(
+    local: list[str], days: list[Path], tmp_path: Path
+) -> None:
+    done = run("subset", *local, "--variable", "analysed_sst", "--bbox", *BOX,
+               "--temporal", "..", "2999-01-01", "--output", "out", "--json",
+               home=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    path = Path(told["output"])
+    assert path.parent == tmp_path / "out"
+    assert told["nbytes"] == path.stat().st_size
+    with netCDF4.Dataset(path) as nc:
+        nc.set_auto_maskandscale(False)
+        wanted = expected(days, BOX)
+        assert wanted.shape == (5, 2, 6)
+        np.testing.assert_array_equal(nc["analysed_sst"][:], wanted)
+
+
+def test_output_is_told_on_stdout_and_the_plan_on_stderr(local: list[str], tmp_path: Path) -> None:
+    done = run("subset", *local, "--variable", "mask", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_file()
+    assert "chunks" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_dry_run_prices_and_writes_nothing(local: list[str], tmp_path: Path) -> None:
+    plain = run("subset", *local, "--bbox", *BOX, "--dry-run", home=tmp_path)
+    assert plain.returncode == 0, plain.stderr
+    assert "chunks" in plain.stdout
+    told = run("subset", *local, "--bbox", *BOX, "--dry-run", "--json", home=tmp_path)
+    assert isinstance(json.loads(told.stdout), dict)
+    assert list(tmp_path.rglob("*.nc4")) == []
+
+
+def test_verbose_logs_go_to_stderr_and_leave_stdout_to_the_result(
+    local: list[str], tmp_path: Path
+) -> None:
+    done = run("subset", *local, "--variable", "mask", "--json", "--verbose", home=tmp_path)
+    assert json.loads(done.stdout)["sha256"]
+    assert "INFO" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--store or --collection"),
+        (["--store", "a", "--collection", "C1-T"], "--store or --collection"),
+        (["--variable", "chlorophyll"], "chlorophyll"),
+        (["--bbox", "0", "10", "5", "-10"], "bounding box"),
+        (["--temporal", "yesterday", ".."], "--temporal"),
+        (["--temporal", "1999-01-01", "1999-02-01"], "1999"),
+    ],
+)
+def test_refusal_is_one_line_on_stderr_and_status_one(
+    arguments: list[str], words: str, local: list[str], tmp_path: Path
+) -> None:
+    named = [] if words.startswith("--store") else local
+    done = run("subset", *named, *arguments, home=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("harmony-vds: ")
+    assert words in line
+
+
+def test_misspelt_option_ends_with_the_status_of_usage_errors(tmp_path: Path) -> None:
+    done = run("subset", "--boox", "1", home=tmp_path)
+    assert done.returncode == 2
+    assert "--boox" in done.stderr
+
+
+def test_granules_are_not_read_unless_trusted(store: Path, tmp_path: Path) -> None:
+    done = run("subset", "--store", str(store), home=tmp_path)
+    assert done.returncode == 1
+    assert "HARMONY_VDS_TRUSTED_PREFIXES" in done.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_bar_shows_on_a_terminal_only(
+    terminal: bool, local: list[str], tmp_path: Path
+) -> None:
+    controller, controlled = pty.openpty()
+    done = subprocess.Popen(
+        [COMMAND, "subset", *local, "--variable", "analysed_sst"],
+        env=environment(tmp_path, {"TERM": "xterm"}), cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=controlled if terminal else subprocess.PIPE,
+    )  # fmt: skip
+    os.close(controlled)
+    shown = b""
+    if terminal:
+        try:
+            while piece := os.read(controller, 4096):
+                shown += piece
+        except OSError:  # Linux says so when the other side is closed
+            pass
+    stdout, stderr = done.communicate(timeout=60)
+    os.close(controller)
+    assert done.returncode == 0
+    assert (b"\x1b[" in shown) == terminal
+    assert b"\x1b[" not in stdout + (stderr or b"")
+
+
+@pytest.fixture
+def earthdata() -> Iterator[Server]:
+    """Earthdata Login, which gives the canary for any login."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"access_token": CANARY})
+
+    with serve(answer) as server:
+        yield server
+
+
+def test_collection_is_found_in_cmr_with_the_login_of_netrc(
+    earthdata: Server, store: Path, days: list[Path], tmp_path: Path
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password password-17a\n")
+    netrc.chmod(0o600)
+    record = umm_collection("C1-T", [store.as_uri()])
+    with cmr_server({"C1-T": record}, token=CANARY) as cmr:
+        more = {"CMR_ENDPOINT": cmr.url, "OAUTH_HOST": earthdata.url}
+        trusted = ["--trust", str(store), "--trust", str(days[0].parent)]
+        arguments = ["--collection", "C1-T", *trusted, "--variable", "mask", "--verbose"]
+        done = run("subset", *arguments, home=tmp_path, more=more)
+    assert done.returncode == 0, done.stderr
+    assert [asked.path for asked in earthdata.asked] == ["/api/users/find_or_create_token"]
+    assert [asked.headers["Authorization"] for asked in cmr.asked] == [f"Bearer {CANARY}"]
+    written = Path(done.stdout.strip()).read_bytes()
+    for secret in (CANARY, "password-17a"):
+        assert secret not in done.stdout + done.stderr
+        assert secret.encode() not in written
+
+
+def test_virtualize_makes_a_store_that_subset_reads(days: list[Path], tmp_path: Path) -> None:
+    made = run("virtualize", *map(str, days), "--output", "new.icechunk", home=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "5 granules" in made.stdout
+    done = run("subset", "--store", "new.icechunk", "--trust", str(days[0].parent), "--bbox", *BOX,
+               "--variable", "analysed_sst", home=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with netCDF4.Dataset(done.stdout.strip()) as nc:
+        nc.set_auto_maskandscale(False)
+        np.testing.assert_array_equal(nc["analysed_sst"][:], expected(days, BOX))
+
+
+def test_virtualize_refuses_what_is_no_granule_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.nc").write_text("not a granule")
+    done = run("virtualize", "notes.nc", "--output", "new.icechunk", home=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("harmony-vds: ")
+    assert "Traceback" not in done.stderr
