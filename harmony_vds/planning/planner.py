@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harmony_vds.errors import NoDataError, UnsupportedError
+from harmony_vds.errors import NoDataError, StoreError, UnsupportedError
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind, Grid
 from harmony_vds.model.plan import GridPlan, Plan
@@ -35,7 +35,15 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     """
     hierarchy = Hierarchy(store)
     requested = requested_paths(source.variables, hierarchy)
+    left_out = [
+        f"The group {path} cannot be read and is left out: {reason}."
+        for path, reason in store.defects.items()
+    ]
+    if not requested:
+        reasons = " ".join(left_out) or "It is empty."
+        raise StoreError(f"{store.location.href} holds no variable that can be read. {reasons}")
     draft = _Draft(hierarchy, {path: footing(path, hierarchy) for path in requested}, request)
+    draft.notes += [] if source.variables else left_out
     draft.cut_boxes(named=bool(source.variables))
     draft.cut_times()
     variables = with_required(requested, hierarchy, draft.axes())

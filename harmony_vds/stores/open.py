@@ -11,7 +11,7 @@ from xarray.backends.zarr import ZarrBackendEntrypoint
 from xarray.core.indexing import LazilyIndexedArray
 
 from harmony_vds.access.gateway import Access
-from harmony_vds.errors import NoStoreError, UpstreamError, VdsError
+from harmony_vds.errors import NoStoreError, StoreError, UpstreamError, VdsError
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.icechunk import open_icechunk
@@ -78,7 +78,12 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         manifest, pinned = open_references(
             location, access.fetcher, refuse_stale=reading.refuse_stale_references
         )
-    arrays, groups = _walk(zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format))
+    try:
+        root = zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format)
+        arrays, groups = _walk(root)
+    except ValueError as error:  # among others, chunks of varying length
+        told = str(error).partition("\n")[0]
+        raise StoreError(f"{location.href} holds metadata that cannot be read: {told}") from None
     planned = _planned_arrays(manifest, arrays, reading)
     defects: dict[str, str] = {}
     datasets: dict[str, xr.Dataset] = {}

@@ -120,7 +120,7 @@ class ReferenceStore(ManifestStore):
                 continue  # left over from a longer array; zarr never asks for it
             if isinstance(reference, str):
                 index.kinds[place] = ChunkKind.INLINE
-                index.lengths[place] = len(_inline(name, reference))
+                index.lengths[place] = len(_inline(f"{path}/{name}", reference))
                 continue
             url, offset, length = _range_of(f"{path}/{name}", reference)
             index.kinds[place] = ChunkKind.VIRTUAL
