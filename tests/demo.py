@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ def _archive(folder: Path) -> list[Path]:
     with console.status("Writing a month of granules …"):
         paths = [
             write_granule(
-                folder / f"sst_202401{day + 1:02d}.nc", day, nlat=720, nlon=1440, chunks=(180, 360)
+                folder / f"sst_{date(2024, 1, 2) + timedelta(days=day):%Y%m%d}.nc",
+                day,
+                nlat=720,
+                nlon=1440,
+                chunks=(180, 360),
             )
             for day in range(31)
         ]

@@ -15,6 +15,8 @@ import numpy as np
 
 SHORT_NAME = "DEMO-SST-L4-GLOB-v1.0"
 FILL = -32768
+FIRST_NOON = 15_706 * 86_400 + 43_200
+"""2024-01-02T12:00:00Z in seconds since 1981-01-01."""
 
 
 def sst_like(day: int, nlat: int, nlon: int) -> np.ndarray:
@@ -57,7 +59,7 @@ def write_granule(
 ) -> Path:
     """One daily global granule: int16 with scale, offset and fill, shuffled and deflated.
 
-    ``day`` counts from 2024-01-01; time stands at 12:00.
+    ``day`` counts from 2024-01-02; time stands at 12:00.
     """
     packed = sst_like(day, nlat, nlon) if values is None else values
     with netCDF4.Dataset(path, "w", format="NETCDF4") as nc:
@@ -74,7 +76,7 @@ def write_granule(
                 "long_name": "reference time",
             }
         )
-        time[:] = [1356998400 + day * 86400 + 43200 - 0]
+        time[:] = [FIRST_NOON + day * 86400]
         for name, size, start, step, units in (
             ("lat", nlat, -90.0, 180.0 / nlat, "degrees_north"),
             ("lon", nlon, lon_from, 360.0 / nlon, "degrees_east"),
@@ -134,7 +136,7 @@ def _field(nc: Any, name: str, data: np.ndarray, chunks: tuple[int, int], attrib
 
 
 def write_days(folder: Path, days: int, **layout: Any) -> list[Path]:
-    """`days` granules from 2024-01-01 on."""
+    """`days` granules from 2024-01-02 on."""
     folder.mkdir(parents=True, exist_ok=True)
     return [write_granule(folder / f"sst_{day + 1:03d}.nc", day, **layout) for day in range(days)]
 
