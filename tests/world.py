@@ -292,7 +292,9 @@ def umm_collection(
     umm = {
         "ShortName": short_name, "Version": "1.0", "EntryTitle": "Demonstration collection",
         "Abstract": "Made by a test.", "DOI": {"DOI": "10.5067/DEMO"},
-        "TemporalExtents": [{"RangeDateTimes": [{"BeginningDateTime": "2024-01-01T00:00:00.000Z"}]}],
+        "TemporalExtents": [
+            {"RangeDateTimes": [{"BeginningDateTime": "2024-01-01T00:00:00.000Z"}]}
+        ],
         "SpatialExtent": {"GranuleSpatialRepresentation": "CARTESIAN"},
         "Platforms": [{"ShortName": "MODEL"}], "ProcessingLevel": {"Id": "4"},
         "CollectionProgress": "ACTIVE", "RelatedUrls": related,
