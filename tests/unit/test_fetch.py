@@ -1,14 +1,13 @@
 """Byte ranges: what is retried, for how long, and what never is."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from servers import faulty_server, listener, ranged, serve
+from servers import faulty_server, listener
+from tenacity import AsyncRetrying, RetryCallState
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.fetch import Fetcher, RetryPolicy
@@ -91,28 +90,15 @@ def test_retries_end_with_their_budget_of_time() -> None:
         assert 0.4 < time.monotonic() - start < 3
 
 
-def test_pauses_have_full_jitter() -> None:
-    seen: set[str] = set()
-
-    async def once_busy(request: web.Request) -> web.StreamResponse:
-        known = request.path in seen
-        seen.add(request.path)
-        return ranged(BODY, request) if known else web.Response(status=503)
-
-    policy = RetryPolicy(attempts=2, first_wait=0.4, longest_wait=0.4)
-    with serve(once_busy) as server, fetcher_for(server.url, policy=policy) as fetcher:
-
-        async def paused(number: int) -> float:
-            start = time.monotonic()
-            await fetcher.fetch_range(f"{server.url}/{number}", 0, 10)
-            return time.monotonic() - start
-
-        async def together() -> list[float]:
-            return await asyncio.gather(*(paused(number) for number in range(60)))
-
-        pauses = run(together())
-    # Drawn anew between nothing and the bound: both halves occur, where a fixed pause has one.
-    assert min(pauses) < 0.2 < max(pauses)
+@pytest.mark.parametrize(("attempt", "bound"), [(1, 0.2), (2, 0.4), (3, 0.8), (5, 2.0), (9, 2.0)])
+def test_pauses_have_full_jitter_below_a_doubling_bound(attempt: int, bound: float) -> None:
+    policy = RetryPolicy(first_wait=0.2, longest_wait=2.0)
+    with fetcher_for(policy=policy) as fetcher:
+        state = RetryCallState(AsyncRetrying(), None, (), {})
+        state.attempt_number = attempt
+        pauses = [fetcher._pause(state) for _ in range(500)]
+    assert 0 <= min(pauses) < 0.1 * bound
+    assert 0.9 * bound < max(pauses) <= bound
 
 
 def test_stalled_connection_is_cut_within_its_timeout() -> None:
