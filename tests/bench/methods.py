@@ -1,0 +1,277 @@
+"""The ways to open and read a store that are compared; each hands out packed values.
+
+Every method gets the same store on local disk and the same granules over HTTP, decodes no scale and
+no time, and uses its library as its documentation advises.
+"""
+
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench.archive import Archive
+from bench.work import Item, sample
+
+RAW = {"mask_and_scale": False, "decode_times": False}
+
+type Values = dict[str, np.ndarray]
+
+
+class Method(ABC):
+    """One way to open and read."""
+
+    form = "kerchunk"
+    """The manifest it opens."""
+    files: int | None = None
+    """Most steps it is given, where the rest is extrapolated."""
+
+    @abstractmethod
+    def imports(self) -> None:
+        """Import what it needs, so that this is not counted as work."""
+
+    @abstractmethod
+    def open(self, archive: Archive) -> None: ...
+
+    @abstractmethod
+    def read(self, item: Item) -> Values: ...
+
+    def sample(self, archive: Archive, field: str) -> float:
+        step, row, column = sample(archive.product)
+        one = Item("", "", (field,), range(step, step + 1), range(row, row + 1),
+                   range(column, column + 1))  # fmt: skip
+        return float(self.read(one)[field].item())
+
+    def close(self) -> None:  # noqa: B027  most have nothing to close
+        """Release what was opened."""
+
+
+class _XarrayMethod(Method):
+    """Through an xarray dataset, with one dask chunk for each stored chunk or without dask."""
+
+    def __init__(self, *, dask: bool) -> None:
+        self.chunks: dict[str, int] | None = {} if dask else None
+        self.dataset: Any = None
+
+    def imports(self) -> None:
+        import xarray
+        import zarr
+
+        assert xarray
+        assert zarr
+        if self.chunks is not None:
+            import dask.array
+
+            assert dask.array
+
+    def read(self, item: Item) -> Values:
+        steps, rows, columns = item.box
+        cut = self.dataset[list(item.fields)].isel(time=steps, lat=rows, lon=columns)
+        loaded = cut.compute() if self.chunks is not None else cut.load()
+        return {name: loaded[name].to_numpy() for name in item.fields}
+
+
+class Fsspec(_XarrayMethod):
+    """fsspec's reference filesystem in a zarr FsspecStore."""
+
+    def imports(self) -> None:
+        super().imports()
+        import fsspec.implementations.http
+        import fsspec.implementations.reference
+
+        assert fsspec
+
+    def open(self, archive: Archive) -> None:
+        import fsspec
+        import xarray as xr
+        from zarr.storage import FsspecStore
+
+        filesystem = fsspec.filesystem(
+            "reference", fo=str(archive.manifest("kerchunk")), remote_protocol="http",
+            remote_options={"asynchronous": True}, asynchronous=True, skip_instance_cache=True,
+        )  # fmt: skip
+        store = FsspecStore(filesystem, read_only=True, path="")
+        self.dataset = xr.open_dataset(
+            store, engine="zarr", consolidated=False, zarr_format=2, chunks=self.chunks, **RAW
+        )
+
+
+class KerchunkEngine(_XarrayMethod):
+    """``engine="kerchunk"``, told not to nest dask arrays."""
+
+    def imports(self) -> None:
+        super().imports()
+        import fsspec.implementations.http
+        import kerchunk.xarray_backend
+
+        assert fsspec
+        assert kerchunk
+
+    def open(self, archive: Archive) -> None:
+        import xarray as xr
+
+        self.dataset = xr.open_dataset(
+            str(archive.manifest("kerchunk")), engine="kerchunk",
+            storage_options={"remote_protocol": "http"},
+            open_dataset_options={"chunks": self.chunks, **RAW}, **RAW,
+        )  # fmt: skip
+
+
+class VirtualiZarr(_XarrayMethod):
+    """VirtualiZarr's kerchunk parser and its ManifestStore over obstore."""
+
+    def imports(self) -> None:
+        super().imports()
+        import obspec_utils.registry
+        import obstore.store
+        import virtualizarr.parsers
+
+        assert virtualizarr
+        assert obstore
+        assert obspec_utils
+
+    def open(self, archive: Archive) -> None:
+        import xarray as xr
+        from obspec_utils.registry import ObjectStoreRegistry
+        from obstore.store import HTTPStore, LocalStore
+        from virtualizarr.parsers import KerchunkJSONParser
+
+        base = archive.base.rstrip("/")
+        registry = ObjectStoreRegistry({
+            "file://": LocalStore(),
+            base: HTTPStore.from_url(base, client_options={"allow_http": True}),
+        })  # fmt: skip
+        store = KerchunkJSONParser()(url=archive.manifest("kerchunk").as_uri(), registry=registry)
+        self.dataset = xr.open_dataset(
+            store, engine="zarr", consolidated=False, zarr_format=3, chunks=self.chunks, **RAW
+        )
+
+
+class Icechunk(_XarrayMethod):
+    """icechunk's own store."""
+
+    form = "icechunk"
+
+    def imports(self) -> None:
+        super().imports()
+        import icechunk
+
+        assert icechunk
+
+    def open(self, archive: Archive) -> None:
+        import icechunk
+        import xarray as xr
+
+        icechunk.set_logs_filter("error")
+        config = icechunk.RepositoryConfig.default()
+        config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(
+            archive.base, icechunk.http_store(opts={"allow_http": "true"})))  # fmt: skip
+        repository = icechunk.Repository.open(
+            icechunk.local_filesystem_storage(str(archive.manifest("icechunk"))), config=config,
+            authorize_virtual_chunk_access={archive.base: None},
+        )  # fmt: skip
+        self.dataset = xr.open_dataset(
+            repository.readonly_session("main").store, engine="zarr", consolidated=False,
+            zarr_format=3, chunks=self.chunks, **RAW,
+        )  # fmt: skip
+
+
+class Download(Method):
+    """Whole files, four at a time, then xarray on each."""
+
+    form = "files"
+    files = 8
+
+    def imports(self) -> None:
+        import netCDF4
+        import obstore.store
+        import xarray
+
+        assert xarray
+        assert netCDF4
+        assert obstore
+
+    def open(self, archive: Archive) -> None:
+        self.archive = archive
+
+    def read(self, item: Item) -> Values:
+        import xarray as xr
+        from obstore.store import HTTPStore
+
+        base = self.archive.base
+        store = HTTPStore.from_url(base, client_options={"allow_http": True})
+        _, rows, columns = item.box
+        cuts: list[Any] = []
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+
+            def fetch(step: int) -> Path:
+                url = self.archive.url(step)
+                target = Path(folder, f"{step}.nc")
+                with target.open("wb") as file:
+                    for piece in store.get(url.removeprefix(base)).stream():
+                        file.write(piece)
+                return target
+
+            with ThreadPoolExecutor(4) as pool:
+                for path in pool.map(fetch, item.steps):
+                    with xr.open_dataset(path, engine="netcdf4", **RAW) as dataset:
+                        names = dict(zip(dataset[item.fields[0]].dims[1:], (rows, columns),
+                                         strict=True))  # fmt: skip
+                        cuts.append(dataset[list(item.fields)].isel(names).load())
+        return {name: np.concatenate([cut[name].to_numpy() for cut in cuts])
+                for name in item.fields}  # fmt: skip
+
+
+class Ours(Method):
+    """This project: what `prepare` opens and `fulfil` reads."""
+
+    def __init__(self, form: str, *, planned: bool) -> None:
+        self.form = form
+        self.reader = "planned" if planned else "zarr"
+
+    def imports(self) -> None:
+        import harmony_vds.pipeline
+
+        assert harmony_vds.pipeline
+
+    def open(self, archive: Archive) -> None:
+        from harmony_vds.access.credentials import Credentials
+        from harmony_vds.discovery.find import locate
+        from harmony_vds.pipeline import Services
+        from harmony_vds.settings import settings_from_environment
+        from harmony_vds.stores.open import open_store
+
+        os.environ["HARMONY_VDS_READER"] = self.reader
+        manifest = archive.manifest(self.form).as_uri()
+        os.environ["HARMONY_VDS_TRUSTED_PREFIXES"] = f"{manifest},{archive.base}"
+        self.services = Services.of(settings_from_environment(), Credentials.of_token(None))
+        found = locate(manifest, self.services.access)
+        self.store = open_store(found.locations, found.access, self.services.reading)
+
+    def read(self, item: Item) -> Values:
+        variables = self.store.tree.to_dataset().variables
+        return {name: variables[name][item.box].to_numpy() for name in item.fields}
+
+    def close(self) -> None:
+        self.services.__exit__(None, None, None)
+
+
+METHODS: dict[str, Method] = {
+    "fsspec + dask": Fsspec(dask=True),
+    "fsspec": Fsspec(dask=False),
+    "engine=kerchunk": KerchunkEngine(dask=False),
+    "virtualizarr": VirtualiZarr(dask=False),
+    "icechunk + dask": Icechunk(dask=True),
+    "icechunk": Icechunk(dask=False),
+    "download": Download(),
+    "ours/zarr, kerchunk": Ours("kerchunk", planned=False),
+    "ours/zarr, icechunk": Ours("icechunk", planned=False),
+    "ours, kerchunk": Ours("kerchunk", planned=True),
+    "ours, icechunk": Ours("icechunk", planned=True),
+}
+OPENED = ("engine=kerchunk", "fsspec", "virtualizarr", "icechunk", "ours, kerchunk",
+          "ours, icechunk")  # fmt: skip
+READ = ("fsspec + dask", "icechunk + dask", "icechunk", "virtualizarr", "download",
+        "ours/zarr, kerchunk", "ours/zarr, icechunk", "ours, kerchunk", "ours, icechunk")  # fmt: skip

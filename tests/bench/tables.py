@@ -1,0 +1,90 @@
+"""A run as tables to read."""
+
+from bench.archive import PRODUCTS
+from bench.limits import ideal
+from bench.runs import LATENCY, Bench
+from bench.work import items
+from rich.console import Console
+from rich.table import Table
+
+
+def show(bench: Bench, console: Console) -> None:
+    """Print every table for which there are numbers."""
+    for table in (*_openings(bench), _starts(bench), *_reads(bench)):
+        if table.row_count:
+            console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column(columns[0])
+    for name in columns[1:]:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _openings(bench: Bench) -> list[Table]:
+    tables = []
+    titles = {"cold": "first opening to first value", "again": "opening again, imports excluded"}
+    medians = bench.results.medians()
+    for product in PRODUCTS:
+        for item, title in titles.items():
+            count = PRODUCTS[product].references
+            table = _table(f"{product}, {count:,} references: {title}",
+                           "method", "CPU s", "x ours", "wall s", "imports CPU s", "peak MB")  # fmt: skip
+            own = medians.get(("open", product, item, "ours, kerchunk"), {}).get("cpu")
+            for (part, stored, kind, method), numbers in medians.items():
+                if (part, stored, kind) == ("open", product, item):
+                    table.add_row(
+                        method, f"{numbers['cpu']:.2f}",
+                        f"{numbers['cpu'] / own:.1f}" if own else "",
+                        f"{numbers['wall']:.2f}", f"{numbers['imports']:.2f}",
+                        f"{numbers['rss'] / 1e6:.0f}",
+                    )  # fmt: skip
+            tables.append(table)
+    return tables
+
+
+def _starts(bench: Bench) -> Table:
+    table = _table("process start", "what", "CPU s", "wall s", "peak MB")
+    for (part, _, form, method), numbers in bench.results.medians().items():
+        if part == "start":
+            table.add_row(f"{method} ({form})", f"{numbers['cpu']:.2f}", f"{numbers['wall']:.2f}",
+                          f"{numbers['rss'] / 1e6:.0f}")  # fmt: skip
+    return table
+
+
+def _reads(bench: Bench) -> list[Table]:
+    medians = bench.results.medians()
+    tables = []
+    for product in (bench.main_product, f"{bench.main_product}-tenth"):
+        for name, item in items(PRODUCTS[product]).items():
+            some = next((w for (p, i, m), w in bench.results.wanted.items()
+                         if (p, i) == (product, name) and m != "download"), None)  # fmt: skip
+            if some is None:
+                continue
+            best = ideal(bench.results.limits, some, LATENCY)
+            measured = "" if item.share == 1 else f", {item.share:.0%} of it measured"
+            table = _table(
+                f"({name}) {item.title}{measured}, {product}: {some.chunks:,} chunks, "
+                f"{some.stored / 1e6:,.0f} MB; ideal {best:.2f} s",
+                "method", "wall s", "x ours", "x ideal", "CPU s", "requests", "MB", "in flight",
+                "peak MB", "the whole, wall s",
+            )  # fmt: skip
+            own = medians.get(("read", product, name, "ours, kerchunk"), {}).get("wall")
+            for (part, stored, kind, method), numbers in medians.items():
+                if (part, stored, kind) != ("read", product, name):
+                    continue
+                share = bench.results.wanted[product, name, method].chunks / some.chunks
+                wall = numbers["wall"] / share
+                note = "" if share == 1 else " *"
+                table.add_row(
+                    method + note, f"{wall:.2f}", f"{wall / own:.1f}" if own else "",
+                    f"{wall / best:.1f}", f"{numbers['cpu'] / share:.2f}",
+                    f"{numbers['requests'] / share:,.0f}", f"{numbers['nbytes'] / share / 1e6:,.0f}",
+                    f"{numbers['most']:.0f}", f"{numbers['rss'] / 1e6:.0f}",
+                    "" if item.share == 1 else f"{wall / item.share:,.0f} *",
+                )  # fmt: skip
+            table.caption = "* extrapolated from the part that was measured"
+            tables.append(table)
+    return tables
