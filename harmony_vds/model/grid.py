@@ -37,6 +37,8 @@ class Axis:
     """Cell or step bounds, decoded; shape (size, 2)."""
     calendar: str = "standard"
     """CF calendar; time axes only."""
+    bounds_path: str = ""
+    """Full path of the bounds variable; empty without one."""
 
 
 @dataclass(frozen=True, eq=False)

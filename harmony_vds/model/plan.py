@@ -88,6 +88,8 @@ class GridPlan:
     shifts: npt.NDArray[np.float64] | None = None
     """Multiples of 360 to add to the kept longitudes so that they run on across the edge of the
     data; shape (kept columns,), or None where stored values stand."""
+    x_bounds_path: str = ""
+    """Bounds of the longitudes; empty without them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.outputs.attributes import netcdf_attributes
@@ -69,7 +70,7 @@ def _define(root: Any, variable: SubsetVariable) -> Any:
     group, _, name = variable.planned.path.rpartition("/")
     place = root if not group else root[group]
     dtype = variable.data.dtype
-    dimensions = [d.rpartition("/")[2] for d in variable.planned.dimensions]
+    dimensions = [name_of(d) for d in variable.planned.dimensions]
     text = _text_type(dtype, variable.planned.path)
     options: dict[str, Any] = {}
     if text is None and dimensions and variable.data.size:

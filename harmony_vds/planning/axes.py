@@ -9,7 +9,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.model.grid import Axis, AxisKind
-from harmony_vds.planning.hierarchy import Hierarchy, group_of
+from harmony_vds.model.paths import group_of, name_of
+from harmony_vds.planning.hierarchy import Hierarchy
 
 _NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
 _EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
@@ -29,7 +30,7 @@ def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
     """
     units = str(variable.attrs.get("units", "")).strip()
     standard_name = str(variable.attrs.get("standard_name", "")).strip()
-    name = path.rpartition("/")[2].lower()
+    name = name_of(path).lower()
     if variable.dtype.kind not in "iuf":
         return False
     if kind is AxisKind.T:
@@ -54,6 +55,7 @@ def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
     raw = hierarchy.load(path)
     dimensions = hierarchy.dimensions(path)
     values = decode(raw, variable.attrs)
+    bounds = _bounds_path(path, hierarchy)
     return Axis(
         path=path,
         dimension=dimensions[0] if dimensions else "",
@@ -61,26 +63,29 @@ def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
         values=np.atleast_1d(values),
         units=str(variable.attrs.get("units", "")),
         resolution=_resolution(raw, values, variable.attrs),
-        bounds=_bounds(path, hierarchy),
+        bounds=None if bounds is None else _decoded_bounds(path, bounds, hierarchy),
+        bounds_path=bounds or "",
         calendar=str(variable.attrs.get("calendar", "standard")).lower(),
     )
 
 
-def _bounds(path: str, hierarchy: Hierarchy) -> npt.NDArray[np.float64] | None:
-    """Bounds decode by their own packing attributes, or by those of their coordinate."""
+def _bounds_path(path: str, hierarchy: Hierarchy) -> str | None:
+    """The bounds variable of a coordinate, if it has the shape that bounds have."""
     variable = hierarchy.variables[path]
     named = str(variable.attrs.get("bounds", "")).strip()
     found = hierarchy.resolve(named, group_of(path)) if named else None
     if found is None:
         return None
     own = hierarchy.variables[found]
-    expected = (*hierarchy.dimensions(path),)
-    if own.ndim != variable.ndim + 1 or hierarchy.dimensions(found)[:-1] != expected:
+    if hierarchy.dimensions(found)[:-1] != hierarchy.dimensions(path) or own.ndim == 0:
         return None
-    if own.shape[-1] != 2 or own.dtype.kind not in "iuf":
-        return None
-    attributes = {**variable.attrs, **own.attrs}
-    return np.atleast_2d(decode(hierarchy.load(found), attributes))
+    return found if own.shape[-1] == 2 and own.dtype.kind in "iuf" else None
+
+
+def _decoded_bounds(path: str, bounds: str, hierarchy: Hierarchy) -> npt.NDArray[np.float64]:
+    """Bounds decode by their own packing attributes, or by those of their coordinate."""
+    attributes = {**hierarchy.variables[path].attrs, **hierarchy.variables[bounds].attrs}
+    return np.atleast_2d(decode(hierarchy.load(bounds), attributes))
 
 
 def decode(raw: npt.NDArray[Any], attributes: dict[Any, Any]) -> npt.NDArray[np.float64]:

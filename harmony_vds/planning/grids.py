@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from harmony_vds.model.grid import AxisKind
+from harmony_vds.model.paths import ancestors, group_of
 from harmony_vds.planning.axes import is_coordinate
-from harmony_vds.planning.hierarchy import Hierarchy, ancestors, group_of
+from harmony_vds.planning.hierarchy import Hierarchy
 
 _OTHER_HORIZONTAL = {
     "projection_x_coordinate": "it lies on a projected grid",

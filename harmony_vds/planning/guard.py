@@ -7,14 +7,6 @@ from harmony_vds.model.request import NETCDF, Request, Source
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.narrowing import Narrowing
 
-_DEFAULT_FORMATS = (
-    "",
-    "*/*",
-    "application/netcdf4",
-    "application/x-netcdf",
-    "application/x-netcdf4",
-)
-
 
 def refuse_unsupported(request: Request) -> None:
     """Raise for what this service does not do, before any work.
@@ -30,7 +22,7 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             "Map images (WMS) are not made by this service; order netCDF instead."
         )
-    if request.media_type not in (NETCDF, *_DEFAULT_FORMATS):
+    if request.media_type != NETCDF:
         raise UnsupportedError(
             f"The format {request.media_type!r} is not written by this service; ask for {NETCDF}."
         )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from harmony_vds.model.chunks import ChunkKind
+from harmony_vds.model.paths import ancestors, group_of, join, name_of
 from harmony_vds.model.store import VirtualStore
 
 
@@ -71,10 +71,10 @@ class Hierarchy:
         The nearest group comes first, and in each the variable named like the dimension.
         **Reads:** nothing.
         """
-        short = dimension.rpartition("/")[2]
+        short = name_of(dimension)
         for above in ancestors(group):
             own = [p for p, v in self.variables.items() if group_of(p) == above and v.ndim == 1]
-            for path in sorted(own, key=lambda p: p.rpartition("/")[2] != short):
+            for path in sorted(own, key=lambda p: name_of(p) != short):
                 if self.dimensions(path) == (dimension,):
                     yield path
 
@@ -85,29 +85,3 @@ class Hierarchy:
             variable.load()
             self.held.add(path)
         return np.asarray(variable.values)
-
-    def missing_chunks(self, path: str) -> int:
-        """Chunks of a variable that the manifest does not hold. **Reads:** metadata."""
-        return int((self.store.chunk_index(path).kinds == ChunkKind.ABSENT).sum())
-
-
-def group_of(path: str) -> str:
-    """The group that holds the variable at `path`: ``/`` for the root. **Reads:** nothing."""
-    return path.rpartition("/")[0] or "/"
-
-
-def join(group: str, name: str) -> str:
-    """The full path of `name` in `group`. **Reads:** nothing."""
-    return f"{group.rstrip('/')}/{name}"
-
-
-def ancestors(group: str) -> Iterator[str]:
-    """`group` and its parents up to the root. **Reads:** nothing.
-
-    >>> list(ancestors("/a/b"))
-    ['/a/b', '/a', '/']
-    """
-    while group != "/":
-        yield group
-        group = group.rpartition("/")[0] or "/"
-    yield "/"

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harmony_vds.errors import StoreError, UnknownVariableError
+from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
-from harmony_vds.planning.hierarchy import Hierarchy, group_of
+from harmony_vds.planning.hierarchy import Hierarchy
 
 # Attributes that name other variables: a list of names, or "key: name" pairs (CF, appendix A).
 _NAME_LISTS = ("coordinates", "ancillary_variables", "bounds", "climatology", "geometry")
@@ -48,8 +49,8 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
         if path.startswith(f"{group}/"):
             raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
     within = [p for p in hierarchy.variables if p.endswith(path)]
-    short = path.rpartition("/")[2]
-    alike = [p for p in hierarchy.variables if p.rpartition("/")[2] == short]
+    short = name_of(path)
+    alike = [p for p in hierarchy.variables if name_of(p) == short]
     if len(within) == 1:
         return within[0]
     if not within and len(alike) == 1 and path.endswith(alike[0]):

@@ -12,6 +12,7 @@ from xarray.core.indexing import LazilyIndexedArray
 
 from harmony_vds.access.gateway import Access
 from harmony_vds.errors import NoStoreError, StoreError, UpstreamError, VdsError
+from harmony_vds.model.paths import group_of
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.icechunk import open_icechunk
@@ -50,7 +51,7 @@ def open_store(
     NoStoreError
         None opens; the text lists each with its reason.
     UpstreamError
-        None opens now, because places elsewhere are in trouble.
+        None opens now, and one of them may when its place is out of trouble.
 
     **Reads:** metadata.
     """
@@ -64,7 +65,7 @@ def open_store(
     if len(failed) == 1:
         raise failed[0][1]
     explained = "; ".join(f"{location}: {error}" for location, error in failed)
-    if all(isinstance(error, UpstreamError) for _, error in failed):
+    if any(isinstance(error, UpstreamError) for _, error in failed):
         raise UpstreamError(f"No virtual store can be opened now: {explained}")
     raise NoStoreError(f"No virtual store can be opened: {explained}")
 
@@ -176,7 +177,7 @@ def _misfit(path: str, dataset: xr.Dataset, placed: Mapping[str, xr.Dataset]) ->
     """
     parent = path
     while parent != "/":
-        parent = parent.rpartition("/")[0] or "/"
+        parent = group_of(parent)
         if parent not in placed:
             continue
         for name, size in placed[parent].sizes.items():

@@ -6,6 +6,7 @@ from typing import Any
 import xarray as xr
 
 from harmony_vds.model.blocks import blocks
+from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
@@ -20,10 +21,10 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     across the edge of the data are renumbered. **Reads:** nothing.
     """
     variables = tuple(_cut(store, planned, plan) for planned in plan.variables)
-    groups = {_group(v.path) for v in plan.variables} | {"/"}
+    groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
     return Subset(
         variables=variables,
-        groups={path: _attributes(store, path) for path in _with_parents(groups)},
+        groups={path: _attributes(store, path) for path in sorted(groups)},
         time_axes=frozenset(
             d for v in plan.variables if v.path in plan.time_axes for d in v.dimensions
         ),
@@ -31,8 +32,8 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
 
 
 def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:
-    node = store.tree[_group(planned.path)]
-    stored: xr.Variable = node.variables[planned.path.rpartition("/")[2]]
+    node = store.tree[group_of(planned.path)]
+    stored: xr.Variable = node.variables[name_of(planned.path)]
     kept = [
         plan.selection.get(dimension, AxisSelection.whole(size))
         for dimension, size in zip(planned.dimensions, stored.shape, strict=True)
@@ -57,12 +58,10 @@ def _continued(path: str, data: xr.Variable, store: VirtualStore, plan: Plan) ->
     for grid in plan.grids:
         if grid.shifts is None:
             continue
-        node = store.tree[_group(grid.x_path)]
-        longitudes = node.variables[grid.x_path.rpartition("/")[2]]
         if path == grid.x_path:
             return continue_longitudes(data, grid.shifts)
-        bounds = str(longitudes.attrs.get("bounds", "")).strip()
-        if bounds and path == _resolve(bounds, _group(grid.x_path), store):
+        if path == grid.x_bounds_path:
+            longitudes = store.tree[group_of(grid.x_path)].variables[name_of(grid.x_path)]
             return continue_longitudes(data, grid.shifts, longitudes.attrs)
     return data
 
@@ -71,27 +70,3 @@ def _attributes(store: VirtualStore, path: str) -> Mapping[str, Any]:
     # xarray, when it writes a store, lists coordinates in a group attribute of its own.
     attributes = store.tree[path].attrs
     return {str(key): value for key, value in attributes.items() if key != "coordinates"}
-
-
-def _resolve(name: str, group: str, store: VirtualStore) -> str:
-    """The full path that `name` means inside `group`: there, or in the nearest group above."""
-    if name.startswith("/"):
-        return name
-    while group != "/" and name not in store.tree[group].variables:
-        group = _group(group)
-    return f"{group.rstrip('/')}/{name}"
-
-
-def _group(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
-
-
-def _with_parents(groups: set[str]) -> list[str]:
-    found: set[str] = set()
-    waiting = list(groups)
-    while waiting:
-        group = waiting.pop()
-        if group not in found:
-            found.add(group)
-            waiting.append(_group(group))
-    return sorted(found)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import yaml
 from conftest import REPOSITORY
+from harmony_service_lib.message import Message
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.message import request_from_message
 from harmony_vds.model.request import NETCDF, DimensionRange, Request, Source, TargetGrid
 from harmony_vds.planning.guard import refuse_unsupported
 
@@ -71,8 +73,9 @@ def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
         assert not claimed.get(name, claimed["subsetting"].get(name, False))
         with pytest.raises(UnsupportedError):
             refuse_unsupported(request)
-    for media_type in claimed["output_formats"]:
-        refuse_unsupported(Request(source, media_type=media_type))
+    for media_type in claimed["output_formats"]:  # as the front door spells them
+        message = {"sources": [{"collection": "C1-TEST"}], "format": {"mime": media_type}}
+        refuse_unsupported(request_from_message(Message(message)))
     refuse_unsupported(Request(source, concatenate=True, media_type=NETCDF))
 
 
