@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 from servers import s3_server
 from world import virtual_dataset, write_days, write_icechunk
 
-REPOSITORY = Path(__file__).parents[1]
-SHARED = REPOSITORY.parent / "shared"
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = (REPOSITORY.parent / "shared").resolve()
 
 settings.register_profile(
     "short", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
