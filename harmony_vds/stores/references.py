@@ -4,8 +4,6 @@ They are parsed here, not handed to fsspec: that reads ``file:///`` and scheme-l
 default, retries nothing, and hands login pages on as data.
 """
 
-import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -17,17 +15,15 @@ import numpy as np
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.chunks import ChunkIndex
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import fill_role
+from harmony_vds.stores.reftable import Reference, ReferenceTable, inline, read_document
 from harmony_vds.stores.zarr import ManifestStore
 
 MANIFEST_LIMIT = 2 * 2**30
 """Most bytes of a reference file; the largest published one has 0.54 GB."""
-
-type Reference = str | list[Any] | dict[str, Any]
-"""Text, ``[url, offset, length]``, or a metadata document that was not made text."""
 
 
 class ReferenceStore(ManifestStore):
@@ -37,16 +33,22 @@ class ReferenceStore(ManifestStore):
 
     def __init__(
         self,
-        references: Mapping[str, Reference],
+        references: Mapping[str, Reference] | ReferenceTable,
         fetcher: Fetcher,
         watch: SourceWatch | None = None,
     ) -> None:
         super().__init__(fetcher, watch or SourceWatch(None))
-        self._documents: dict[str, bytes] = {}
-        self._chunks: dict[str, dict[str, Reference]] = {}
+        self._table = references if isinstance(references, ReferenceTable) else ReferenceTable()
+        if not isinstance(references, ReferenceTable):
+            self._table.add(references)
+        self._documents = self._table.documents
         self._children: dict[str, set[str]] = {}
-        for key, reference in references.items():
-            self._file(key.strip("/") if key.endswith("//") else key, reference)
+        for key in self._documents:
+            parent = key.rpartition("/")[0]
+            while parent:
+                above, _, own = parent.rpartition("/")
+                self._children.setdefault(above, set()).add(own)
+                parent = above
         self._arrays = {
             key.removesuffix("/.zarray") for key in self._documents if key.endswith("/.zarray")
         }
@@ -57,25 +59,14 @@ class ReferenceStore(ManifestStore):
             described, {path: self._json(f"{path}/.zattrs") for path in self._arrays}
         )
 
-    def _file(self, key: str, reference: Reference) -> None:
-        parent, _, name = key.rpartition("/")
-        if name.startswith(".z"):
-            self._documents[key] = _inline(key, reference)
-            while parent:
-                above, _, own = parent.rpartition("/")
-                self._children.setdefault(above, set()).add(own)
-                parent = above
-        else:
-            self._chunks.setdefault(parent, {})[name] = reference
-
     async def document(self, key: str) -> bytes | None:
         """The metadata document or inline chunk under `key`. **Reads:** metadata."""
         if key in self._documents:
             return self._documents[key]
         path, _, name = key.rpartition("/")
-        held = self._chunks.get(path, {})
+        held = self._table.others.get(path, {})
         reference = held.get(name, held.get("") if name == "0" else None)
-        return None if reference is None else _inline(key, reference)
+        return None if reference is None else inline(key, reference)
 
     async def children(self, prefix: str) -> Iterable[str]:
         """Names directly below `prefix`. **Reads:** nothing."""
@@ -111,25 +102,7 @@ class ReferenceStore(ManifestStore):
         metadata = self._json(f"{path}/.zarray")
         shape, chunks = tuple(metadata["shape"]), tuple(metadata["chunks"])
         index = ChunkIndex.empty(shape, chunks, np.dtype(metadata["dtype"]).itemsize)
-        numbers: dict[str, int] = {}
-        for name, reference in self._chunks.get(path, {}).items():
-            place = () if not shape else tuple(int(part) for part in name.split("."))
-            if len(place) != len(shape) or any(
-                n >= m for n, m in zip(place, index.kinds.shape, strict=True)
-            ):
-                continue  # left over from a longer array; zarr never asks for it
-            if isinstance(reference, str):
-                index.kinds[place] = ChunkKind.INLINE
-                index.lengths[place] = len(_inline(f"{path}/{name}", reference))
-                continue
-            url, offset, length = _range_of(f"{path}/{name}", reference)
-            index.kinds[place] = ChunkKind.VIRTUAL
-            index.sources[place] = numbers.setdefault(url, len(numbers))
-            index.offsets[place], index.lengths[place] = offset, length
-        return ChunkIndex(
-            shape, chunks, index.itemsize, index.kinds, index.sources, index.offsets,
-            index.lengths, tuple(numbers),
-        )  # fmt: skip
+        return self._table.fill(path, index)
 
 
 def open_references(
@@ -158,13 +131,12 @@ def open_references(
     """
     received = run(fetcher.fetch_whole(location.href, MANIFEST_LIMIT))
     try:
-        document = msgspec.json.decode(received.body, type=dict[str, Any])
+        table, around = read_document(received.body)
     except msgspec.DecodeError as error:
         raise StoreError(f"{location.href} is not a kerchunk reference file: {error}.") from None
-    references = document.get("refs", document)
-    if not isinstance(references, dict) or ".zgroup" not in references:
+    if ".zgroup" not in table.documents:
         raise StoreError(f"{location.href} is JSON, but holds no kerchunk references.")
-    if document.get("templates") or document.get("gen"):
+    if around.get("templates") or around.get("gen"):
         raise StoreError(
             f"{location.href} uses kerchunk templates, which this service does not expand. "
             "Publish the references in full."
@@ -172,34 +144,4 @@ def open_references(
     digest = hashlib.sha256(received.body).hexdigest()[:16]
     pinned = StoreLocation(location.href, location.kind, digest, location.region)
     watch = SourceWatch(received.modified, refuses=refuse_stale)
-    return ReferenceStore(references, fetcher, watch), pinned
-
-
-def _inline(key: str, reference: Reference) -> bytes:
-    if isinstance(reference, dict):  # metadata documents also come as objects
-        return msgspec.json.encode(reference)
-    if not isinstance(reference, str):
-        raise StoreError(f"The reference {key} should be text and is a byte range.")
-    if not reference.startswith("base64:"):
-        return reference.encode("utf-8")
-    try:
-        return base64.b64decode(reference[7:], validate=True)
-    except binascii.Error:
-        raise StoreError(f"The inline reference {key} is not valid base64.") from None
-
-
-def _range_of(key: str, reference: Reference) -> tuple[str, int, int]:
-    """(URL, offset, length) of a reference, its URL given a scheme."""
-    if not isinstance(reference, list) or len(reference) != 3 or not isinstance(reference[0], str):
-        raise StoreError(
-            f"The reference {key} names a file without offset and length, which this service does "
-            "not read."
-        )
-    url, offset, length = reference
-    if not isinstance(offset, int) or not isinstance(length, int) or min(offset, length) < 0:
-        raise StoreError(f"The reference {key} has an unusable offset or length.")
-    if url.startswith("/"):
-        url = f"file://{url}"
-    if "://" not in url:
-        raise StoreError(f"The reference {key} names {url!r}, which is no complete address.")
-    return url, offset, length
+    return ReferenceStore(table, fetcher, watch), pinned
