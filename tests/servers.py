@@ -80,12 +80,17 @@ def serve(answer: Answer, host: str = "127.0.0.1") -> Iterator[Server]:
 
 
 async def _stop(runner: web.AppRunner) -> None:
-    """End the server and what its handlers left waiting."""
+    """End the server, what its handlers left waiting, and connections with unsent bytes."""
+    handlers = [] if runner.server is None else runner.server.connections
+    transports = [own.transport for own in handlers if own.transport is not None]
     await runner.cleanup()
+    for transport in transports:
+        transport.abort()
     waiting = asyncio.all_tasks() - {asyncio.current_task()}
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.sleep(0)  # aborted connections close in the loop's next round
 
 
 def file_server(root: Path) -> contextlib.AbstractContextManager[Server]:
