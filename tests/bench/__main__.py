@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
+
 from bench.goals import Verdict, verdicts
 from bench.runs import LATENCY, Bench, machine
 from bench.server import NoServerError, free_port, serving
 from bench.tables import show
-from rich.console import Console
 
 _PARTS = {"open": ("open",), "read": ("read",), "all": ("open", "read")}
 
@@ -24,7 +25,7 @@ def main() -> int:
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     port = _port(folder, options.port)
-    bench = Bench(folder, port, options.repeats, options.scale, lambda text: told.print(text))
+    bench = Bench(folder, port, options.repeats, options.scale, told.print)
     try:
         with _alone(folder):
             bench.make([bench.main_product])
@@ -98,7 +99,8 @@ def _show_machine(console: Console, about: dict, bench: Bench) -> None:
     limits = bench.results.limits
     load = max((record["load"] for record in bench.results.records), default=0.0)
     console.print(
-        f"{about['date']}, {about['cores']} x {about['processor']}, {about['memory'] / 2**30:.0f} GiB, "
+        f"{about['date']}, {about['cores']} x {about['processor']}, "
+        f"{about['memory'] / 2**30:.0f} GiB, "
         f"{about['system']}, Python {about['python']}; highest load {load:.1f}; "
         f"{LATENCY * 1000:.0f} ms added to each request\n"
         f"{about['server']} gives {limits['server_bytes_per_second'] / 1e6:,.0f} MB/s and "

@@ -6,7 +6,7 @@ read back from the granules.
 """
 
 import base64
-import datetime
+import datetime as dt
 import itertools
 import json
 import os
@@ -57,7 +57,7 @@ class Product:
     name: str
     steps: int
     step_seconds: int
-    first: datetime.datetime
+    first: dt.datetime
     rows: int
     columns: int
     chunk: tuple[int, int]
@@ -76,7 +76,7 @@ class Product:
         return self.steps * self.grid[0] * self.grid[1] * len(self.fields)
 
     def file_name(self, step: int) -> str:
-        moment = self.first + datetime.timedelta(seconds=step * self.step_seconds)
+        moment = self.first + dt.timedelta(seconds=step * self.step_seconds)
         return moment.strftime(self.pattern)
 
 
@@ -90,7 +90,7 @@ _OSTIA_NAME = "%Y%m%d120000-UKMO-L4_GHRSST-SSTfnd-OSTIA-GLOB_REP-v02.0-fv02.0.nc
 
 def _ostia(name: str, steps: int, cell: int) -> Product:
     return Product(
-        name, steps, _DAY, datetime.datetime(1982, 1, 1, 12, tzinfo=datetime.UTC),
+        name, steps, _DAY, dt.datetime(1982, 1, 1, 12, tzinfo=dt.UTC),
         3600 // cell, 7200 // cell, (1200 // cell, 2400 // cell), 8, OSTIA_FIELDS, _OSTIA_NAME,
         ("kerchunk", "icechunk"),
     )  # fmt: skip
@@ -103,15 +103,30 @@ PRODUCTS = {
     "small-tenth": _ostia("small-tenth", 153, 10),
     "tiny": _ostia("tiny", 16, 50),
     "smap": Product(
-        "smap", 29_200, 10_800, datetime.datetime(2015, 3, 31, 1, 30, tzinfo=datetime.UTC),
-        1624, 3856, (406, 964), 2, _floats(10), "SMAP_L4_SM_gph_%Y%m%dT%H%M%S_Vv8010_001.h5",
-    ),  # fmt: skip
+        "smap",
+        29_200,
+        10_800,
+        dt.datetime(2015, 3, 31, 1, 30, tzinfo=dt.UTC),
+        1624,
+        3856,
+        (406, 964),
+        2,
+        _floats(10),
+        "SMAP_L4_SM_gph_%Y%m%dT%H%M%S_Vv8010_001.h5",
+    ),
     "opera": Product(
-        "opera", 680, 6 * _DAY, datetime.datetime(2016, 7, 1, tzinfo=datetime.UTC),
-        7700, 9600, (256, 256), 1, _floats(2),
+        "opera",
+        680,
+        6 * _DAY,
+        dt.datetime(2016, 7, 1, tzinfo=dt.UTC),
+        7700,
+        9600,
+        (256, 256),
+        1,
+        _floats(2),
         "OPERA_L3_DISP-S1_IW_F11116_VV_20160701T000000Z_%Y%m%dT%H%M%SZ_v1.0.nc",
-    ),  # fmt: skip
-}  # fmt: skip
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -186,7 +201,7 @@ class Archive:
     def _make_links(self) -> None:
         links = self.folder / "www" / self.shared_granules
         links.mkdir(exist_ok=True)
-        there = set(os.listdir(links))
+        there = {path.name for path in links.iterdir()}
         for step in range(self.product.steps):
             name = self.product.file_name(step)
             if name not in there:
@@ -234,9 +249,7 @@ def _values(product: Product, field: Field, seed: int) -> np.ndarray:
 
 def _coordinates(product: Product) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     lat_step, lon_step = 180 / product.rows, 360 / product.columns
-    start = int(
-        (product.first - datetime.datetime(1981, 1, 1, tzinfo=datetime.UTC)).total_seconds()
-    )
+    start = int((product.first - dt.datetime(1981, 1, 1, tzinfo=dt.UTC)).total_seconds())
     return {
         "time": (
             (start + product.step_seconds * np.arange(product.steps)).astype("<i4"),
@@ -281,7 +294,8 @@ def _write_json(archive: Archive, path: Path) -> None:
 
 def _json_metadata(product: Product) -> Iterator[str]:
     def entry(key: str, value: Any) -> str:
-        return f"{json.dumps(key)}:{json.dumps(value if isinstance(value, str) else json.dumps(value))}"
+        text = value if isinstance(value, str) else json.dumps(value)
+        return f"{json.dumps(key)}:{json.dumps(text)}"
 
     yield entry(".zgroup", {"zarr_format": 2})
     yield entry(".zattrs", {"title": f"{product.name} stand-in", "Conventions": "CF-1.7"})

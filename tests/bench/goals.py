@@ -49,9 +49,9 @@ class _Judge:
     def value(self, part: str, product: str, item: str, method: str, name: str) -> float | None:
         return self.medians.get((part, product, item, method), {}).get(name)
 
-    def ratio(self, part: str, product: str, item: str, peer: str, own: str, name: str) -> (
-        float | None
-    ):  # fmt: skip
+    def ratio(  # noqa: PLR0917  as above
+        self, part: str, product: str, item: str, peer: str, own: str, name: str
+    ) -> float | None:
         above = self.value(part, product, item, peer, name)
         below = self.value(part, product, item, own, name)
         return None if above is None or not below else above / below

@@ -1,11 +1,12 @@
 """A run as tables to read."""
 
+from rich.console import Console
+from rich.table import Table
+
 from bench.archive import PRODUCTS
 from bench.limits import ideal
 from bench.runs import LATENCY, Bench
 from bench.work import items
-from rich.console import Console
-from rich.table import Table
 
 
 def show(bench: Bench, console: Console) -> None:
@@ -30,8 +31,10 @@ def _openings(bench: Bench) -> list[Table]:
     for product in PRODUCTS:
         for item, title in titles.items():
             count = PRODUCTS[product].references
-            table = _table(f"{product}, {count:,} references: {title}",
-                           "method", "CPU s", "x ours", "wall s", "imports CPU s", "peak MB")  # fmt: skip
+            table = _table(
+                f"{product}, {count:,} references: {title}",
+                "method", "CPU s", "x ours", "wall s", "imports CPU s", "peak MB",
+            )  # fmt: skip
             own = medians.get(("open", product, item, "ours, kerchunk"), {}).get("cpu")
             for (part, stored, kind, method), numbers in medians.items():
                 if (part, stored, kind) == ("open", product, item):
@@ -46,11 +49,11 @@ def _openings(bench: Bench) -> list[Table]:
 
 
 def _starts(bench: Bench) -> Table:
-    table = _table("process start", "what", "CPU s", "wall s", "peak MB")
+    table = _table("process start", "what", "CPU s", "wall s")
     for (part, _, form, method), numbers in bench.results.medians().items():
         if part == "start":
-            table.add_row(f"{method} ({form})", f"{numbers['cpu']:.2f}", f"{numbers['wall']:.2f}",
-                          f"{numbers['rss'] / 1e6:.0f}")  # fmt: skip
+            cpu, wall = f"{numbers['cpu']:.2f}", f"{numbers['wall']:.2f}"
+            table.add_row(f"{method} ({form})", cpu, wall)
     return table
 
 
@@ -81,10 +84,12 @@ def _reads(bench: Bench) -> list[Table]:
                 table.add_row(
                     method + note, f"{wall:.2f}", f"{wall / own:.1f}" if own else "",
                     f"{wall / best:.1f}", f"{numbers['cpu'] / share:.2f}",
-                    f"{numbers['requests'] / share:,.0f}", f"{numbers['nbytes'] / share / 1e6:,.0f}",
+                    f"{numbers['requests'] / share:,.0f}",
+                    f"{numbers['nbytes'] / share / 1e6:,.0f}",
                     f"{numbers['most']:.0f}", f"{numbers['rss'] / 1e6:.0f}",
                     "" if item.share == 1 else f"{wall / item.share:,.0f} *",
                 )  # fmt: skip
-            table.caption = "* extrapolated from the part that was measured"
+            if any(own.endswith("*") for own in table.columns[0].cells):
+                table.caption = "* extrapolated from the part that was measured"
             tables.append(table)
     return tables

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import h5py
 import numpy as np
+
 from bench.archive import Archive, Product
 
 

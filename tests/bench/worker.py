@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own: ``python -m bench.worker JOB`` prints a line of JSON."""
+"""One measurement in a process of its own: ``python -m bench.worker JOB`` prints it as JSON."""
 
 import json
 import resource
