@@ -90,7 +90,7 @@ async def _stop(runner: web.AppRunner) -> None:
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    await asyncio.sleep(0)  # aborted connections close in the loop's next round
+    await asyncio.sleep(0.02)  # aborted connections close in the loop's next rounds
 
 
 def file_server(root: Path) -> contextlib.AbstractContextManager[Server]:
