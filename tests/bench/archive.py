@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-from world import land
 
 FORM = 1
 """Raised when stand-ins of an earlier form must be made anew."""
@@ -161,6 +159,8 @@ class Archive:
 
     def table(self, field: str) -> Table:
         """Where the chunks of a variable lie, in each granule."""
+        import h5py  # here and below: a measurement should not carry what only its judge needs
+
         grid, chunk = self.product.grid, self.product.chunk
         table: Table = []
         for number in range(self.product.granules):
@@ -209,6 +209,8 @@ class Archive:
 
 
 def _write_granule(archive: Archive, number: int) -> None:
+    import h5py
+
     product, path = archive.product, archive.granule(number)
     partial = path.with_suffix(".partial")
     with h5py.File(partial, "w") as file:
@@ -224,6 +226,8 @@ def _write_granule(archive: Archive, number: int) -> None:
 
 def _values(product: Product, field: Field, seed: int) -> np.ndarray:
     """One field, rough enough to deflate to about the size of the real one."""
+    from world import land
+
     rng = np.random.default_rng(seed)
     shape = (product.rows, product.columns)
     lat = np.linspace(-90, 90, product.rows)[:, None]

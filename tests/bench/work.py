@@ -4,7 +4,6 @@ import hashlib
 import itertools
 from dataclasses import dataclass, replace
 
-import h5py
 import numpy as np
 
 from bench.archive import Archive, Product
@@ -86,6 +85,8 @@ def digest(values: np.ndarray) -> str:
 
 def expected(archive: Archive, item: Item) -> Expected:
     """From the granules themselves, by h5py."""
+    import h5py
+
     product = archive.product
     digests, per_field, stored, inflated, window = {}, {}, 0, 0, 0
     chunk_rows = range(item.rows.start // product.chunk[0],
@@ -114,6 +115,8 @@ def sample(product: Product) -> tuple[int, int, int]:
 
 
 def true_sample(archive: Archive, field: str) -> float:
+    import h5py
+
     step, row, column = sample(archive.product)
     with h5py.File(archive.granule_of(step)) as file:
         return float(file[field][0, row, column])
