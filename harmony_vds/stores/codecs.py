@@ -38,6 +38,8 @@ class ChunkDecoder:
     """Shape of every chunk; edge chunks are stored whole."""
     steps: tuple[Step, ...]
     """Filters to undo, in this order."""
+    shuffled: bool = False
+    """Whether the last of them is a shuffle by whole elements, which windows need not undo."""
 
     def decode(self, stored: Stored) -> npt.NDArray[Any]:
         """The array in `stored`, shape `chunk_shape`.
@@ -49,16 +51,37 @@ class ChunkDecoder:
 
         **Reads:** nothing.
         """
-        expected = self.nbytes
+        body = self._undo(stored, self.steps)
+        return np.frombuffer(body, self.dtype).reshape(self.chunk_shape)
+
+    def decode_window(self, stored: Stored, window: Any) -> npt.NDArray[Any]:
+        """The cells at `window`, an index of one slice or integer array for each dimension.
+
+        Shuffled bytes are put together for these cells alone. Errors as in `decode`.
+        **Reads:** nothing.
+        """
+        if not self.shuffled:
+            cells: npt.NDArray[Any] = self.decode(stored)[window]
+            return cells
+        body = self._undo(stored, self.steps[:-1])
+        planes = np.frombuffer(body, np.uint8).reshape(self.dtype.itemsize, *self.chunk_shape)
+        first = planes[0][window]
+        out = np.empty(first.shape, self.dtype)
+        own = out.view(np.uint8).reshape(*first.shape, self.dtype.itemsize)
+        for number, plane in enumerate(planes):
+            own[..., number] = plane[window]
+        return out
+
+    def _undo(self, stored: Stored, steps: tuple[Step, ...]) -> Stored:
+        body = stored
         try:
-            body: Stored = stored
-            for step in self.steps:
+            for step in steps:
                 body = step(body)
         except (ValueError, RuntimeError, deflate.DeflateError) as error:
             raise StoreError(f"A chunk cannot be decoded: {error}.") from None
-        if len(body) != expected:
-            raise StoreError(f"A chunk decodes to {len(body):,} bytes instead of {expected:,}.")
-        return np.frombuffer(body, self.dtype).reshape(self.chunk_shape)
+        if len(body) != self.nbytes:
+            raise StoreError(f"A chunk decodes to {len(body):,} bytes instead of {self.nbytes:,}.")
+        return body
 
     @property
     def nbytes(self) -> int:
@@ -97,7 +120,10 @@ def decoder_of(
             return None
         steps.append(step)
         size = size + _KEEP_SIZE[name] if size is not None and name in _KEEP_SIZE else None
-    return ChunkDecoder(dtype, chunk_shape, tuple(reversed(steps)))
+    first = codecs[0] if codecs else {}
+    by_element = first.get("elementsize", 4) == dtype.itemsize
+    shuffled = bool(chunk_shape) and first.get("id") == "shuffle" and by_element
+    return ChunkDecoder(dtype, chunk_shape, tuple(reversed(steps)), shuffled)
 
 
 def _step(codec: Mapping[str, Any], size: int) -> Step | None:

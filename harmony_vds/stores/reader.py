@@ -26,7 +26,7 @@ from harmony_vds.stores.codecs import ChunkDecoder
 from harmony_vds.stores.zarr import ManifestStore
 
 REQUESTS_IN_FLIGHT = 64
-BYTES_IN_FLIGHT = 256 * 2**20
+BYTES_IN_FLIGHT = 96 * 2**20
 
 type Positions = npt.NDArray[np.int64]
 
@@ -120,7 +120,7 @@ class _Reading:
         crop = self.box.crop(member)
 
         def work() -> None:
-            self.out[crop.target] = self.array.decoder.decode(stored)[crop.origin]
+            self.out[crop.target] = self.array.decoder.decode_window(stored, crop.origin)
 
         await asyncio.get_running_loop().run_in_executor(_decoders(), work)
 

@@ -19,7 +19,7 @@ from harmony_vds.model.chunks import ChunkIndex
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import fill_role
-from harmony_vds.stores.reftable import Reference, ReferenceTable, inline, read_document
+from harmony_vds.stores.reference_table import Reference, ReferenceTable, inline, read_document
 from harmony_vds.stores.zarr import ManifestStore
 
 MANIFEST_LIMIT = 2 * 2**30
@@ -52,7 +52,6 @@ class ReferenceStore(ManifestStore):
         self._arrays = {
             key.removesuffix("/.zarray") for key in self._documents if key.endswith("/.zarray")
         }
-
         described = {path: self._json(f"{path}/.zarray") for path in self._arrays}
         self._scalars = {path for path, own in described.items() if own.get("shape") == []}
         self.fill_role = fill_role(
@@ -101,6 +100,12 @@ class ReferenceStore(ManifestStore):
         path = path.strip("/")
         metadata = self._json(f"{path}/.zarray")
         shape, chunks = tuple(metadata["shape"]), tuple(metadata["chunks"])
+        if metadata.get("dimension_separator", ".") != "." and len(shape) > 1:
+            # Its chunks would be looked for under other names, found missing, and filled in.
+            raise StoreError(
+                f"The chunks of {path} are named with a separator other than a dot, which this "
+                "service does not read. Ask for other variables, or have the publisher change it."
+            )
         index = ChunkIndex.empty(shape, chunks, np.dtype(metadata["dtype"]).itemsize)
         return self._table.fill(path, index)
 

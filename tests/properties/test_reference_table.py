@@ -14,9 +14,9 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.settings import Settings
-from harmony_vds.stores import reftable
+from harmony_vds.stores import reference_table
+from harmony_vds.stores.reference_table import read_document
 from harmony_vds.stores.references import ReferenceStore
-from harmony_vds.stores.reftable import read_document
 
 GRIDS = {"a": (3, 4), "grp/b": (12,), "scalar": ()}
 NAMES = st.one_of(
@@ -135,7 +135,7 @@ def test_one_unusable_reference_spoils_its_own_array_and_no_other(
     "text", ['{"refs":{"a/0":["u",0,1],"b', '{"refs":{"a":["u",0,1],"b":[1,]}}']
 )
 def test_text_that_breaks_off_is_no_document(text: str) -> None:
-    with pytest.raises(reftable.msgspec.DecodeError):
+    with pytest.raises(reference_table.msgspec.DecodeError):
         read_document(text.encode(), piece=1)
 
 

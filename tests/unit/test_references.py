@@ -131,3 +131,17 @@ def test_document_is_pinned_by_its_content(tmp_path: Path) -> None:
         with services(trusted=("file:///",)) as using:
             pinned.append(prepare(request(), using, href)[0].plan.location.snapshot)
     assert pinned[0] == pinned[1] != pinned[2]
+
+
+def test_chunks_named_with_slashes_are_refused_and_never_filled(
+    binary: Path, tmp_path: Path
+) -> None:
+    described = json.loads(FIELD["field/.zarray"])
+    described |= {"shape": [2, 4], "chunks": [1, 4], "dimension_separator": "/"}
+    refs = {
+        "field/.zarray": json.dumps(described),
+        "field/.zattrs": json.dumps({"_ARRAY_DIMENSIONS": ["y", "x"]}),
+        "field/0/0": [binary.as_uri(), 10, 8],
+        "field/1/0": [binary.as_uri(), 14, 8],
+    }
+    assert "separator" in refusal(document(tmp_path, refs), tmp_path)
