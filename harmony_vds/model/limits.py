@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+REQUESTS_IN_FLIGHT = 64
+"""Requests to the archive at once, and so chunks held at once while they are decoded."""
+
 
 @dataclass(frozen=True)
 class Limits:

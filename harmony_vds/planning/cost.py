@@ -8,12 +8,11 @@ import numpy.typing as npt
 
 from harmony_vds.model.blocks import WINDOW_BYTES, blocks
 from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices
+from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.plan import Cost, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans
 from harmony_vds.planning.hierarchy import Hierarchy
-
-_CHUNKS_IN_FLIGHT = 64
 
 
 def price(
@@ -47,7 +46,7 @@ def price(
         tally += found
         if found.chunks:
             largest_chunk = max(largest_chunk, found.decoded // found.chunks)
-    in_flight = min(tally.chunks, _CHUNKS_IN_FLIGHT) * largest_chunk
+    in_flight = min(tally.chunks, REQUESTS_IN_FLIGHT) * largest_chunk
     return Cost(
         chunks=tally.chunks,
         requests=tally.requests,

@@ -12,6 +12,7 @@ from xarray.core.indexing import LazilyIndexedArray
 
 from harmony_vds.access.gateway import Access
 from harmony_vds.errors import NoStoreError, StoreError, UpstreamError, VdsError
+from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.paths import group_of
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
@@ -22,8 +23,6 @@ from harmony_vds.stores.references import open_references
 from harmony_vds.stores.zarr import ManifestStore
 
 logger = logging.getLogger(__name__)
-
-_REQUESTS_IN_FLIGHT = 64
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def open_store(
 
 
 def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
-    zarr.config.set({"async.concurrency": _REQUESTS_IN_FLIGHT})
+    zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT})
     manifest: ManifestStore
     if location.kind is ManifestFormat.ICECHUNK:
         manifest, pinned = open_icechunk(location, access)

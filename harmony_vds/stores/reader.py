@@ -21,11 +21,11 @@ from xarray.core import indexing
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.spans import Span, merged_spans
 from harmony_vds.stores.codecs import ChunkDecoder
 from harmony_vds.stores.zarr import ManifestStore
 
-REQUESTS_IN_FLIGHT = 64
 BYTES_IN_FLIGHT = 96 * 2**20
 
 type Positions = npt.NDArray[np.int64]
