@@ -31,6 +31,13 @@ class StoreLocation:
     """icechunk snapshot id, or the ETag or digest of a reference file; set when opened."""
     region: str | None = None
     """AWS region of the bucket, where the record names one."""
+    group: str = ""
+    """Path of the group that is the store's root; empty for the whole hierarchy."""
+    version: str | None = None
+    """Which version of an icechunk repository is asked for: ``branch.main``, ``tag.v1``, a snapshot
+    id or ``as_of.<ISO time>``; None: the tip of its main branch."""
+    credentials_endpoint: str | None = None
+    """Where a token is exchanged for temporary S3 credentials, where a record names it."""
 
     def __str__(self) -> str:
         pinned = f"@{self.snapshot}" if self.snapshot else ""

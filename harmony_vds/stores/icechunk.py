@@ -5,6 +5,7 @@ the repository, and multiply our retries by its own; so it is asked only where c
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ def open_icechunk(location: StoreLocation, access: Access) -> tuple[IcechunkStor
         written_at = repository.lookup_snapshot(session.snapshot_id).written_at
     except icechunk.IcechunkError as error:
         raise _opening_failure(location, error) from None
-    pinned = StoreLocation(location.href, location.kind, session.snapshot_id, location.region)
+    pinned = replace(location, snapshot=session.snapshot_id)
     return IcechunkStore(session, access.fetcher, written_at.astimezone(UTC)), pinned
 
 

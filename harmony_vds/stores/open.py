@@ -17,8 +17,9 @@ from harmony_vds.model.paths import group_of
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.icechunk import open_icechunk
+from harmony_vds.stores.lazy import LazyArray
 from harmony_vds.stores.metadata import own_attributes
-from harmony_vds.stores.reader import LazyArray, PlannedArray
+from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.references import open_references
 from harmony_vds.stores.zarr import ManifestStore
 

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
@@ -206,29 +204,3 @@ class _Room:
 def _decoders() -> ThreadPoolExecutor:
     """Threads that decode; the codecs release the interpreter's lock."""
     return ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="harmony-vds-decode")
-
-
-class LazyArray(BackendArray):
-    """A `PlannedArray` as xarray sees it: nothing is read before values are asked for."""
-
-    def __init__(self, array: PlannedArray) -> None:
-        self.array = array
-        self.shape = array.shape
-        self.dtype = array.decoder.dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
-        values: npt.NDArray[Any] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-        return values
-
-    def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        positions = [
-            np.arange(*own.indices(size), dtype=np.int64)
-            if isinstance(own, slice)
-            else np.atleast_1d(np.asarray(own, np.int64)) % max(size, 1)
-            for own, size in zip(key, self.shape, strict=True)
-        ]
-        values = self.array.read(positions)
-        single = tuple(axis for axis, own in enumerate(key) if isinstance(own, int | np.integer))
-        return values.squeeze(single) if single else values

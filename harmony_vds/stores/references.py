@@ -7,6 +7,7 @@ default, retries nothing, and hands login pages on as data.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -147,6 +148,6 @@ def open_references(
             "Publish the references in full."
         )
     digest = hashlib.sha256(received.body).hexdigest()[:16]
-    pinned = StoreLocation(location.href, location.kind, digest, location.region)
+    pinned = replace(location, snapshot=digest)
     watch = SourceWatch(received.modified, refuses=refuse_stale)
     return ReferenceStore(table, fetcher, watch), pinned

@@ -19,7 +19,8 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.errors import StoreError
 from harmony_vds.settings import Settings
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
-from harmony_vds.stores.reader import LazyArray, PlannedArray
+from harmony_vds.stores.lazy import LazyArray
+from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.references import ReferenceStore
 
 SHAPE, CHUNKS = (7, 11, 13), (2, 4, 5)
