@@ -49,7 +49,8 @@ class Settings(BaseSettings):
         default=(),
         validation_alias="HARMONY_VDS_TOKEN_HOSTS",
         description="Comma-separated host names, beyond Earthdata's and that of `CMR_ENDPOINT`, "
-        "that may receive the user's token (https only).",
+        "that may receive the user's token over https; or whole origins, e.g. "
+        "`http://127.0.0.1:8080`, that may receive it as they stand.",
     )
     s3_endpoint_url: str = Field(
         default="",

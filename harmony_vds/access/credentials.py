@@ -31,7 +31,29 @@ class Credentials:
     ) -> "Credentials":
         """Credentials of a token at hand. **Reads:** nothing."""
         keep_secret(token)
-        return cls(lambda: token, frozenset(host.lower() for host in token_hosts))
+        return cls.of_source(lambda: token, token_hosts)
+
+    @classmethod
+    def of_source(
+        cls,
+        source: Callable[[], str | None],
+        token_hosts: Iterable[str] = (),
+    ) -> "Credentials":
+        """Credentials of a token that is obtained when first needed.
+
+        Parameters
+        ----------
+        source
+            Gives the token, or None.
+        token_hosts
+            What the operator lists: names of hosts that may receive it over https, or whole
+            origins such as ``http://127.0.0.1:8080`` that may receive it as they stand.
+
+        **Reads:** nothing.
+        """
+        listed = {host.strip().rstrip("/").lower() for host in token_hosts}
+        origins = frozenset(host for host in listed if "://" in host)
+        return cls(source, frozenset(listed) - origins, origins)
 
     def also_for(self, root: str) -> "Credentials":
         """The same token, which may also go to the origin of `root`, set by the operator.
@@ -47,14 +69,27 @@ class Credentials:
 
         **Reads:** nothing, or metadata when the token must first be obtained.
         """
+        if not self.may_go_to(url):
+            return {}
+        token = self._obtain()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def may_go_to(self, url: str) -> bool:
+        """Whether the token may be sent with a request to `url`. **Reads:** nothing."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         origin = f"{parts.scheme}://{parts.netloc}".lower()
         listed = parts.scheme == "https" and (is_earthdata(host) or host in self.token_hosts)
-        if not (listed or origin in self.operator_roots):
-            return {}
-        token = self._obtain()
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        return listed or origin in self.operator_roots
+
+    def for_worker(self) -> "WorkerCredentials":
+        """These credentials as a value that may be pickled: the one way into another process.
+
+        For workers of the same user and operator, over connections as private as the token is.
+
+        **Reads:** nothing, or metadata when the token must first be obtained.
+        """
+        return WorkerCredentials(self._obtain(), self.token_hosts, self.operator_roots)
 
     @property
     def is_obtained(self) -> bool:
@@ -76,4 +111,34 @@ class Credentials:
         return "Credentials(<redacted>)"
 
     def __reduce__(self) -> str:
-        raise TypeError("Credentials are not written anywhere; derive them anew.")
+        raise TypeError("Credentials are not written anywhere; a worker gets for_worker().")
+
+
+@dataclass(frozen=True, repr=False)
+class WorkerCredentials:
+    """A token on its way to a worker process; equal where token and receivers are equal.
+
+    Its pickle holds the token in plain, and nothing else of it does.
+    """
+
+    token: str | None
+    """The token, or None."""
+    token_hosts: frozenset[str]
+    """As in `Credentials`."""
+    operator_roots: frozenset[str]
+    """As in `Credentials`."""
+
+    def __post_init__(self) -> None:
+        keep_secret(self.token)
+
+    def restore(self) -> Credentials:
+        """The credentials, in this process. **Reads:** nothing."""
+        token = self.token
+        return Credentials(lambda: token, self.token_hosts, self.operator_roots)
+
+    def __repr__(self) -> str:
+        return "WorkerCredentials(<redacted>)"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By way of the constructor, so that the worker's log masks the token, too.
+        return WorkerCredentials, (self.token, self.token_hosts, self.operator_roots)

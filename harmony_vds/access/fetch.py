@@ -20,8 +20,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from harmony_vds.access.buckets import NOTHING_RECORDED, Buckets, Twin
 from harmony_vds.access.http import HttpClient, Received
-from harmony_vds.access.s3 import DEFAULT_REGION, S3Client
+from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Address, Trust
 from harmony_vds.errors import MissingSourceError, StoreError, UpstreamError
 from harmony_vds.telemetry import Deadline
@@ -65,17 +66,28 @@ class Fetcher:
     """Client for S3."""
     policy: RetryPolicy = RetryPolicy()
     """When to try again."""
-    region: str = DEFAULT_REGION
-    """AWS region of the buckets."""
+    buckets: Buckets = NOTHING_RECORDED
+    """What is known of S3 buckets."""
     deadline: Deadline | None = None
     """When the request must be done; None on the command line."""
     traffic: Traffic = field(default_factory=Traffic)
     """Counters, shared by all derived fetchers."""
 
-    def recording(self, prefixes: tuple[str, ...], region: str | None = None) -> "Fetcher":
+    @property
+    def region(self) -> str:
+        """AWS region of the buckets. **Reads:** nothing."""
+        return self.buckets.region
+
+    def recording(
+        self,
+        prefixes: tuple[str, ...],
+        region: str | None = None,
+        credentials_endpoint: str | None = None,
+        twins: tuple[Twin, ...] = (),
+    ) -> "Fetcher":
         """A fetcher that also trusts what a collection's record names. **Reads:** nothing."""
-        trust = self.trust.recording(prefixes)
-        return replace(self, trust=trust, region=region or self.region)
+        buckets = self.buckets.recording(prefixes, region, credentials_endpoint, twins)
+        return replace(self, trust=self.trust.recording(prefixes), buckets=buckets)
 
     async def fetch_range(self, url: str, start: int, length: int) -> Received:
         """Bytes ``[start, start + length)`` of `url`; to be awaited on the network loop.

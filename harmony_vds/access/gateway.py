@@ -1,9 +1,10 @@
 """The way out: one object that holds trust, credentials and clients for the length of a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.buckets import Buckets, Twin
+from harmony_vds.access.credentials import Credentials, WorkerCredentials
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import run
@@ -45,13 +46,76 @@ class Access:
         fetcher = Fetcher(trust, HttpClient(trust, allowed), S3Client(), deadline=deadline)
         return cls(fetcher, allowed)
 
-    def recording(self, prefixes: tuple[str, ...], region: str | None = None) -> "Access":
-        """Access that also trusts what a collection's record names. **Reads:** nothing."""
-        derived = self.fetcher.recording(prefixes, region)
-        return Access(derived, self.credentials, self.s3_endpoint)
+    def recording(
+        self,
+        prefixes: tuple[str, ...],
+        region: str | None = None,
+        credentials_endpoint: str | None = None,
+        twins: tuple[Twin, ...] = (),
+    ) -> "Access":
+        """Access that also trusts what a collection's record names.
+
+        Parameters
+        ----------
+        prefixes
+            URL prefixes that the record names.
+        region
+            AWS region of its buckets.
+        credentials_endpoint
+            ``S3CredentialsAPIEndpoint`` for the ``s3`` ones among `prefixes`: asked with the
+            user's token, if that may go there, for temporary S3 credentials.
+        twins
+            How S3 prefixes correspond to https ones, by `harmony_vds.access.buckets.learn_twins`
+            from the links of a granule. An ``s3`` address is trusted, or not, as before; its twin
+            is then read in its place where S3 is out of reach.
+
+        **Reads:** nothing.
+        """
+        derived = self.fetcher.recording(prefixes, region, credentials_endpoint, twins)
+        return replace(self, fetcher=derived)
+
+    def for_worker(self) -> "WorkerAccess":
+        """This access as a value that may be pickled: the one way into another process.
+
+        For workers of the same user and operator: the pickle holds the user's token in plain. The
+        deadline stays behind.
+
+        **Reads:** nothing, or metadata when the token must first be obtained.
+        """
+        fetcher = self.fetcher
+        return WorkerAccess(
+            self.credentials.for_worker(), fetcher.trust, fetcher.buckets, self.s3_endpoint
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         run(self.fetcher.http.close())
+
+
+@dataclass(frozen=True)
+class WorkerAccess:
+    """Access on its way to a worker process.
+
+    It can be a key: equal where whose token, trust and buckets are equal. Its repr shows no token.
+    """
+
+    credentials: WorkerCredentials
+    """The user's token."""
+    trust: Trust
+    """What may be read, records included."""
+    buckets: Buckets
+    """What is known of S3 buckets."""
+    s3_endpoint: str
+    """The operator's S3-compatible server; empty for AWS."""
+
+    def restore(self) -> Access:
+        """Access in this process, with connections of its own; to be closed as any other.
+
+        **Reads:** nothing.
+        """
+        credentials = self.credentials.restore()
+        http = HttpClient(self.trust, credentials)
+        fetcher = Fetcher(self.trust, http, S3Client(self.s3_endpoint), buckets=self.buckets)
+        return Access(fetcher, credentials, self.s3_endpoint)

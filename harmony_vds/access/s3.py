@@ -17,11 +17,11 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
+from harmony_vds.access.buckets import DEFAULT_REGION
 from harmony_vds.access.http import Received
 from harmony_vds.access.trust import Address
 from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
 
-DEFAULT_REGION = "us-west-2"
 # obstore has no field for the status; it stands in the text, before anything the server wrote.
 _STATUS = re.compile(r"returned non-2xx status code: (\d{3})")
 

@@ -9,13 +9,12 @@ import ipaddress
 import os
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from urllib.parse import quote, unquote, urlsplit
 
+from harmony_vds.access.shipped import shipped
 from harmony_vds.errors import SettingsError, UntrustedError
 
 # Names and numbers only: a backslash or a full-width dot is read differently by every parser.
@@ -246,15 +245,4 @@ def is_earthdata(host: str) -> bool:
 
 @lru_cache
 def _shipped_prefixes() -> tuple[Address, ...]:
-    listed = tomllib.loads(files("harmony_vds.access").joinpath("trust.toml").read_text("utf-8"))
-    buckets: list[str] = listed["buckets"]
-    hosts = [
-        *listed["hosts"],
-        *(
-            f"{bucket}.s3.{region}amazonaws.com"
-            for bucket in buckets
-            for region in ("", "us-west-2.", "us-east-1.")
-        ),
-    ]
-    named = [f"s3://{bucket}/" for bucket in buckets] + [f"https://{host}/" for host in hosts]
-    return tuple(Address.of(prefix) for prefix in named)
+    return tuple(Address.of(prefix) for prefix in shipped().prefixes)

@@ -53,8 +53,8 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     _log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal)
     settings = _trusting(settings_from_environment(), store, trust or [])
-    credentials = Credentials(
-        lambda: token_of_user(settings.oauth_host), frozenset(settings.token_hosts)
+    credentials = Credentials.of_source(
+        lambda: token_of_user(settings.oauth_host), settings.token_hosts
     )
     with Services.of(settings, credentials) as services:
         prepared = prepare(request, services, _as_url(store) if store else None)

@@ -2,11 +2,15 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import pytest
 from invocation import CANARY
 
 from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.gateway import Access
+from harmony_vds.settings import Settings
 from harmony_vds.telemetry import redact
 
 
@@ -18,6 +22,9 @@ from harmony_vds.telemetry import redact
         ("https://data.lpdaac.earthdatacloud.nasa.gov/a.nc", True),
         ("https://listed.example.org/a.nc", True),
         ("https://cmr.example.org/search/collections.umm_json", True),
+        ("http://127.0.0.1:8080/s3credentials", True),
+        ("https://127.0.0.1:8080/s3credentials", False),
+        ("http://127.0.0.1:8081/s3credentials", False),
         ("https://cmr.example.org:8443/search/collections.umm_json", False),
         ("http://cmr.example.org/search/collections.umm_json", False),
         ("http://archive.podaac.earthdata.nasa.gov/a.nc", False),
@@ -37,7 +44,8 @@ from harmony_vds.telemetry import redact
     ],
 )
 def test_token_goes_to_earthdata_listed_hosts_and_cmr_only(url: str, receives: bool) -> None:
-    own = Credentials.of_token(CANARY, ["Listed.example.org"]).also_for("https://cmr.example.org/")
+    hosts = ["Listed.example.org", "http://127.0.0.1:8080/"]
+    own = Credentials.of_token(CANARY, hosts).also_for("https://cmr.example.org/")
     expected = {"Authorization": f"Bearer {CANARY}"} if receives else {}
     assert own.authorization(url) == expected
 
@@ -70,6 +78,40 @@ def test_token_shows_in_no_repr_and_no_pickle() -> None:
     for attempt in (pickle.dumps, copy.deepcopy):
         with pytest.raises(TypeError):
             attempt(own)
+
+
+def test_worker_gets_the_token_on_purpose_only_and_shows_it_nowhere() -> None:
+    own = Credentials.of_token(CANARY, ["listed.example.org"]).also_for("https://cmr.example.org")
+    sent = own.for_worker()
+    assert CANARY not in f"{sent!r} {sent} {[sent]}"
+    arrived = pickle.loads(pickle.dumps(sent))
+    assert arrived == sent
+    assert hash(arrived) == hash(sent)
+    for url in ("https://listed.example.org/a", "https://cmr.example.org/a", "https://evil.com/a"):
+        assert arrived.restore().authorization(url) == own.authorization(url)
+
+
+def test_log_of_a_worker_masks_the_token_too() -> None:
+    pickled = pickle.dumps(Credentials.of_token("another-opaque-token-5521").for_worker())
+    code = (
+        "import pickle, sys; own = pickle.load(sys.stdin.buffer);"
+        "from harmony_vds.telemetry import redact; print(redact(f'{own.token}'), own)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True)
+    assert done.stdout.decode().split("\n")[0] == "<redacted> WorkerCredentials(<redacted>)"
+
+
+def test_access_reopens_in_a_worker_with_all_that_was_recorded() -> None:
+    own = Access.of(Settings(trusted_prefixes=("file:///data/",)), Credentials.of_token(CANARY))
+    own = own.recording(("s3://b-1/k/",), "us-east-1", "https://x.earthdata.nasa.gov/s3credentials")
+    sent = own.for_worker()
+    assert CANARY not in f"{sent!r} {sent}"
+    arrived = pickle.loads(pickle.dumps(sent))
+    assert arrived == sent
+    assert hash(arrived) == hash(sent)
+    with arrived.restore() as access:
+        assert access.fetcher.trust == own.fetcher.trust
+        assert access.fetcher.buckets == own.fetcher.buckets
 
 
 def test_token_is_masked_in_any_text_from_then_on() -> None:
