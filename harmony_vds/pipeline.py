@@ -23,7 +23,8 @@ from harmony_vds.outputs.write import write
 from harmony_vds.planning.guard import check_volume, refuse_unsupported
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.settings import Settings
-from harmony_vds.stores.open import DEFAULT_READING, Reading, open_store
+from harmony_vds.stores.open import open_store
+from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.telemetry import Deadline, Progress, no_progress, timed
 from harmony_vds.transform.apply import apply_plan
 

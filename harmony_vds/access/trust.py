@@ -141,6 +141,11 @@ class Trust:
             raise SettingsError(f"HARMONY_VDS_TRUSTED_PREFIXES is not usable: {error}") from None
         return cls(operator, _shipped_prefixes())
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # The shipped list is long, and wherever this is unpacked it lies already.
+        shipped = None if self.shipped == _shipped_prefixes() else self.shipped
+        return _unpacked_trust, (self.operator, shipped, self.recorded)
+
     def recording(self, prefixes: Iterable[str]) -> "Trust":
         """This trust with the `prefixes` of a collection's record added.
 
@@ -210,6 +215,14 @@ class Trust:
         **Reads:** nothing.
         """
         return any(address.within(prefix) for prefix in self.operator)
+
+
+def _unpacked_trust(
+    operator: tuple[Address, ...],
+    shipped: tuple[Address, ...] | None,
+    recorded: tuple[Address, ...],
+) -> Trust:
+    return Trust(operator, _shipped_prefixes() if shipped is None else shipped, recorded)
 
 
 def is_private(host: str) -> bool:

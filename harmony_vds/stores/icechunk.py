@@ -112,7 +112,7 @@ def _itemsize(data_type: object) -> int:
 
 
 def open_icechunk(location: StoreLocation, access: Access) -> tuple[IcechunkStore, StoreLocation]:
-    """The tip of the repository's branch ``main``, pinned to its snapshot.
+    """The snapshot that `location` names, or else the tip of the branch ``main``, pinned.
 
     Raises
     ------
@@ -129,7 +129,10 @@ def open_icechunk(location: StoreLocation, access: Access) -> tuple[IcechunkStor
         repository = icechunk.Repository.open(
             _storage(location, access), config=icechunk.RepositoryConfig()
         )
-        session = repository.readonly_session(branch="main")
+        if location.snapshot:
+            session = repository.readonly_session(snapshot_id=location.snapshot)
+        else:
+            session = repository.readonly_session(branch="main")
         written_at = repository.lookup_snapshot(session.snapshot_id).written_at
     except icechunk.IcechunkError as error:
         raise _opening_failure(location, error) from None

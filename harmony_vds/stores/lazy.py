@@ -1,36 +1,162 @@
-"""The planned reader as xarray sees it: arrays that read nothing before values are asked for."""
+"""A store's arrays as xarray sees them: nothing is read before values are asked for.
 
-from typing import Any
+They travel: a pickle holds a ticket and a path, and opens the store again where it is unpacked.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from xarray import Variable
 from xarray.backends import BackendArray
+from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
+from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.stores.reader import PlannedArray
+from harmony_vds.stores.tickets import OpenArrays
 
 
-class LazyArray(BackendArray):
-    """A `PlannedArray` as xarray sees it: nothing is read before values are asked for."""
+class StoreArray(BackendArray):
+    """One array of an open store; immutable, so that copies are the array itself."""
 
-    def __init__(self, array: PlannedArray) -> None:
-        self.array = array
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __init__(self, path: str, chunk_shape: tuple[int, ...], opened: OpenArrays | None) -> None:
+        self.path = path
+        self.chunk_shape = chunk_shape
+        self.opened = opened
+
+    @abstractmethod
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+        """The values at `key`. **Reads:** chunks."""
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+        """As ``array[key]``, without keeping the caller's event loop waiting. **Reads:** chunks."""
+        return await asyncio.to_thread(self.__getitem__, key)
+
+    def __dask_tokenize__(self) -> object:
+        if self.opened is None:
+            return type(self).__name__, id(self)
+        return (*self.opened.ticket.identity, self.path)
+
+    def __reduce__(self) -> tuple[Callable[..., "StoreArray"], tuple[object, ...]]:
+        if self.opened is None:
+            raise TypeError(f"{self.path} does not belong to an opened store and stays here.")
+        return array_again, (*self.opened.travelling(), self.path)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class LazyArray(StoreArray):
+    """An array read by the planned reader."""
+
+    def __init__(self, array: PlannedArray, opened: OpenArrays | None = None) -> None:
+        super().__init__(array.path, array.decoder.chunk_shape, opened)
+        self.planned = array
         self.shape = array.shape
         self.dtype = array.decoder.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+        """The values at `key`. **Reads:** chunks."""
         values: npt.NDArray[Any] = indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
         return values
 
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        positions = [
-            np.arange(*own.indices(size), dtype=np.int64)
-            if isinstance(own, slice)
-            else np.atleast_1d(np.asarray(own, np.int64)) % max(size, 1)
-            for own, size in zip(key, self.shape, strict=True)
-        ]
-        values = self.array.read(positions)
+        positions = [_positions(own, size) for own, size in zip(key, self.shape, strict=True)]
+        values = self.planned.read(positions)
         single = tuple(axis for axis, own in enumerate(key) if isinstance(own, int | np.integer))
         return values.squeeze(single) if single else values
+
+
+class PlainArray(StoreArray):
+    """An array read chunk by chunk through zarr."""
+
+    def __init__(self, path: str, opened: OpenArrays) -> None:
+        array = opened.arrays[path]
+        super().__init__(path, tuple(array.chunks), opened)
+        self._wrapper = ZarrArrayWrapper(array)  # type: ignore[no-untyped-call]
+        self.shape = self._wrapper.shape
+        self.dtype = self._wrapper.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+        """The values at `key`. **Reads:** chunks."""
+        values: npt.NDArray[Any] = self._wrapper[key]
+        return values
+
+
+class LazySelection(indexing.LazilyIndexedArray):
+    """A selection of a store's array, which dask knows by its name instead of its pickle."""
+
+    __slots__ = ()
+
+    def __dask_tokenize__(self) -> object:
+        return self.array.__dask_tokenize__(), *map(_key_token, self.key.tuple)
+
+
+def _positions(key: Any, size: int) -> npt.NDArray[np.int64]:
+    """The positions that one part of an outer key means."""
+    if isinstance(key, slice):
+        return np.arange(*key.indices(size), dtype=np.int64)
+    positions = np.atleast_1d(np.asarray(key, np.int64))
+    if positions.size and not (-size <= positions.min() and positions.max() < size):
+        raise IndexError(f"There is no position beyond {size - 1:,}: the dimension ends there.")
+    return np.where(positions < 0, positions + size, positions)
+
+
+def _key_token(key: Any) -> object:
+    if isinstance(key, slice):
+        return key.start, key.stop, key.step
+    array = np.asarray(key, np.int64)
+    return array.shape, array.tobytes()
+
+
+def lazy_array(opened: OpenArrays, path: str) -> StoreArray:
+    """The array at a full path of an open store. **Reads:** nothing."""
+    planned = opened.planned.get(path)
+    return PlainArray(path, opened) if planned is None else LazyArray(planned, opened)
+
+
+def lazy_data(opened: OpenArrays, path: str) -> LazySelection:
+    """What a `xarray.Variable` over an array of an open store holds. **Reads:** nothing."""
+    return LazySelection(lazy_array(opened, path))
+
+
+def array_again(packed: bytes, access: WorkerAccess, path: str) -> StoreArray:
+    """The array that was pickled, of the store in its then state, opened once in a process.
+
+    Raises
+    ------
+    StaleSourceError
+        The store has changed since.
+    StoreError, ForbiddenError, UpstreamError
+        It does not open here.
+
+    **Reads:** metadata.
+    """
+    from harmony_vds.stores.open import open_again  # which needs everything here
+
+    return lazy_array(open_again(packed, access), path)
+
+
+def base_of(variable: Variable) -> LazySelection | None:
+    """The selection of a store's array below a variable's lazy decoding; None where there is none.
+
+    **Reads:** nothing.
+    """
+    data: Any = variable._data  # noqa: SLF001  .data would load
+    while not isinstance(data, LazySelection):
+        if not isinstance(data, indexing.ExplicitlyIndexed) or not hasattr(data, "array"):
+            return None
+        data = data.array
+    return data

@@ -2,43 +2,34 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
 import zarr
 from xarray.backends.zarr import ZarrBackendEntrypoint
-from xarray.core.indexing import LazilyIndexedArray
 
-from harmony_vds.access.gateway import Access
-from harmony_vds.errors import NoStoreError, StoreError, UpstreamError, VdsError
+from harmony_vds.access.gateway import Access, WorkerAccess
+from harmony_vds.errors import (
+    NoStoreError,
+    StaleSourceError,
+    StoreError,
+    UpstreamError,
+    VdsError,
+)
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.paths import group_of
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.icechunk import open_icechunk
-from harmony_vds.stores.lazy import LazyArray
+from harmony_vds.stores.lazy import lazy_data
 from harmony_vds.stores.metadata import own_attributes
 from harmony_vds.stores.reader import PlannedArray
+from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.references import open_references
+from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
 from harmony_vds.stores.zarr import ManifestStore
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the chunks of a store are read."""
-
-    planned: bool = True
-    """By merged ranges; otherwise, and for codecs the planned reader does not know, by zarr."""
-    gap: int = 4096
-    """Most unwanted bytes between two chunks that are fetched together."""
-    refuse_stale_references: bool = False
-    """Whether a source newer than a reference file is an error, or a warning."""
-
-
-DEFAULT_READING = Reading()
 
 
 def open_store(
@@ -70,7 +61,40 @@ def open_store(
     raise NoStoreError(f"No virtual store can be opened: {explained}")
 
 
-def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
+def open_again(packed: bytes, access: WorkerAccess) -> OpenArrays:
+    """The store of a ticket in the state it was opened in, opened once in this process.
+
+    Parameters
+    ----------
+    packed
+        A packed `Ticket`.
+    access
+        The user's, as it travelled.
+
+    Raises
+    ------
+    StaleSourceError
+        The store has changed since the ticket was written.
+    StoreError, ForbiddenError, UpstreamError
+        It does not open here.
+
+    **Reads:** metadata.
+    """
+
+    def opening() -> OpenArrays:
+        ticket = Ticket.unpacked(packed)
+        opened = _open_arrays(ticket.location, access.restore(), ticket.reading)
+        if opened.ticket.location.snapshot != ticket.location.snapshot:
+            raise StaleSourceError(
+                f"{ticket.location} has changed since it was opened: it is now at "
+                f"{opened.ticket.location.snapshot}. Open it anew."
+            )
+        return opened
+
+    return open_once((packed, access), opening)
+
+
+def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> OpenArrays:
     zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT})
     manifest: ManifestStore
     if location.kind is ManifestFormat.ICECHUNK:
@@ -86,24 +110,34 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         told = str(error).partition("\n")[0]
         raise StoreError(f"{location.href} holds metadata that cannot be read: {told}") from None
     planned = _planned_arrays(manifest, arrays, reading)
+    ticket = Ticket(pinned, reading)
+    return OpenArrays(ticket, access, manifest, arrays, groups, planned)
+
+
+def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
+    opened = _open_arrays(location, access, reading)
     defects: dict[str, str] = {}
     datasets: dict[str, xr.Dataset] = {}
-    for path, attributes in groups.items():
+    for path, attributes in opened.groups.items():
         try:
-            dataset = _open_group(manifest, path, arrays, planned)
+            dataset = _open_group(opened, path)
         except ValueError as error:  # dimensions of one group that contradict each other
             defects[path] = str(error)
             continue
-        dataset.attrs = attributes
+        dataset.attrs = dict(attributes)
         reason = _misfit(path, dataset, datasets)
         if reason:
             defects[path] = reason
         else:
             datasets[path] = dataset
     tree = xr.DataTree.from_dict(datasets)
-    gaps = dict.fromkeys(planned, reading.gap)
+    gaps = dict.fromkeys(opened.planned, reading.gap)
     return VirtualStore(
-        pinned, tree, manifest.chunk_index, lambda path: gaps.get(path, -1), defects
+        opened.ticket.location,
+        tree,
+        opened.manifest.chunk_index,
+        lambda path: gaps.get(path, -1),
+        defects,
     )
 
 
@@ -139,12 +173,8 @@ def _walk(root: zarr.Group) -> tuple[dict[str, zarr.Array[Any]], dict[str, dict[
     return arrays, groups
 
 
-def _open_group(
-    manifest: ManifestStore,
-    path: str,
-    arrays: Mapping[str, zarr.Array[Any]],
-    planned: Mapping[str, PlannedArray],
-) -> xr.Dataset:
+def _open_group(opened: OpenArrays, path: str) -> xr.Dataset:
+    manifest = opened.manifest
     # The entrypoint itself: looking "zarr" up by name imports every installed backend.
     dataset = ZarrBackendEntrypoint().open_dataset(
         manifest,  # type: ignore[arg-type]
@@ -159,9 +189,8 @@ def _open_group(
     )
     for name, variable in dataset.variables.items():
         full = f"{path.rstrip('/')}/{name}"
-        array = arrays[full]
-        if full in planned:
-            variable.data = LazilyIndexedArray(LazyArray(planned[full]))
+        array = opened.arrays[full]
+        variable.data = lazy_data(opened, full)
         variable.attrs = own_attributes(
             str(name), array.attrs.asdict(), variable.dtype, array.metadata.fill_value,
             manifest.fill_role,
