@@ -38,6 +38,9 @@ class StoreLocation:
     id or ``as_of.<ISO time>``; None: the tip of its main branch."""
     credentials_endpoint: str | None = None
     """Where a token is exchanged for temporary S3 credentials, where a record names it."""
+    data_href: str | None = None
+    """URL of the one data file that a DMR++ sidecar describes, where a record names it: it need not
+    be the sidecar's own without its suffix."""
 
     def __str__(self) -> str:
         pinned = f"@{self.snapshot}" if self.snapshot else ""
