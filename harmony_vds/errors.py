@@ -108,3 +108,8 @@ class UpstreamError(VdsError):
     """A service elsewhere failed in a way that may pass; asking again can help."""
 
     group = ErrorGroup.UPSTREAM
+
+    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+        """Seconds that the service asked to wait before the next try, if it did."""

@@ -6,6 +6,7 @@ Every byte that a store's data are made of comes through `Fetcher.fetch_range`.
 import asyncio
 import math
 import os
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ from harmony_vds.access.trust import Address, Trust
 from harmony_vds.errors import MissingSourceError, StoreError, UpstreamError
 from harmony_vds.telemetry import Deadline
 
+_REMEMBERED = 20_000
+"""URLs that were found to be trusted, remembered; a few hundred bytes each."""
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -39,7 +43,7 @@ class RetryPolicy:
     first_wait: float = 0.2
     """Upper bound of the first pause, in seconds; it doubles each time."""
     longest_wait: float = 10.0
-    """Upper bound of any pause, in seconds."""
+    """Upper bound of any pause, in seconds; no server's ``Retry-After`` is obeyed for longer."""
 
 
 @dataclass
@@ -72,6 +76,10 @@ class Fetcher:
     """When the request must be done; None on the command line."""
     traffic: Traffic = field(default_factory=Traffic)
     """Counters, shared by all derived fetchers."""
+    # Not handed on to derived fetchers, which trust more.
+    _trusted: dict[str, Address] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def region(self) -> str:
@@ -103,7 +111,7 @@ class Fetcher:
 
         **Reads:** chunks or metadata, as the caller means it.
         """
-        address = self.trust.check(url)
+        address = self._checked(url)
         if start < 0 or length < 0:
             raise StoreError(f"The manifest gives {address} a negative offset or length.")
         if length == 0:
@@ -112,11 +120,51 @@ class Fetcher:
 
     async def fetch_whole(self, url: str, limit: int) -> Received:
         """All of `url`, at most `limit` bytes; errors as in `fetch_range`. **Reads:** metadata."""
-        address = self.trust.check(url)
+        address = self._checked(url)
         return await self._retried(lambda: self._whole(address, limit))
 
+    def _checked(self, url: str) -> Address:
+        """The address of `url`, if it may be read; judged once, since trust never changes.
+
+        What is refused is judged anew each time, and so are files, whose links may change.
+        """
+        known = self._trusted.get(url)
+        if known is None:
+            known = self.trust.check(url)
+            if known.scheme != "file":
+                if len(self._trusted) >= _REMEMBERED:
+                    self._trusted.clear()
+                self._trusted[url] = known
+        return known
+
     async def _retried(self, attempt: Callable[[], Awaitable[Received]]) -> Received:
-        policy = self.policy
+        received = await self.persist(attempt)
+        self.traffic.requests += 1
+        self.traffic.nbytes += len(received.body)
+        return received
+
+    async def persist[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` gives, tried again by the policy while it fails in a way that may pass.
+
+        For readers that make requests of their own, too; to be awaited on the network loop.
+
+        Raises
+        ------
+        UpstreamError
+            It still failed when the policy's attempts or time were spent.
+        TimeLimitError
+            The request's time is over.
+
+        **Reads:** what `attempt` reads.
+        """
+        try:
+            return await self._within_deadline(attempt)
+        except UpstreamError as error:
+            return await self._again(attempt, error)
+
+    async def _again[T](self, attempt: Callable[[], Awaitable[T]], failure: UpstreamError) -> T:
+        """Further tries after the first, which nearly always succeeds, ended in `failure`."""
+        policy, first = self.policy, [failure]
         async for trial in AsyncRetrying(
             retry=retry_if_exception_type(UpstreamError),
             stop=stop_after_attempt(policy.attempts) | stop_after_delay(policy.budget),
@@ -125,12 +173,12 @@ class Fetcher:
             reraise=True,
         ):
             with trial:
-                received = await self._within_deadline(attempt)
-        self.traffic.requests += 1
-        self.traffic.nbytes += len(received.body)
-        return received
+                if first:
+                    raise first.pop()
+                given = await self._within_deadline(attempt)
+        return given
 
-    async def _within_deadline(self, attempt: Callable[[], Awaitable[Received]]) -> Received:
+    async def _within_deadline[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
         """One try, cut off when the request's time is over."""
         if self.deadline is None:
             return await attempt()
@@ -143,10 +191,20 @@ class Fetcher:
             raise
 
     def _pause(self, state: RetryCallState) -> float:
-        """Seconds until the next try: full jitter, but never beyond the request's time."""
-        jitter = wait_random_exponential(self.policy.first_wait, self.policy.longest_wait)
+        """Seconds until the next try: full jitter, but never beyond the request's time.
+
+        Where the server told how long to wait, that long and a little more, so that not all come
+        back at once.
+        """
+        policy = self.policy
+        failure = state.outcome.exception() if state.outcome else None
+        told = failure.retry_after if isinstance(failure, UpstreamError) else None
+        if told is None:
+            wait = wait_random_exponential(policy.first_wait, policy.longest_wait)(state)
+        else:
+            wait = min(told, policy.longest_wait) + random.uniform(0, policy.first_wait)  # noqa: S311
         left = math.inf if self.deadline is None else max(self.deadline.remaining, 0.0)
-        return min(jitter(state), left)
+        return min(wait, left)
 
     def _count_retry(self, _: RetryCallState) -> None:
         self.traffic.retries += 1

@@ -1,38 +1,37 @@
-"""Requests over http(s): redirects off, answers checked, failures sorted by what to do about them.
-
-A range that comes back short, as a whole file, or as a login page must never become data, and a
-token must never follow a redirect.
-"""
+"""Requests over http(s): redirects off, so that a token never follows one; answers checked."""
 
 import asyncio
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from harmony_vds.access.answers import (
+    REDIRECTS,
+    Answer,
+    check_length,
+    check_range,
+    host_path,
+    moment,
+    read_body,
+    refuse_failure,
+)
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.trust import Address, Trust, is_private
-from harmony_vds.errors import (
-    ForbiddenError,
-    MissingSourceError,
-    StoreError,
-    UntrustedError,
-    UpstreamError,
-)
+from harmony_vds.errors import StoreError, UntrustedError, UpstreamError
 
-_RETRIABLE = {408, 429}
+STALL_TIMEOUT = 10.0
+"""Seconds. A healthy archive answers within one or two; six cut-off tries still fit the 60 s for
+which a request is tried, and a request that stalled once still ends well within a work item."""
 _EXPIRED = {400, 401, 403}
 """How signed URLs answer when their time is over; S3 says 400 for a session token."""
-_REDIRECTS = {301, 302, 303, 307, 308}
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_RESOLUTION = re.compile(r'"resolution_url"\s*:\s*"([^"]+)"')
+_REMEMBERED = 20_000
+"""URLs of which is remembered how they are asked; a few hundred bytes each."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,15 @@ class Received:
     """Last-Modified of the source, UTC."""
     etag: str | None = None
     """Entity tag of the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """How a URL is asked."""
+
+    url: URL
+    private: bool
+    """Whether it lies in a prefix of the operator's, and goes through that pool."""
 
 
 class PublicResolver(AbstractResolver):
@@ -89,12 +97,13 @@ class HttpClient:
     """Requests in flight at once in each pool."""
     connect_timeout: float = 10.0
     """Seconds to wait for a connection."""
-    stall_timeout: float = 20.0
+    stall_timeout: float = STALL_TIMEOUT
     """Seconds without a byte after which a connection is cut."""
     _pools: dict[bool, aiohttp.ClientSession] = field(default_factory=dict, repr=False)
     _closed: bool = field(default=False, repr=False)
     _resolved: dict[str, str] = field(default_factory=dict, repr=False)
     _resolving: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
+    _targets: dict[str, _Target] = field(default_factory=dict, repr=False)
 
     def pool(self, *, private: bool) -> aiohttp.ClientSession:
         """A pool, made on first use; to be called on the network loop. **Reads:** nothing.
@@ -111,13 +120,19 @@ class HttpClient:
             timeout = aiohttp.ClientTimeout(
                 total=None, sock_connect=self.connect_timeout, sock_read=self.stall_timeout
             )
-            self._pools[private] = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self.max_connections, resolver=resolver),
                 timeout=timeout,
                 auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=2**18,
                 trust_env=False,
                 headers={"User-Agent": "harmony-vds"},
             )
+            # There is no public switch for the second try that aiohttp makes by itself, which
+            # would multiply the tries of the retry policy.
+            session._retry_connection = False  # noqa: SLF001
+            self._pools[private] = session
         return self._pools[private]
 
     async def close(self) -> None:
@@ -161,28 +176,21 @@ class HttpClient:
         **Reads:** chunks or metadata, as the caller means it.
         """
         wanted = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
-        status, headers, body = await self._get(url, wanted, trust, length)
-        if status == 200:
-            raise StoreError(f"{host_path(url)} ignores byte ranges; it cannot serve chunks.")
-        found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-        if status != 206 or found is None or int(found[1]) != start:
-            raise StoreError(f"{host_path(url)} answered a byte range with another range.")
-        if found[3] != "*" and int(found[3]) < start + length:
-            raise StoreError(f"{host_path(url)} is shorter than its manifest says.")
-        return Received(_exact(body, length, url), _modified(headers), headers.get("ETag"))
+        answer = await self._get(url, wanted, trust, length)
+        check_range(answer, url, start, length)
+        return _received(answer)
 
     async def fetch_whole(self, url: str, limit: int, trust: Trust) -> Received:
         """All of `url`, at most `limit` bytes. **Reads:** metadata."""
-        status, headers, body = await self._get(url, {"Accept-Encoding": "identity"}, trust, limit)
-        if status != 200:
-            raise StoreError(f"{host_path(url)} answered with status {status}.")
-        expected = headers.get("Content-Length")
-        whole = _exact(body, int(expected), url) if expected else body
-        return Received(whole, _modified(headers), headers.get("ETag"))
+        answer = await self._get(url, {"Accept-Encoding": "identity"}, trust, limit)
+        if answer.status != 200:
+            raise StoreError(f"{host_path(url)} answered with status {answer.status}.")
+        expected = answer.headers.get("Content-Length")
+        if expected:
+            check_length(answer.body, int(expected), url)
+        return _received(answer)
 
-    async def _get(
-        self, url: str, wanted: Mapping[str, str], trust: Trust, limit: int
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    async def _get(self, url: str, wanted: Mapping[str, str], trust: Trust, limit: int) -> Answer:
         """One answer; where `url` redirects to is found once and remembered until it expires."""
         expired = None
         while True:
@@ -193,33 +201,31 @@ class HttpClient:
                     target = self._resolved.get(url)
                     if target in (None, expired):
                         return await self._resolve(url, wanted, trust, limit)
-            status, answer, body = await self._ask(url, target or url, wanted, limit)
-            moved = status in _REDIRECTS or (target != url and status in _EXPIRED)
+            answer = await self._ask(url, target or url, wanted, limit)
+            moved = answer.status in REDIRECTS or (target != url and answer.status in _EXPIRED)
             if moved and expired is None:
                 expired = target
                 continue
-            refuse_failure(status, answer, body, url)
-            return status, answer, body
+            refuse_failure(answer, url)
+            return answer
 
     async def _resolve(
         self, url: str, wanted: Mapping[str, str], trust: Trust, limit: int
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> Answer:
         """One answer through at most three redirects, the last of them remembered."""
         target = url
         for _ in range(4):
-            status, answer, body = await self._ask(url, target, wanted, limit)
-            if status in _REDIRECTS:
-                target = urljoin(target, answer.get("Location", ""))
+            answer = await self._ask(url, target, wanted, limit)
+            if answer.status in REDIRECTS:
+                target = urljoin(target, answer.headers.get("Location", ""))
                 trust.check_redirect(target)
                 continue
-            refuse_failure(status, answer, body, url)
+            refuse_failure(answer, url)
             self._resolved[url] = target
-            return status, answer, body
+            return answer
         raise StoreError(f"{host_path(url)} redirects again and again.")
 
-    async def _ask(
-        self, url: str, target: str, wanted: Mapping[str, str], limit: int
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    async def _ask(self, url: str, target: str, wanted: Mapping[str, str], limit: int) -> Answer:
         # The token goes only with the address that was asked for, never with a redirect.
         token = await self._token(url) if target == url else {}
         return await self._send(target, {**wanted, **token}, limit)
@@ -227,18 +233,29 @@ class HttpClient:
     async def _token(self, url: str) -> dict[str, str]:
         if self.credentials.is_obtained:
             return self.credentials.authorization(url)
+        if not self.credentials.may_go_to(url):
+            return {}
         # Logging in runs on this loop, too: waiting for it here would be waiting for ever.
         return await asyncio.to_thread(self.credentials.authorization, url)
 
-    async def _send(
-        self, url: str, headers: Mapping[str, str], limit: int
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        try:
+    def _target(self, url: str) -> _Target:
+        """How `url` is asked; worked out once, since neither trust nor pools ever change."""
+        known = self._targets.get(url)
+        if known is None:
             # encoded=True: signed URLs must arrive as they were signed.
-            target = URL(url, encoded=True)
-            pool = self.pool(private=self.trust.is_operators(Address.of(url)))
-            async with pool.get(target, headers=headers, allow_redirects=False) as answer:
-                return answer.status, answer.headers, await _read_body(answer, limit)
+            known = _Target(URL(url, encoded=True), self.trust.is_operators(Address.of(url)))
+            if len(self._targets) >= _REMEMBERED:
+                self._targets.clear()
+            self._targets[url] = known
+        return known
+
+    async def _send(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
+        try:
+            target = self._target(url)
+            pool = self.pool(private=target.private)
+            async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
+                body = await read_body(answer, limit)
+                return Answer(answer.status, answer.headers, body)
         except aiohttp.InvalidURL:  # such as http://127.1/, which some take for an address
             raise UntrustedError(f"The address {host_path(url)} is malformed.") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -248,83 +265,9 @@ class HttpClient:
             raise UpstreamError(f"{host_path(url)} broke off: {type(error).__name__}.") from None
 
 
-async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body: whole up to `limit` bytes on success, the beginning of it on failure."""
-    if answer.status in _REDIRECTS:
-        return b""
-    # Error texts and login pages may be longer than the range that was asked for.
-    is_data = answer.status < 400 and not _is_web_page(answer.headers)
-    pieces = bytearray()
-    async for piece in answer.content.iter_chunked(2**18):
-        pieces += piece
-        if not is_data and len(pieces) > 2**16:
-            break
-        if is_data and len(pieces) > limit:
-            if answer.status == 200 and "Range" in answer.request_info.headers:
-                break  # the server ignored the range; the caller says so
-            raise StoreError(f"{host_path(str(answer.url))} sent more than {limit:,} bytes.")
-    return bytes(pieces)
-
-
-def refuse_failure(status: int, headers: Mapping[str, str], body: bytes, url: str) -> None:
-    """Raise for any answer but a success with data.
-
-    Raises
-    ------
-    UpstreamError
-        408, 429 and 5xx: may pass.
-    ForbiddenError
-        401, 403, and login pages; the text carries the place where an agreement is accepted.
-    StoreError
-        Any other failure.
-
-    **Reads:** nothing.
-    """
-    where = host_path(url)
-    if status in _RETRIABLE or status >= 500:
-        raise UpstreamError(f"{where} answered with status {status}.")
-    if status in (401, 403):
-        agreement = _RESOLUTION.search(body.decode("utf-8", "replace"))
-        advice = (
-            f"Accept the data centre's agreement at {agreement[1]} and ask again."
-            if agreement
-            else "Check that the Earthdata token is valid and its user may read this collection."
-        )
-        raise ForbiddenError(f"{where} refused access (status {status}). {advice}")
-    if status == 404:
-        raise MissingSourceError(f"{where} does not exist (status 404).")
-    if status == 416:
-        raise StoreError(f"{where} is shorter than its manifest says (status 416).")
-    if status >= 400:
-        raise StoreError(f"{where} answered with status {status}.")
-    if _is_web_page(headers):
-        raise ForbiddenError(
-            f"{where} answered with a web page, probably a login form, instead of data. "
-            "Check that the Earthdata token is valid."
-        )
-
-
-def _is_web_page(headers: Mapping[str, str]) -> bool:
-    return headers.get("Content-Type", "").lower().startswith("text/html")
-
-
-def host_path(url: str) -> str:
-    """`url` without its query, which may hold a signature. **Reads:** nothing."""
-    return url.partition("?")[0]
-
-
-def _exact(body: bytes, length: int, url: str) -> bytes:
-    if len(body) != length:
-        raise UpstreamError(f"{host_path(url)} sent {len(body):,} bytes instead of {length:,}.")
-    return body
-
-
-def _modified(headers: Mapping[str, str]) -> datetime | None:
-    value = headers.get("Last-Modified")
-    try:
-        return parsedate_to_datetime(value).astimezone(UTC) if value else None
-    except ValueError:
-        return None
+def _received(answer: Answer) -> Received:
+    modified = moment(answer.headers.get("Last-Modified"))
+    return Received(answer.body, modified, answer.headers.get("ETag"))
 
 
 def _refusal_within(error: BaseException | None) -> UntrustedError | None:

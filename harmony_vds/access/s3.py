@@ -18,7 +18,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from harmony_vds.access.buckets import DEFAULT_REGION
-from harmony_vds.access.http import Received
+from harmony_vds.access.http import STALL_TIMEOUT, Received
 from harmony_vds.access.trust import Address
 from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
 
@@ -34,7 +34,7 @@ class S3Client:
     """The operator's S3-compatible server; empty for AWS."""
     connect_timeout: float = 10.0
     """Seconds to wait for a connection."""
-    stall_timeout: float = 20.0
+    stall_timeout: float = STALL_TIMEOUT
     """Seconds without a byte after which a connection is cut."""
     _buckets: dict[tuple[str, str], S3Store] = field(default_factory=dict, repr=False)
 

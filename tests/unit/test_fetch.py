@@ -3,10 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from servers import faulty_server, listener
+from aiohttp import web
+from servers import faulty_server, listener, ranged, serve
 from tenacity import AsyncRetrying, RetryCallState
 
 from harmony_vds.access.credentials import Credentials
@@ -35,8 +39,10 @@ def fetcher_for(
 ) -> Iterator[Fetcher]:
     trust = Trust.of_settings(prefixes)
     http = HttpClient(trust, Credentials.of_token(None), stall_timeout=0.3)
-    yield Fetcher(trust, http, S3Client(), policy, deadline=deadline)
-    run(http.close())
+    try:
+        yield Fetcher(trust, http, S3Client(), policy, deadline=deadline)
+    finally:
+        run(http.close())
 
 
 PASSING = ["408", "429", "500", "502", "503", "504", "reset", "truncated", "short", "stall"]
@@ -99,6 +105,96 @@ def test_pauses_have_full_jitter_below_a_doubling_bound(attempt: int, bound: flo
         pauses = [fetcher._pause(state) for _ in range(500)]
     assert 0 <= min(pauses) < 0.1 * bound
     assert 0.9 * bound < max(pauses) <= bound
+
+
+def timed_fetch(
+    told: str, policy: RetryPolicy, deadline: Deadline | None = None
+) -> tuple[bytes, float]:
+    """A range from a server that once says 429 and when to come back; body and seconds."""
+    with (
+        faulty_server(BODY, "429", headers={"Retry-After": told}) as server,
+        fetcher_for(server.url, policy=policy, deadline=deadline) as fetcher,
+    ):
+        start = time.monotonic()
+        body = run(fetcher.fetch_range(f"{server.url}/a", 0, 10)).body
+        return body, time.monotonic() - start
+
+
+def test_server_that_tells_when_to_come_back_is_not_asked_before() -> None:
+    patient = RetryPolicy(first_wait=0.01, longest_wait=30)
+    body, seconds = timed_fetch("1", patient)
+    assert body == BODY[:10]
+    assert 1 <= seconds < 2.5
+
+
+def test_server_may_tell_a_date_to_come_back_at() -> None:
+    patient = RetryPolicy(first_wait=0.01, longest_wait=30)
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    body, seconds = timed_fetch(then, patient)
+    assert body == BODY[:10]
+    assert 0.5 <= seconds < 3.5  # dates have whole seconds
+
+
+@pytest.mark.parametrize("told", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT", "9" * 40])
+def test_server_cannot_make_us_wait_beyond_the_policy(told: str) -> None:
+    body, seconds = timed_fetch(told, RetryPolicy(first_wait=0.01, longest_wait=0.2))
+    assert body == BODY[:10]
+    assert 0.2 <= seconds < 2
+
+
+def test_server_cannot_make_us_wait_beyond_the_deadline() -> None:
+    with pytest.raises(TimeLimitError):
+        timed_fetch("3600", RetryPolicy(first_wait=0.01, longest_wait=30), Deadline(0.3))
+
+
+@pytest.mark.parametrize("told", ["soon", "-5", "1.5", "", "0", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_malformed_or_past_time_to_come_back_does_not_delay(told: str) -> None:
+    body, seconds = timed_fetch(told, QUICK)
+    assert body == BODY[:10]
+    assert seconds < 1
+
+
+def test_connection_closed_without_an_answer_is_asked_no_more_often_than_the_policy_says() -> None:
+    """aiohttp would by itself ask once more on a connection that was used before."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/closes":
+            assert request.transport is not None
+            request.transport.abort()
+        return ranged(BODY, request)
+
+    with serve(answer) as server, fetcher_for(server.url) as fetcher:
+        run(fetcher.fetch_range(f"{server.url}/a", 0, 10))
+        with pytest.raises(UpstreamError):
+            run(fetcher.fetch_range(f"{server.url}/closes", 0, 10))
+    assert server.paths().count("/closes") == QUICK.attempts
+
+
+def test_fetcher_that_trusts_less_does_not_learn_from_one_that_trusts_more() -> None:
+    with fetcher_for() as fetcher:
+        url = "https://archive.example.org/collection/granule.nc"
+        trusting = fetcher.recording(("https://archive.example.org/collection/",))
+        assert trusting._checked(url) is trusting._checked(url)
+        with pytest.raises(UntrustedError):
+            run(fetcher.fetch_range(url, 0, 1))
+        # Nor does a derived one keep what its origin was allowed to read, once trust is another.
+        narrow = replace(trusting, trust=fetcher.trust)
+        with pytest.raises(UntrustedError):
+            run(narrow.fetch_range(url, 0, 1))
+
+
+def test_link_on_disk_is_judged_anew_each_time(tmp_path: Path) -> None:
+    for name in ("open", "secret"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_bytes(BODY)
+    link = tmp_path / "open" / "link"
+    link.symlink_to(tmp_path / "open" / "a")
+    with fetcher_for((tmp_path / "open").as_uri()) as fetcher:
+        assert run(fetcher.fetch_range(link.as_uri(), 0, 4)).body == BODY[:4]
+        link.unlink()
+        link.symlink_to(tmp_path / "secret" / "a")
+        with pytest.raises(UntrustedError):
+            run(fetcher.fetch_range(link.as_uri(), 0, 4))
 
 
 def test_stalled_connection_is_cut_within_its_timeout() -> None:
