@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from harmony_vds.model.subset import Block
 
-WINDOW_BYTES = 64 * 2**20
+WINDOW_BYTES = 32 * 2**20
 """Bytes of one piece; a single chunk may exceed it."""
+AHEAD_BYTES = 64 * 2**20
+"""Bytes of the pieces that are read while an earlier one is written."""
 
 
 def blocks(

@@ -3,7 +3,7 @@
 The same spans price a request and are fetched, so that the two cannot disagree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 
 type Numbers = Sequence[npt.NDArray[np.int64]]
 """For each dimension the sorted numbers of the chunks touched."""
+
+
+LONGEST_SPAN = 8 * 2**20
+"""Bytes after which neighbours are fetched apart: one connection alone is slower than several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +31,50 @@ class Span:
     """Bytes, gaps between chunks included."""
     members: npt.NDArray[np.int64]
     """Positions, in the flattened box of chunks, of those inside; in order of their offsets."""
+    starts: npt.NDArray[np.int64]
+    """First byte of each member, counted from that of the span."""
+    lengths: npt.NDArray[np.int64]
+    """Stored bytes of each member."""
 
 
-def merged_spans(index: ChunkIndex, numbers: Numbers, gap: int) -> list[Span]:
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """The spans of one box, as columns: a box may touch millions of chunks."""
+
+    sources: npt.NDArray[np.int32]
+    """Source file of each chunk; this and the next three are sorted by source and offset."""
+    starts: npt.NDArray[np.int64]
+    """First byte of each chunk."""
+    lengths: npt.NDArray[np.int64]
+    """Stored bytes of each chunk."""
+    members: npt.NDArray[np.int64]
+    """Position of each chunk in the flattened box."""
+    firsts: npt.NDArray[np.intp]
+    """Which chunk each span begins with."""
+    reach: npt.NDArray[np.int64]
+    """Byte behind the last of each span."""
+
+    def __len__(self) -> int:
+        return int(self.firsts.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all spans. **Reads:** nothing."""
+        return int((self.reach - self.starts[self.firsts]).sum())
+
+    def __iter__(self) -> Iterator[Span]:
+        bounds = [*self.firsts.tolist(), self.members.size]
+        for a, b, end in zip(bounds, bounds[1:], self.reach.tolist(), strict=False):
+            start = int(self.starts[a])
+            yield Span(
+                int(self.sources[a]), start, end - start, self.members[a:b],
+                self.starts[a:b] - start, self.lengths[a:b],
+            )  # fmt: skip
+
+
+def merged_spans(
+    index: ChunkIndex, numbers: Numbers, gap: int, longest: int = LONGEST_SPAN
+) -> Spans:
     """The spans that hold the virtual chunks of a box of the chunk grid.
 
     Parameters
@@ -41,27 +86,27 @@ def merged_spans(index: ChunkIndex, numbers: Numbers, gap: int) -> list[Span]:
     gap
         Most unwanted bytes between two chunks that are still fetched together; negative: never
         merge.
+    longest
+        Chunks that begin in different multiples of so many bytes of a file are fetched apart. The
+        cuts do not depend on the selection, so that a narrower one never costs more bytes.
 
     **Reads:** nothing.
     """
     box = np.ix_(*numbers)
     wanted = np.flatnonzero(index.kinds[box].ravel() == ChunkKind.VIRTUAL)
-    if wanted.size == 0:
-        return []
     sources = index.sources[box].ravel()[wanted]
     starts = index.offsets[box].ravel()[wanted]
-    ends = starts + index.lengths[box].ravel()[wanted]
+    lengths = index.lengths[box].ravel()[wanted]
     order = np.lexsort((starts, sources))
     wanted, sources = wanted[order], sources[order]
-    starts, ends = starts[order], ends[order]
-    alone = np.arange(wanted.size)
-    firsts = alone if gap < 0 else _group_starts(sources, starts, ends, gap)
-    lasts = np.append(firsts[1:], wanted.size)
-    reach = np.maximum.reduceat(ends, firsts)
-    return [
-        Span(int(sources[a]), int(starts[a]), int(end - starts[a]), wanted[a:b])
-        for a, b, end in zip(firsts, lasts, reach, strict=True)
-    ]
+    starts, lengths = starts[order], lengths[order]
+    if wanted.size == 0:
+        return Spans(sources, starts, lengths, wanted, np.empty(0, np.intp), lengths)
+    firsts = np.arange(wanted.size)
+    if gap >= 0:
+        firsts = _group_starts(sources, starts, starts + lengths, gap, longest)
+    reach = np.maximum.reduceat(starts + lengths, firsts)
+    return Spans(sources, starts, lengths, wanted, firsts, reach)
 
 
 def _group_starts(
@@ -69,12 +114,13 @@ def _group_starts(
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     gap: int,
+    longest: int,
 ) -> npt.NDArray[np.intp]:
     """Where a new span begins among chunks sorted by source and offset.
 
     Chunks may overlap or be the same, so the reach is the furthest end so far in the same source.
     """
-    other = np.diff(sources) != 0
+    other = (np.diff(sources) != 0) | (np.diff(starts // longest) != 0)
     # A running maximum that restarts with each source: sources lift it far above any offset.
     lift = sources.astype(np.int64) * (int(ends.max()) + 1)
     reach = np.maximum.accumulate(ends + lift) - lift

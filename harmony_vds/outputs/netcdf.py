@@ -15,6 +15,7 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.outputs.attributes import netcdf_attributes
+from harmony_vds.outputs.pieces import read_ahead
 from harmony_vds.outputs.provenance import global_attributes
 
 logger = logging.getLogger(__name__)
@@ -47,12 +48,10 @@ def write_netcdf(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
             own = global_attributes(attributes, plan) if group == "/" else attributes
             place.setncatts(netcdf_attributes(own))
         _define_dimensions(root, subset)
-        defined = [(variable, _define(root, variable)) for variable in subset.variables]
-        for variable, target in defined:
-            for block in variable.blocks:
-                values = variable.data[block].values
-                target[block] = _storable(values)
-                step(values.nbytes)
+        targets = [_define(root, variable) for variable in subset.variables]
+        for number, block, values in read_ahead(subset.variables):
+            targets[number][block] = _storable(values)
+            step(values.nbytes)
 
 
 def _define_dimensions(root: Any, subset: Subset) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.blocks import WINDOW_BYTES, blocks
+from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks
 from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.plan import Cost, PlannedVariable
@@ -53,7 +53,7 @@ def price(
         bytes_read=tally.stored,
         bytes_decoded=tally.decoded,
         bytes_written=written,
-        peak_memory=2 * min(written, max(WINDOW_BYTES, largest_chunk)) + in_flight,
+        peak_memory=min(written, 2 * max(WINDOW_BYTES, largest_chunk) + AHEAD_BYTES) + in_flight,
         peak_disk=written,
         missing=tally.missing,
     )
@@ -73,7 +73,7 @@ def _merged(
         spans = merged_spans(index, numbers, gap)
         native = alone[np.ix_(*numbers)]
         requests += len(spans) + int(native.sum())
-        stored += sum(span.length for span in spans)
+        stored += spans.nbytes
         stored += int(index.lengths[np.ix_(*numbers)][native].sum())
     return replace(tally, requests=requests, stored=stored)
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -25,8 +25,13 @@ from harmony_vds.stores.codecs import ChunkDecoder
 from harmony_vds.stores.zarr import ManifestStore
 
 BYTES_IN_FLIGHT = 96 * 2**20
+"""Stored bytes that are fetched or wait to be decoded."""
+_SHARE_BYTES = 4 * 2**20
+"""Decoded bytes that one thread takes on at once: small chunks are not worth waking one each."""
 
 type Positions = npt.NDArray[np.int64]
+type Along = slice | Positions
+"""Positions along one dimension; a slice where they are contiguous."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,7 @@ class PlannedArray:
         if out.size:
             index = self.manifest.chunk_index(self.path)
             box = _ChunkBox.of(positions, self.decoder.chunk_shape)
-            run(_Reading(self, index, box, out).all_chunks())
+            run(_Reading(self, index, box, out, _room()).all_chunks())
         return out
 
 
@@ -72,7 +77,7 @@ class _Reading:
     index: ChunkIndex
     box: "_ChunkBox"
     out: npt.NDArray[Any]
-    room: "_Room" = field(default_factory=lambda: _Room())  # noqa: PLW0108  defined below
+    room: "_Room"
 
     async def all_chunks(self) -> None:
         """Fetch, decode and place every chunk of the box that the manifest holds."""
@@ -82,45 +87,42 @@ class _Reading:
             async with asyncio.TaskGroup() as tasks:
                 for span in merged_spans(self.index, self.box.numbers, self.array.gap):
                     await self.room.enter(span.length)
-                    tasks.create_task(self._span(span))
-                for member in held:
+                    self.room.leave_after(tasks.create_task(self._span(span)), span.length)
+                for member in held.tolist():
                     await self.room.enter(0)
-                    tasks.create_task(self._held(int(member)))
+                    self.room.leave_after(tasks.create_task(self._held(member)), 0)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
     async def _span(self, span: Span) -> None:
-        """Chunks of one source file that came with one request."""
-        try:
-            url = self.index.locations[span.source]
-            body = await self.array.manifest.fetch(url, span.start, span.length)
-            whole = memoryview(body)
-            for member in map(int, span.members):
-                numbers = self.box.chunk(member)
-                start = int(self.index.offsets[numbers]) - span.start
-                await self._place(member, whole[start : start + int(self.index.lengths[numbers])])
-        finally:
-            self.room.leave(span.length)
+        """Chunks of one source file that come with one request."""
+        url = self.index.locations[span.source]
+        body = memoryview(await self.array.manifest.fetch(url, span.start, span.length))
+        ends = span.starts + span.lengths
+        columns = span.members.tolist(), span.starts.tolist(), ends.tolist()
+        await self._place([(m, body[start:end]) for m, start, end in zip(*columns, strict=True)])
 
     async def _held(self, member: int) -> None:
         """A chunk that the store itself holds, native or inline."""
-        try:
-            key = self.array.manifest.chunk_key(self.array.path, self.box.chunk(member))
-            body = await self.array.manifest.document(key)
-            if body is None:
-                raise StoreError(f"{self.array.path} lost its chunk {key} while it was read.")
-            await self._place(member, body)
-        finally:
-            self.room.leave(0)
+        key = self.array.manifest.chunk_key(self.array.path, self.box.chunk(member))
+        body = await self.array.manifest.document(key)
+        if body is None:
+            raise StoreError(f"{self.array.path} lost its chunk {key} while it was read.")
+        await self._place([(member, body)])
 
-    async def _place(self, member: int, stored: bytes | memoryview) -> None:
-        """Decode a chunk in a thread and put the wanted cells into the result."""
-        crop = self.box.crop(member)
+    async def _place(self, pieces: list[tuple[int, bytes | memoryview]]) -> None:
+        """Decode chunks in threads and put the wanted cells of each into the result."""
 
-        def work() -> None:
-            self.out[crop.target] = self.array.decoder.decode_window(stored, crop.origin)
+        def work(some: list[tuple[int, bytes | memoryview]]) -> None:
+            for member, stored in some:
+                crop = self.box.crop(member)
+                self.out[crop.target] = self.array.decoder.decode_window(stored, crop.origin)
 
-        await asyncio.get_running_loop().run_in_executor(_decoders(), work)
+        shared = max(1, _SHARE_BYTES // max(self.array.decoder.nbytes, 1))
+        loop = asyncio.get_running_loop()
+        for first in range(0, len(pieces), shared):
+            part = pieces[first : first + shared]
+            await loop.run_in_executor(_decoders(), work, part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +141,7 @@ class _ChunkBox:
 
     numbers: list[Positions]
     """Chunk numbers along each dimension."""
-    cuts: list[list[tuple[Positions, Positions]]]
+    cuts: list[list[tuple[Along, Along]]]
     """For each dimension and chunk number: (positions in the chunk, positions in the result)."""
 
     @classmethod
@@ -151,12 +153,15 @@ class _ChunkBox:
             found, firsts = np.unique(own[order], return_index=True)
             numbers.append(found)
             parts = np.split(order, firsts[1:])
-            cuts.append([(wanted[part] % chunk, part) for part in parts])
+            cuts.append([(_along(wanted[part] % chunk), _along(part)) for part in parts])
         return cls(numbers, cuts)
 
-    def _place_of(self, member: int) -> tuple[int, ...]:
-        sizes = [n.size for n in self.numbers]
-        return tuple(int(i) for i in np.unravel_index(member, sizes)) if sizes else ()
+    def _place_of(self, member: int) -> list[int]:
+        place = []
+        for own in reversed(self.numbers):
+            member, along = divmod(member, own.size)
+            place.append(along)
+        return place[::-1]
 
     def chunk(self, member: int) -> tuple[int, ...]:
         """Chunk numbers of the chunk at a flat position of the box."""
@@ -170,15 +175,26 @@ class _ChunkBox:
         return _Crop(_outer([p[0] for p in pairs]), _outer([p[1] for p in pairs]))
 
 
-def _outer(positions: list[Positions]) -> Any:
-    """An index for the outer product of `positions`; slices where they are contiguous."""
-    if all(p.size and p[-1] - p[0] + 1 == p.size and (np.diff(p) == 1).all() for p in positions):
-        return tuple(slice(int(p[0]), int(p[-1]) + 1) for p in positions)
-    return np.ix_(*positions)
+def _along(positions: Positions) -> Along:
+    """`positions` as a slice where they are contiguous."""
+    first, last = int(positions[0]), int(positions[-1])
+    if last - first + 1 == positions.size and (np.diff(positions) == 1).all():
+        return slice(first, last + 1)
+    return positions
+
+
+def _outer(parts: list[Along]) -> Any:
+    """An index for the outer product of `parts`."""
+    if all(isinstance(own, slice) for own in parts):
+        return tuple(parts)
+    return np.ix_(*(np.arange(p.start, p.stop) if isinstance(p, slice) else p for p in parts))
 
 
 class _Room:
-    """Bounds the requests in flight, by count and by bytes."""
+    """Bounds the requests in flight of all reads together, by count and by bytes.
+
+    Used on the network loop alone.
+    """
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
@@ -188,16 +204,28 @@ class _Room:
     async def enter(self, nbytes: int) -> None:
         """Wait until there is room; a single request larger than all room goes alone."""
         await self._slots.acquire()
-        while self._nbytes and self._nbytes + nbytes > BYTES_IN_FLIGHT:
-            self._changed.clear()
-            await self._changed.wait()
+        try:
+            while self._nbytes and self._nbytes + nbytes > BYTES_IN_FLIGHT:
+                self._changed.clear()
+                await self._changed.wait()
+        except asyncio.CancelledError:
+            self._slots.release()
+            raise
         self._nbytes += nbytes
 
-    def leave(self, nbytes: int) -> None:
-        """Give the room back."""
+    def leave_after(self, task: asyncio.Task[None], nbytes: int) -> None:
+        """Give the room back when `task` ends, also where it is cancelled before it begins."""
+        task.add_done_callback(lambda _: self._leave(nbytes))
+
+    def _leave(self, nbytes: int) -> None:
         self._nbytes -= nbytes
         self._slots.release()
         self._changed.set()
+
+
+@lru_cache(maxsize=1)
+def _room() -> _Room:
+    return _Room()
 
 
 @lru_cache(maxsize=1)

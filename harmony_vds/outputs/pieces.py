@@ -1,0 +1,70 @@
+"""The pieces of an output in order, the next ones already being read while one is written."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.blocks import AHEAD_BYTES
+from harmony_vds.model.subset import Block, SubsetVariable
+
+type Values = npt.NDArray[Any]
+type Piece = tuple[int, Block, Values]
+"""Number of the variable, where the values belong, and the values."""
+
+_READERS = 8
+"""Pieces read at once: small variables take a round trip each, whatever their size."""
+
+
+def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) -> Iterator[Piece]:
+    """Every piece of `variables`, in their order and in index order within each.
+
+    Parameters
+    ----------
+    variables
+        What is to be read.
+    ahead
+        Bytes of the pieces that are read or wait while one is being used. A piece larger than that
+        is read ahead alone.
+
+    Raises
+    ------
+    StoreError, ForbiddenError, UpstreamError
+        A chunk cannot be read; what else was being read is given up.
+
+    **Reads:** chunks.
+    """
+    coming = iter([(number, block) for number, own in enumerate(variables) for block in own.blocks])
+    waiting: deque[tuple[int, Block, int, Future[Values]]] = deque()
+    held = 0
+    readers = ThreadPoolExecutor(_READERS, thread_name_prefix="harmony-vds-pieces")
+    try:
+        upcoming = next(coming, None)
+        while upcoming or waiting:
+            while upcoming and (held < ahead or not waiting):
+                number, block = upcoming
+                size = _nbytes(variables[number], block)
+                if held and held + size > ahead:
+                    break
+                future = readers.submit(_read, variables[number], block)
+                waiting.append((number, block, size, future))
+                held += size
+                upcoming = next(coming, None)
+            number, block, size, future = waiting.popleft()
+            yield number, block, future.result()
+            held -= size
+    finally:
+        # Not waited for: where one read fails, the others may still be trying for a minute.
+        readers.shutdown(wait=False, cancel_futures=True)
+
+
+def _nbytes(variable: SubsetVariable, block: Block) -> int:
+    cells = int(np.prod([own.stop - own.start for own in block], dtype=np.int64))
+    return cells * int(variable.data.dtype.itemsize)
+
+
+def _read(variable: SubsetVariable, block: Block) -> Values:
+    return variable.data[block].values
