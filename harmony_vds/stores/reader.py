@@ -120,9 +120,8 @@ class _Reading:
 
         shared = max(1, _SHARE_BYTES // max(self.array.decoder.nbytes, 1))
         loop = asyncio.get_running_loop()
-        for first in range(0, len(pieces), shared):
-            part = pieces[first : first + shared]
-            await loop.run_in_executor(_decoders(), work, part)
+        parts = [pieces[first : first + shared] for first in range(0, len(pieces), shared)]
+        await asyncio.gather(*(loop.run_in_executor(_decoders(), work, own) for own in parts))
 
 
 @dataclass(frozen=True, eq=False)

@@ -254,8 +254,23 @@ class Ours(Method):
         self.store = open_store(found.locations, found.access, self.services.reading)
 
     def read(self, item: Item) -> Values:
-        variables = self.store.tree.to_dataset().variables
-        return {name: variables[name][item.box].to_numpy() for name in item.fields}
+        from harmony_vds.model.blocks import blocks
+        from harmony_vds.model.plan import PlannedVariable, Role
+        from harmony_vds.model.subset import SubsetVariable
+        from harmony_vds.outputs.pieces import read_ahead
+
+        cut = []
+        for name in item.fields:
+            data = self.store.tree.to_dataset().variables[name][item.box]
+            chunk_shape = self.store.chunk_index(f"/{name}").chunk_shape
+            kept = [np.arange(own.start, own.stop) for own in item.box]
+            planned = PlannedVariable(f"/{name}", tuple(map(str, data.dims)), Role.REQUESTED)
+            pieces = blocks(kept, chunk_shape, data.dtype.itemsize)
+            cut.append(SubsetVariable(planned, data, chunk_shape, pieces))
+        found = [np.empty(own.data.shape, own.data.dtype) for own in cut]
+        for number, block, values in read_ahead(cut):
+            found[number][block] = values
+        return dict(zip(item.fields, found, strict=True))
 
     def close(self) -> None:
         self.services.__exit__(None, None, None)
