@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harmony_vds.memory import return_large_blocks
 from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handlers
 
 logger = logging.getLogger("harmony_vds")
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     **Reads:** chunks.
     """
+    return_large_blocks()
     # The library insists on these two, though every work item brings its own location.
     os.environ.setdefault("STAGING_BUCKET", "")
     os.environ.setdefault("STAGING_PATH", "")

@@ -8,6 +8,7 @@ import typer
 from harmony_vds.cli.subset import subset
 from harmony_vds.cli.virtualize import virtualize
 from harmony_vds.errors import VdsError
+from harmony_vds.memory import return_large_blocks
 from harmony_vds.telemetry import redact
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ def main() -> None:
 
     **Reads:** what the command reads.
     """
+    return_large_blocks()
     try:
         app()
     except VdsError as error:

@@ -236,8 +236,10 @@ class Ours(Method):
 
     def imports(self) -> None:
         import harmony_vds.pipeline
+        from harmony_vds.memory import return_large_blocks
 
         assert harmony_vds.pipeline
+        return_large_blocks()  # as the service and the command line do
 
     def open(self, archive: Archive) -> None:
         from harmony_vds.access.credentials import Credentials

@@ -1,0 +1,102 @@
+"""Memory stays bounded however much is read: a process of its own, its peak told by Linux."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+from servers import file_server
+from world import FIRST_NOON, kerchunk_references, write_granule, write_references
+
+NLAT, NLON = 1200, 2400
+DAYS_SHORT, DAYS_LONG = 40, 3_600  # 5.76 MB each: 230 MB and 20.7 GB
+WINDOW = 96 * 2**20
+"""A piece in hand and the ones read ahead of it."""
+BESIDE = 250 * 10**6
+"""What a process may hold besides its window, imports included."""
+
+READ_ALL = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.discovery.find import locate
+from harmony_vds.memory import return_large_blocks
+from harmony_vds.model.request import Request, Source
+from harmony_vds.outputs.pieces import read_ahead
+from harmony_vds.pipeline import Services, prepare
+from harmony_vds.settings import settings_from_environment
+from harmony_vds.transform.apply import apply_plan
+
+return_large_blocks()
+store, name = sys.argv[1:]
+with Services.of(settings_from_environment(), Credentials.of_token(None)) as services:
+    request = Request(sources=(Source("", "store", variables=(name,)),))
+    (prepared,) = prepare(request, services, store)
+    subset = apply_plan(prepared.store, prepared.plan)
+    total = nbytes = 0
+    for number, _, values in read_ahead(subset.variables):
+        if subset.variables[number].planned.path == f"/{name}":
+            total += int(values.sum(dtype=np.int64))
+            nbytes += values.nbytes
+status = Path("/proc/self/status").read_text()
+peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
+print(json.dumps({"sum": total, "nbytes": nbytes, "peak": peak}))
+"""
+
+
+@pytest.mark.parametrize("days", [DAYS_SHORT, pytest.param(DAYS_LONG, marks=pytest.mark.scale)])
+def test_a_read_of_any_size_stays_under_the_window_and_250_megabytes(
+    days: int, tmp_path: Path
+) -> None:
+    rows, columns = np.indices((NLAT, NLON))
+    values = ((rows // 8) * 7 + (columns // 16) % 50).astype(np.int16)  # deflates to a hundredth
+    granule = write_granule(
+        tmp_path / "0.nc", 0, nlat=NLAT, nlon=NLON, chunks=(NLAT, NLON), values=values
+    )
+    with netCDF4.Dataset(granule) as nc:
+        nc.set_auto_maskandscale(False)
+        expected = int(nc["analysed_sst"][:].sum(dtype=np.int64)) * days
+    with file_server(tmp_path) as server:
+        url = f"{server.url}/{granule.name}"
+        one = kerchunk_references([granule], rename=lambda _: url)
+        document = repeated(one, days, url)
+        store = write_references(tmp_path / "store.json", document)
+        environment = {
+            "HARMONY_VDS_TRUSTED_PREFIXES": f"{store.as_uri()},{server.url}/",
+            "HARMONY_VDS_MAX_READ_BYTES": "100GiB", "HARMONY_VDS_MAX_OUTPUT_BYTES": "100GiB",
+            "HARMONY_VDS_MAX_SECONDS": "1000", "PYTHONWARNINGS": "ignore",
+        }  # fmt: skip
+        command = [sys.executable, "-c", READ_ALL, store.as_uri(), "analysed_sst"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["sum"] == expected
+    assert told["nbytes"] == days * NLAT * NLON * 2
+    assert told["peak"] <= WINDOW + BESIDE
+
+
+def repeated(document: dict[str, Any], days: int, url: str) -> dict[str, Any]:
+    """References to one granule, as if each day were that granule at an address of its own."""
+    refs = {}
+    for key, own in document["refs"].items():
+        name, _, number = key.rpartition("/")
+        if number != "0.0.0":
+            refs[key] = own
+            continue
+        for day in range(days):
+            refs[f"{name}/{day}.0.0"] = [f"{url}?day={day}", *own[1:]]
+        array = json.loads(document["refs"][f"{name}/.zarray"])
+        grown = array | {"shape": [days, *array["shape"][1:]]}
+        document["refs"][f"{name}/.zarray"] = refs[f"{name}/.zarray"] = json.dumps(grown)
+    times = (FIRST_NOON + 86_400 * np.arange(days)).astype("<i4")
+    time = {"shape": [days], "chunks": [days], "dtype": "<i4", "fill_value": None, "order": "C",
+            "filters": None, "compressor": None, "zarr_format": 2}  # fmt: skip
+    refs["time/.zarray"] = json.dumps(time)
+    refs["time/0"] = f"base64:{base64.b64encode(times.tobytes()).decode()}"
+    return {"version": 1, "refs": refs}
