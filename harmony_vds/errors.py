@@ -15,6 +15,7 @@
     │   ├── UntrustedError        a manifest points where nobody allowed reading
     │   └── StaleSourceError      a source file is newer than the manifest that describes it
     ├── ForbiddenError        the user's token or permissions        → NoRetry
+    │   └── SpentKeysError        temporary S3 credentials that ended, also after renewal
     ├── SettingsError         the operator changes a setting         → NoRetry
     └── UpstreamError         a service elsewhere is in trouble      → may be retried
 
@@ -96,6 +97,10 @@ class ForbiddenError(VdsError):
     """The user's token is missing, expired, or lacks a permission or an accepted agreement."""
 
     group = ErrorGroup.FORBIDDEN
+
+
+class SpentKeysError(ForbiddenError):
+    """S3 takes the user's temporary credentials no longer."""
 
 
 class SettingsError(VdsError):

@@ -57,6 +57,14 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_S3_ENDPOINT_URL",
         description="Where `s3://` URLs are read, for S3-compatible servers. Unset: AWS.",
     )
+    s3: Literal["auto", "direct", "https"] = Field(
+        default="auto",
+        validation_alias="HARMONY_VDS_S3",
+        description="How `s3://` addresses of protected buckets are read. `auto`: with temporary "
+        "S3 credentials, which the user's token is exchanged for, and where S3 refuses them, as "
+        "outside the archive's AWS region, over https; `direct`: never over https; `https`: only "
+        "so where the https form is known.",
+    )
     max_read_bytes: ByteSize = Field(
         default=ByteSize(8 * 2**30),
         validation_alias="HARMONY_VDS_MAX_READ_BYTES",

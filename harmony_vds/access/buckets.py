@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from harmony_vds.access.shipped import shipped
-from harmony_vds.access.trust import Address, is_earthdata, is_private
+from harmony_vds.access.trust import Address, is_earthdata
 from harmony_vds.errors import UntrustedError
 
 DEFAULT_REGION = "us-west-2"
@@ -115,24 +115,25 @@ def learn_twins(https_links: Iterable[str], direct_links: Iterable[str]) -> tupl
     **Reads:** nothing.
     """
     web: dict[str, Address] = {}
-    for address in _addresses(https_links, "https"):
-        web.setdefault(_name(address), address)
+    for address in _addresses(https_links):
+        if address.scheme in ("https", "http"):  # http is read where the operator lists it
+            web.setdefault(_name(address), address)
     found = [
         _common(address, web[_name(address)])
-        for address in _addresses(direct_links, "s3")
-        if _name(address) in web
+        for address in _addresses(direct_links)
+        if address.scheme == "s3" and _name(address) in web
     ]
     return tuple(dict.fromkeys(found))
 
 
-def _addresses(links: Iterable[str], scheme: str) -> list[Address]:
+def _addresses(links: Iterable[str]) -> list[Address]:
     found = []
     for link in links:
         try:
             address = Address.of(link)
         except UntrustedError:
             continue
-        if address.scheme == scheme and _name(address) and not is_private(address.hostname):
+        if _name(address):
             found.append(replace(address, query=""))
     return found
 

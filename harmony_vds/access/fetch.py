@@ -23,8 +23,8 @@ from tenacity import (
 
 from harmony_vds.access.buckets import NOTHING_RECORDED, Buckets, Twin
 from harmony_vds.access.http import HttpClient, Received
-from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Address, Trust
+from harmony_vds.access.ways import S3Reader
 from harmony_vds.errors import MissingSourceError, StoreError, UpstreamError
 from harmony_vds.telemetry import Deadline
 
@@ -66,8 +66,8 @@ class Fetcher:
     """What may be read."""
     http: HttpClient
     """Client for http and https."""
-    s3: S3Client
-    """Client for S3."""
+    s3: S3Reader
+    """Reader of S3, by whichever way is open."""
     policy: RetryPolicy = RetryPolicy()
     """When to try again."""
     buckets: Buckets = NOTHING_RECORDED
@@ -211,14 +211,14 @@ class Fetcher:
 
     async def _range(self, address: Address, start: int, length: int) -> Received:
         if address.scheme == "s3":
-            return await self.s3.fetch_range(address, start, length, self.region)
+            return await self.s3.fetch_range(address, start, length, self.buckets, self.trust)
         if address.scheme == "file":
             return await asyncio.to_thread(read_file, address, start, length)
         return await self.http.fetch_range(address.url, start, length, self.trust)
 
     async def _whole(self, address: Address, limit: int) -> Received:
         if address.scheme == "s3":
-            return await self.s3.fetch_whole(address, limit, self.region)
+            return await self.s3.fetch_whole(address, limit, self.buckets, self.trust)
         if address.scheme == "file":
             return await asyncio.to_thread(_read_whole, address, limit)
         return await self.http.fetch_whole(address.url, limit, self.trust)

@@ -10,6 +10,7 @@ from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import run
 from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Address, Trust
+from harmony_vds.access.ways import S3Mode, S3Reader
 from harmony_vds.settings import Settings
 from harmony_vds.telemetry import Deadline
 
@@ -22,8 +23,6 @@ class Access:
     """Reads byte ranges."""
     credentials: Credentials
     """The user's token."""
-    s3_endpoint: str = ""
-    """The operator's S3-compatible server; empty for AWS."""
 
     @classmethod
     def of(
@@ -32,8 +31,8 @@ class Access:
         """Access by an operator's settings and a user's credentials. **Reads:** nothing."""
         trust = Trust.of_settings(settings.trusted_prefixes)
         http = HttpClient(trust, credentials)
-        fetcher = Fetcher(trust, http, S3Client(settings.s3_endpoint_url), deadline=deadline)
-        return cls(fetcher, credentials, settings.s3_endpoint_url)
+        s3 = S3Reader(http, S3Client(settings.s3_endpoint_url), settings.s3)
+        return cls(Fetcher(trust, http, s3, deadline=deadline), credentials)
 
     @classmethod
     def to_cmr(
@@ -43,8 +42,8 @@ class Access:
         root = settings.cmr_root
         trust = Trust((Address.of(f"{root}/search"),), ())
         allowed = credentials.also_for(root)
-        fetcher = Fetcher(trust, HttpClient(trust, allowed), S3Client(), deadline=deadline)
-        return cls(fetcher, allowed)
+        http = HttpClient(trust, allowed)
+        return cls(Fetcher(trust, http, S3Reader(http), deadline=deadline), allowed)
 
     def recording(
         self,
@@ -84,8 +83,9 @@ class Access:
         """
         fetcher = self.fetcher
         return WorkerAccess(
-            self.credentials.for_worker(), fetcher.trust, fetcher.buckets, self.s3_endpoint
-        )
+            self.credentials.for_worker(), fetcher.trust, fetcher.buckets,
+            fetcher.s3.client.endpoint, fetcher.s3.mode,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +109,8 @@ class WorkerAccess:
     """What is known of S3 buckets."""
     s3_endpoint: str
     """The operator's S3-compatible server; empty for AWS."""
+    s3_mode: S3Mode
+    """How protected buckets are read."""
 
     def restore(self) -> Access:
         """Access in this process, with connections of its own; to be closed as any other.
@@ -117,5 +119,5 @@ class WorkerAccess:
         """
         credentials = self.credentials.restore()
         http = HttpClient(self.trust, credentials)
-        fetcher = Fetcher(self.trust, http, S3Client(self.s3_endpoint), buckets=self.buckets)
-        return Access(fetcher, credentials, self.s3_endpoint)
+        s3 = S3Reader(http, S3Client(self.s3_endpoint), self.s3_mode)
+        return Access(Fetcher(self.trust, http, s3, buckets=self.buckets), credentials)

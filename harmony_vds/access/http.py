@@ -23,7 +23,7 @@ from harmony_vds.access.answers import (
 )
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.trust import Address, Trust, is_private
-from harmony_vds.errors import StoreError, UntrustedError, UpstreamError
+from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError
 
 STALL_TIMEOUT = 10.0
 """Seconds. A healthy archive answers within one or two; six cut-off tries still fit the 60 s for
@@ -189,6 +189,17 @@ class HttpClient:
         if expected:
             check_length(answer.body, int(expected), url)
         return _received(answer)
+
+    async def exchange(self, url: str, limit: int) -> bytes:
+        """What `url` gives for the user's token; no redirect is followed. **Reads:** metadata."""
+        token = await self._token(url)
+        if not token:
+            raise ForbiddenError(f"{host_path(url)} asks for an Earthdata token; there is none.")
+        answer = await self._send(url, {"Accept-Encoding": "identity", **token}, limit)
+        if answer.status in REDIRECTS:  # Earthdata sends whom it does not know to a login form
+            raise ForbiddenError(f"{host_path(url)} sends to a login form; is the token valid?")
+        refuse_failure(answer, url)
+        return answer.body
 
     async def _get(self, url: str, wanted: Mapping[str, str], trust: Trust, limit: int) -> Answer:
         """One answer; where `url` redirects to is found once and remembered until it expires."""

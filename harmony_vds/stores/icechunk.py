@@ -4,8 +4,8 @@ icechunk's own reader would follow redirects, obey the containers and endpoints 
 the repository, and multiply our retries by its own; so it is asked only where chunks lie.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +18,10 @@ from zarr.core.buffer import default_buffer_prototype
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.gateway import Access
+from harmony_vds.access.keys import S3Keys
 from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Address
+from harmony_vds.access.ways import Way
 from harmony_vds.errors import StoreError, UpstreamError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.model.store import StoreLocation
@@ -146,6 +148,10 @@ def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
         return icechunk.local_filesystem_storage(address.path)
     if address.scheme == "s3":
         return _s3_storage(address, location, access)
+    return _http_storage(address, access)
+
+
+def _http_storage(address: Address, access: Access) -> icechunk.Storage:
     # icechunk connects by itself and follows redirects: at least its first host is a public one.
     run(access.fetcher.http.refuse_private(address))
     headers = access.credentials.authorization(address.url)
@@ -156,16 +162,39 @@ def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
 
 
 def _s3_storage(address: Address, location: StoreLocation, access: Access) -> icechunk.Storage:
-    endpoint = access.s3_endpoint or None
+    fetcher = access.fetcher
+    way = fetcher.s3.way(address, fetcher.buckets)
+    if way is Way.HTTPS:
+        return _http_storage(fetcher.s3.twin(address, fetcher.buckets, fetcher.trust)[0], access)
+    source = fetcher.buckets.endpoint_of(address) if way is Way.SIGNED else None
+    region = location.region or fetcher.region
+    # Named also for AWS: icechunk would otherwise take an endpoint from the environment.
+    endpoint = fetcher.s3.client.endpoint or f"https://s3.{region}.amazonaws.com"
     return icechunk.s3_storage(
         bucket=address.host,
         prefix=address.path.strip("/"),
-        region=location.region or access.fetcher.region,
-        anonymous=True,
+        region=region,
+        anonymous=None if source else True,
+        get_credentials=RepositoryKeys(fetcher.s3.ring.source(source)) if source else None,
         endpoint_url=endpoint,
-        allow_http=urlsplit(endpoint or "").scheme == "http",
-        force_path_style=endpoint is not None,
+        allow_http=urlsplit(endpoint).scheme == "http",
+        force_path_style=True,
     )
+
+
+@dataclass(frozen=True)
+class RepositoryKeys:
+    """Gives icechunk temporary credentials; icechunk pickles it, and no secret is in it."""
+
+    source: Callable[[], S3Keys]
+    """Gives good keys, by name of who keeps them."""
+
+    def __call__(self) -> icechunk.S3StaticCredentials:
+        """Good credentials; asked for often, exchanged rarely. **Reads:** metadata."""
+        keys = self.source()
+        return icechunk.S3StaticCredentials(
+            keys.access_key_id, keys.secret_access_key, keys.session_token, keys.renew
+        )
 
 
 def _opening_failure(location: StoreLocation, error: Exception) -> Exception:

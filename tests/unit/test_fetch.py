@@ -17,8 +17,8 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.fetch import Fetcher, RetryPolicy
 from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import run
-from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Trust
+from harmony_vds.access.ways import S3Reader
 from harmony_vds.errors import (
     MissingSourceError,
     StoreError,
@@ -40,7 +40,7 @@ def fetcher_for(
     trust = Trust.of_settings(prefixes)
     http = HttpClient(trust, Credentials.of_token(None), stall_timeout=0.3)
     try:
-        yield Fetcher(trust, http, S3Client(), policy, deadline=deadline)
+        yield Fetcher(trust, http, S3Reader(http), policy, deadline=deadline)
     finally:
         run(http.close())
 
@@ -214,7 +214,7 @@ def test_deadline_cuts_a_stalled_request_and_the_pauses() -> None:
     for fault in ("stall", "503"):
         with faulty_server(BODY, *[fault] * 99) as server:
             http = HttpClient(Trust.of_settings([server.url]), Credentials.of_token(None))
-            fetcher = Fetcher(http.trust, http, S3Client(), slow, deadline=Deadline(0.5))
+            fetcher = Fetcher(http.trust, http, S3Reader(http), slow, deadline=Deadline(0.5))
             start = time.monotonic()
             with pytest.raises(TimeLimitError, match="HARMONY_VDS_MAX_SECONDS"):
                 run(fetcher.fetch_range(f"{server.url}/a", 0, 1000))
