@@ -73,7 +73,7 @@ class LazyArray(StoreArray):
         return values
 
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        positions = [_positions(own, size) for own, size in zip(key, self.shape, strict=True)]
+        positions = [positions_at(own, size) for own, size in zip(key, self.shape, strict=True)]
         values = self.planned.read(positions)
         single = tuple(axis for axis, own in enumerate(key) if isinstance(own, int | np.integer))
         return values.squeeze(single) if single else values
@@ -104,21 +104,32 @@ class LazySelection(indexing.LazilyIndexedArray):
         return self.array.__dask_tokenize__(), *map(_key_token, self.key.tuple)
 
 
-def _positions(key: Any, size: int) -> npt.NDArray[np.int64]:
-    """The positions that one part of an outer key means."""
-    if isinstance(key, slice):
-        return np.arange(*key.indices(size), dtype=np.int64)
-    positions = np.atleast_1d(np.asarray(key, np.int64))
-    if positions.size and not (-size <= positions.min() and positions.max() < size):
-        raise IndexError(f"There is no position beyond {size - 1:,}: the dimension ends there.")
-    return np.where(positions < 0, positions + size, positions)
-
-
 def _key_token(key: Any) -> object:
     if isinstance(key, slice):
         return key.start, key.stop, key.step
     array = np.asarray(key, np.int64)
     return array.shape, array.tobytes()
+
+
+def positions_at(key: Any, size: int) -> npt.NDArray[np.int64]:
+    """The positions that one part of an outer key means, of a dimension of length `size`.
+
+    Raises
+    ------
+    IndexError
+        Some lie outside.
+
+    **Reads:** nothing.
+    """
+    if isinstance(key, slice):
+        return np.arange(*key.indices(size), dtype=np.int64)
+    positions = np.atleast_1d(np.asarray(key, np.int64))
+    if positions.size and not (-size <= positions.min() and positions.max() < size):
+        raise IndexError(
+            f"Positions {positions.min():,} to {positions.max():,} reach outside a dimension of "
+            f"length {size:,}."
+        )
+    return np.where(positions < 0, positions + size, positions)
 
 
 def lazy_array(opened: OpenArrays, path: str) -> StoreArray:

@@ -1,0 +1,294 @@
+"""Stores as dask arrays: large blocks along chunks, and the same bytes by every scheduler."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from servers import Server, file_server
+from world import kerchunk_references, write_references
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.gateway import Access
+from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.settings import Settings
+from harmony_vds.stores.blocks import dataset_in_blocks, tree_in_blocks, variable_in_blocks
+from harmony_vds.stores.open import open_store
+
+MIB = 2**20
+SST = ("time", "lat", "lon")
+
+
+def opened(href: str, *prefixes: str) -> tuple[VirtualStore, Access]:
+    access = Access.of(Settings(trusted_prefixes=(href, *prefixes)), Credentials.of_token(None))
+    kind = ManifestFormat.KERCHUNK_JSON if href.endswith(".json") else ManifestFormat.ICECHUNK
+    return open_store([StoreLocation(href, kind)], access), access
+
+
+@pytest.fixture(scope="module")
+def truth(days: list[Path]) -> np.ndarray:
+    """Packed temperatures of all days, by netCDF4 alone."""
+    steps = []
+    for path in days:
+        with netCDF4.Dataset(path) as nc:
+            nc["analysed_sst"].set_auto_maskandscale(False)
+            steps.append(nc["analysed_sst"][:])
+    return np.concatenate(steps)
+
+
+@pytest.fixture(scope="module")
+def served(
+    days: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[VirtualStore, Server]]:
+    """A store of reference documents and granules behind an HTTP server."""
+    shelf = tmp_path_factory.mktemp("shelf")
+    for path in days:
+        (shelf / path.name).write_bytes(path.read_bytes())
+    with file_server(shelf) as server:
+        here = days[0].parent.as_uri()
+        document = kerchunk_references(days, lambda url: url.replace(here, server.url))
+        write_references(shelf / "sst.json", document)
+        store, access = opened(f"{server.url}/sst.json", f"{server.url}/")
+        with access:
+            yield store, server
+
+
+def of_shape(
+    folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str = "<f4"
+) -> xr.Variable:
+    """An array of which no chunk was ever written, of whatever size."""
+    metadata = {"zarr_format": 2, "shape": shape, "chunks": chunks, "dtype": dtype, "order": "C",
+                "fill_value": 0, "filters": None, "compressor": None}  # fmt: skip
+    names = ["t", "y", "x"][: len(shape)]
+    refs = {
+        ".zgroup": '{"zarr_format": 2}', "data/.zarray": json.dumps(metadata),
+        "data/.zattrs": json.dumps({"_ARRAY_DIMENSIONS": names}),
+    }  # fmt: skip
+    path = write_references(folder / "large.json", {"version": 1, "refs": refs})
+    return opened(path.as_uri())[0].tree.to_dataset().variables["data"]
+
+
+# ---------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize(
+    "shape, chunks, dtype",
+    [
+        ((29200, 1624, 3856), (1, 406, 964), "<f4"),
+        ((15340, 3600, 7200), (1, 1200, 2400), "<i2"),
+        ((700, 17999, 36000), (1, 1023, 2047), "<i2"),
+        ((100_000, 40, 50), (1000, 40, 50), "<f8"),
+    ],
+    ids=["SMAP", "OSTIA", "MUR", "one chunk across"],
+)
+def test_blocks_of_large_arrays_hold_32_to_64_mib_and_end_with_chunks(
+    shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, tmp_path: Path
+) -> None:
+    blocked = variable_in_blocks(of_shape(tmp_path, shape, chunks, dtype))
+    sizes = [own[0] for own in blocked.data.chunks]
+    assert 32 * MIB < np.prod(sizes) * np.dtype(dtype).itemsize <= 64 * MIB
+    for lengths, chunk in zip(blocked.data.chunks, chunks, strict=True):
+        assert all(length % chunk == 0 for length in lengths[:-1])
+
+
+def test_chunk_larger_than_a_block_is_a_block(tmp_path: Path) -> None:
+    blocked = variable_in_blocks(of_shape(tmp_path, (4, 6000, 6000), (1, 6000, 3000)))
+    assert blocked.data.chunks == ((1,) * 4, (6000,), (3000, 3000))
+
+
+def test_half_a_million_chunks_cost_milliseconds_and_no_node_each(tmp_path: Path) -> None:
+    large = of_shape(tmp_path, (29200, 1624, 3856), (1, 406, 964))
+    variable_in_blocks(large[:2])  # dask is imported
+    begin = time.process_time()
+    blocked = variable_in_blocks(large)
+    assert time.process_time() - begin < 0.25
+    (layer,) = blocked.data.dask.layers.values()
+    assert not layer.is_materialized()
+    assert len(layer) == np.prod(blocked.data.numblocks) < 29200 * 16 / 30
+    assert float(blocked[5000, 700, 2000].compute()) == 0.0
+
+
+def test_cut_of_a_large_array_gets_blocks_for_what_it_touches(tmp_path: Path) -> None:
+    large = of_shape(tmp_path, (15340, 3600, 7200), (1, 1200, 2400), "<i2")
+    point = variable_in_blocks(large[:, 1500, 3000])  # 5.76 MB a chunk, eleven to a block
+    assert point.data.chunks[0][:2] == (11, 11)
+    yearly = variable_in_blocks(large[::365, 1500, 3000])
+    assert yearly.data.chunks == ((11, 11, 11, 10),)
+    wrapped = variable_in_blocks(large[0, 0, np.r_[7000:7200, 0:100]], 6 * MIB)
+    assert wrapped.data.chunks == ((200, 100),)
+    scattered = variable_in_blocks(large[0, 0, np.arange(7200).reshape(3, -1).T.ravel()], 6 * MIB)
+    assert scattered.data.chunks == ((2400, 2400, 2400),)
+
+
+@settings(max_examples=25)
+@given(
+    bounds=st.tuples(*(st.tuples(st.integers(0, n), st.integers(0, n)) for n in (5, 36, 72))),
+    steps=st.tuples(*(st.sampled_from([1, 2, 5, -1, -3]) for _ in range(3))),
+    most=st.sampled_from([1, 600, 1200, 5000, 10**6]),
+)
+def test_every_chunk_belongs_to_one_block_and_values_stay(
+    bounds: tuple[tuple[int, int], ...],
+    steps: tuple[int, ...],
+    most: int,
+    served: tuple[VirtualStore, Server],
+    truth: np.ndarray,
+) -> None:
+    key = tuple(
+        slice(*(b if step > 0 else b[::-1]), step) for b, step in zip(bounds, steps, strict=True)
+    )
+    lazy = served[0].tree.to_dataset().variables["analysed_sst"][key]
+    blocked = variable_in_blocks(lazy, most)
+    for own, n, chunk, lengths in zip(
+        key, truth.shape, (1, 12, 24), blocked.data.chunks, strict=True
+    ):
+        numbers = np.arange(n)[own] // chunk
+        parts = np.split(numbers, np.cumsum(lengths)[:-1])
+        assert sum(np.unique(part).size for part in parts) == np.unique(numbers).size
+    computed = blocked.data.compute(scheduler="synchronous")
+    assert computed.dtype == truth.dtype
+    assert computed.tobytes() == np.ascontiguousarray(truth[key]).tobytes()
+
+
+def test_blocks_read_nothing_before_they_are_computed_and_then_each_chunk_once(
+    served: tuple[VirtualStore, Server], truth: np.ndarray
+) -> None:
+    store, server = served
+    server.forget()
+    tree = tree_in_blocks(store.tree, 12 * 24 * 2 * 3)
+    plain = store.tree.to_dataset()["analysed_sst"].chunk(time=2)
+    assert not server.asked
+    assert tree["analysed_sst"].chunks == ((1,) * 5, (12,) * 3, (72,))
+    assert np.array_equal(tree["analysed_sst"].sum(dtype="i8").compute(), truth.sum(dtype="i8"))
+    index = store.chunk_index("/analysed_sst")
+    ranges = [(own.path, *own.headers["Range"][6:].split("-")) for own in server.asked]
+    for place in np.ndindex(index.kinds.shape):
+        path = index.locations[index.sources[place]].removeprefix(server.url)
+        start = index.offsets[place]
+        asked = [own for own in ranges if own[0] == path and int(own[1]) <= start < int(own[2])]
+        assert len(asked) == 1, place
+    assert plain.data.name.startswith("xarray-")
+    assert plain.values.tobytes() == truth.tobytes()
+
+
+def test_equal_selections_of_equal_stores_get_equal_names(
+    served: tuple[VirtualStore, Server],
+) -> None:
+    store, server = served
+    other, access = opened(f"{server.url}/sst.json", f"{server.url}/")
+    with access:
+
+        def names(of: VirtualStore) -> list[str]:
+            raw = of.tree.to_dataset()
+            decoded = xr.decode_cf(raw)
+            variables = [
+                raw.variables["analysed_sst"], raw.variables["mask"],
+                raw.variables["analysed_sst"][1:], decoded.variables["analysed_sst"],
+            ]  # fmt: skip
+            return [variable_in_blocks(own).data.name for own in variables] + [
+                variable_in_blocks(variables[0], 1000).data.name
+            ]
+
+        assert names(store) == names(other)
+        assert len(set(names(store))) == 5
+        assert all(name.startswith("vds-") for name in names(store))
+
+
+def test_what_is_loaded_or_cut_into_blocks_already_stays_as_it_is(
+    served: tuple[VirtualStore, Server],
+) -> None:
+    raw = served[0].tree.to_dataset()
+    loaded = raw.variables["mask"].copy().load()
+    assert variable_in_blocks(loaded) is loaded
+    blocked = variable_in_blocks(raw.variables["mask"])
+    assert variable_in_blocks(blocked) is blocked
+
+
+def test_points_become_blocks_too(served: tuple[VirtualStore, Server], truth: np.ndarray) -> None:
+    points = {"lat": xr.DataArray([3, 30, 9], dims="p"), "lon": xr.DataArray([70, 0, 9], dims="p")}
+    chosen = served[0].tree.to_dataset().isel(points)
+    blocked = dataset_in_blocks(chosen)["analysed_sst"]
+    assert blocked.chunks
+    assert blocked.values.tobytes() == truth[:, [3, 30, 9], [70, 0, 9]].tobytes()
+
+
+# ---------------------------------------------------------------- schedulers
+
+
+@pytest.fixture(scope="module")
+def work(served: tuple[VirtualStore, Server]) -> dict[str, Any]:
+    """Lazy values of all sorts: packed, cut, decoded before and after they became blocks."""
+    raw = served[0].tree.to_dataset()
+    before = xr.decode_cf(dataset_in_blocks(raw, 4000))
+    after = dataset_in_blocks(xr.decode_cf(raw), 4000)
+    return {
+        "packed": dataset_in_blocks(raw, 4000)["analysed_sst"].data,
+        "cut": dataset_in_blocks(raw.isel(lat=slice(30, 2, -3)), 4000)["analysed_sst"].data,
+        "decoded in blocks": before["analysed_sst"].data,
+        "decoded, then blocks": after["analysed_sst"].data,
+        "chunked by xarray": xr.decode_cf(raw)["analysed_sst"].chunk(time=2).data,
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(days: list[Path], truth: np.ndarray) -> dict[str, np.ndarray]:
+    """The same by netCDF4 and numpy."""
+    with netCDF4.Dataset(days[0]) as nc:
+        variable = nc["analysed_sst"]
+        scale, offset, fill = variable.scale_factor, variable.add_offset, variable._FillValue
+    packed = np.where(truth == fill, np.nan, truth.astype("f8"))
+    decoded = packed * float(scale) + float(offset)
+    return {
+        "packed": truth,
+        "cut": truth[:, 30:2:-3],
+        "decoded in blocks": decoded,
+        "decoded, then blocks": decoded,
+        "chunked by xarray": decoded,
+    }
+
+
+def check(computed: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    for name, values in expected.items():
+        if values.dtype.kind == "i":
+            assert computed[name].tobytes() == np.ascontiguousarray(values).tobytes(), name
+        else:
+            assert np.allclose(computed[name], values, rtol=1e-6, equal_nan=True), name
+
+
+@pytest.mark.scale
+def test_pool_of_processes_reads_the_same_bytes_as_threads(
+    work: dict[str, Any], expected: dict[str, np.ndarray]
+) -> None:
+    (threads,) = dask.compute(work, scheduler="threads")
+    check(threads, expected)
+    (processes,) = dask.compute(work, scheduler="processes", num_workers=2)
+    for name, values in threads.items():
+        assert values.tobytes() == processes[name].tobytes(), name
+
+
+def test_cluster_of_two_processes_reads_the_same_bytes_and_opens_the_store_once_each(
+    work: dict[str, Any], expected: dict[str, np.ndarray], served: tuple[VirtualStore, Server]
+) -> None:
+    from distributed import Client, LocalCluster
+
+    (threads,) = dask.compute(work, scheduler="threads")
+    check(threads, expected)
+    served[1].forget()
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None,
+            host="127.0.0.1",
+        ) as cluster,
+        Client(cluster) as client,
+    ):  # fmt: skip
+        (computed,) = client.gather(client.compute([work]))
+    for name, values in threads.items():
+        assert values.tobytes() == computed[name].tobytes(), name
+    assert served[1].paths().count("/sst.json") == 2
