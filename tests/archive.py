@@ -109,8 +109,8 @@ class Archive:
             ) as answer,
         ):
             body = await answer.read()
-            passed = ("Content-Type", "Content-Range", "ETag", "Last-Modified", "Accept-Ranges")
-            headers = {k: v for k, v in answer.headers.items() if k in passed}
+            passed = ("content-type", "content-range", "etag", "last-modified", "accept-ranges")
+            headers = {k: v for k, v in answer.headers.items() if k.lower() in passed}
             return web.Response(status=answer.status, body=body, headers=headers)
 
 

@@ -113,9 +113,13 @@ class S3Reader:
             return (Way.ANONYMOUS, *signed, *https)
         return (*signed, *https, Way.ANONYMOUS)
 
+    def found(self, address: Address, buckets: Buckets) -> Way | None:
+        """The way that served before, if any did. **Reads:** nothing."""
+        return self._found.get(_place(address, buckets))
+
     def way(self, address: Address, buckets: Buckets) -> Way:
         """The way that served, or that would be tried first. **Reads:** nothing."""
-        return self._found.get(_place(address, buckets)) or self.ways(address, buckets)[0]
+        return self.found(address, buckets) or self.ways(address, buckets)[0]
 
     def twin(self, address: Address, buckets: Buckets, trust: Trust) -> tuple[Address, Trust]:
         """Where `address` is read over https, and a trust that includes it.

@@ -4,6 +4,7 @@ icechunk's own reader would follow redirects, obey the containers and endpoints 
 the repository, and multiply our retries by its own; so it is asked only where chunks lie.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from harmony_vds.access.keys import S3Keys
 from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Address
 from harmony_vds.access.ways import Way
-from harmony_vds.errors import StoreError, UpstreamError
+from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.freshness import SourceWatch
@@ -163,6 +164,8 @@ def _http_storage(address: Address, access: Access) -> icechunk.Storage:
 
 def _s3_storage(address: Address, location: StoreLocation, access: Access) -> icechunk.Storage:
     fetcher = access.fetcher
+    if fetcher.s3.found(address, fetcher.buckets) is None:
+        _find_way(location, fetcher)
     way = fetcher.s3.way(address, fetcher.buckets)
     if way is Way.HTTPS:
         return _http_storage(fetcher.s3.twin(address, fetcher.buckets, fetcher.trust)[0], access)
@@ -180,6 +183,17 @@ def _s3_storage(address: Address, location: StoreLocation, access: Access) -> ic
         allow_http=urlsplit(endpoint).scheme == "http",
         force_path_style=True,
     )
+
+
+def _find_way(location: StoreLocation, fetcher: Fetcher) -> None:
+    """Read a byte of the repository, since icechunk cannot try several ways by itself.
+
+    Of a repository that was looked for before it was opened, the way is known already.
+    """
+    for marker in ("repo", "refs/branch.main/ref.json"):  # of formats 2 and 1
+        with contextlib.suppress(ForbiddenError, MissingSourceError):
+            run(fetcher.fetch_range(f"{location.href}/{marker}", 0, 1))
+            return
 
 
 @dataclass(frozen=True)
