@@ -1,0 +1,108 @@
+"""A collection as it is published: its record in CMR, its manifest and its granules on servers.
+
+A system's test writes granules with netCDF4 or h5py, has VirtualiZarr, kerchunk or icechunk write
+the store, and asks the service as Harmony does: a fresh process and a message. Figures come from
+``layouts.toml``.
+"""
+
+import contextlib
+import copy
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from invocation import Outcome, invoke, make_message
+from servers import Server, cmr_server, file_server
+from world import umm_collection
+
+CONCEPT = "C1234567890-TEST"
+LAYOUTS: dict[str, dict[str, Any]] = tomllib.loads(
+    (Path(__file__).parent / "layouts.toml").read_text()
+)
+
+
+@dataclass
+class Publication:
+    """Everything that a request needs, and what the servers were asked."""
+
+    cmr: Server
+    archive: Server
+    """Serves `root` by range."""
+    root: Path
+    records: dict[str, dict[str, Any]]
+    """CMR's items by concept id; what is changed here is answered at once."""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def publish(self, *hrefs: str, **more: Any) -> None:
+        """Name stores in the collection's record, in the form that real records use."""
+        record = self.records[CONCEPT]["umm"]
+        record.setdefault("RelatedUrls", []).extend(
+            {"URL": f" {href} ", "URLContentType": "DistributionURL", "Type": "GET DATA",
+             "Subtype": "VIRTUAL COLLECTION", "Description": "Virtual data set reference"}
+            for href in hrefs
+        )  # fmt: skip
+        record.update(more)
+
+    def url(self, path: Path) -> str:
+        """Where a file below `root` is served."""
+        return f"{self.archive.url}/{path.relative_to(self.root)}"
+
+    def invoke(self, folder: Path, variables: Sequence[str] | None = None, **asked: Any) -> Outcome:
+        """Ask the service as Harmony does; `asked` as in `make_message`."""
+        sources = asked.pop("stac", "")
+        names = None if variables is None else list(variables)
+        message = make_message(CONCEPT, variables=names, **asked)
+        folder.mkdir(parents=True, exist_ok=True)
+        return invoke(message, folder, environment=self.environment, sources=sources)
+
+
+@contextlib.contextmanager
+def publishing(
+    root: Path, record: Mapping[str, Any] | None = None, *,
+    short_name: str = "DEMO", **settings: str,
+) -> Iterator[Publication]:  # fmt: skip
+    """Serve what lies below `root`, and `record` as the collection's.
+
+    Stores are written while it runs, since their references name the server; then
+    `Publication.publish` puts their addresses into the record.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    item = dict(record) if record else umm_collection(CONCEPT, [], short_name)
+    records[CONCEPT] = copy.deepcopy(item)
+    with cmr_server(records) as cmr, file_server(root) as archive:
+        environment = {
+            "CMR_ENDPOINT": cmr.url,
+            "HARMONY_VDS_TRUSTED_PREFIXES": f"{archive.url}/",
+            **settings,
+        }
+        yield Publication(cmr, archive, root, records, environment)
+
+
+def lengthened(
+    document: Mapping[str, Any], variables: Sequence[str], files: int, steps: int
+) -> dict[str, Any]:
+    """A kerchunk document of `files` granules, one step each, repeated to `steps`.
+
+    Step n of `variables` has the references of step ``n % files``; their other dimensions stay.
+    Coordinates along the lengthened axis are the caller's.
+    """
+    refs = {key: own for key, own in document["refs"].items()
+            if key.partition("/")[0] not in variables}  # fmt: skip
+    for name in variables:
+        array = json.loads(document["refs"][f"{name}/.zarray"])
+        array["shape"][0] = steps
+        refs[f"{name}/.zarray"] = json.dumps(array)
+        refs[f"{name}/.zattrs"] = document["refs"][f"{name}/.zattrs"]
+        own: list[list[tuple[str, Any]]] = [[] for _ in range(files)]
+        for key, place in document["refs"].items():
+            head, _, numbers = key.partition("/")
+            if head == name and not numbers.startswith("."):
+                step, _, rest = numbers.partition(".")
+                own[int(step)].append((rest, place))
+        for step in range(steps):
+            for rest, place in own[step % files]:
+                refs[f"{name}/{step}.{rest}" if rest else f"{name}/{step}"] = place
+    return {"version": 1, "refs": refs}
