@@ -23,6 +23,7 @@ from harmony_vds.outputs.write import write
 from harmony_vds.planning.guard import check_volume, refuse_unsupported
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.settings import Settings
+from harmony_vds.stores.cache import ManifestCache
 from harmony_vds.stores.open import open_store
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.telemetry import Deadline, Progress, no_progress, timed
@@ -56,6 +57,7 @@ class Services:
             planned=settings.reader == "planned",
             gap=settings.merge_gap_bytes,
             refuse_stale_references=settings.stale_references == "refuse",
+            cache=ManifestCache.of(settings.cache_dir, settings.cache_bytes),
         )
         access = Access.of(settings, credentials, deadline)
         return cls(access, cmr, limits, deadline, reading)

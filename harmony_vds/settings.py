@@ -101,6 +101,20 @@ class Settings(BaseSettings):
         "that describes it: `warn` in the log, or `refuse`. icechunk snapshots always refuse.",
     )
 
+    cache_dir: str = Field(
+        default="",
+        validation_alias="HARMONY_VDS_CACHE_DIR",
+        description="Folder in which manifests are kept between requests, so that opening a store "
+        "again takes no time. It may be shared by processes, emptied at any time, read-only or "
+        "absent. Unset: nothing is kept.",
+    )
+    cache_bytes: ByteSize = Field(
+        default=ByteSize(4 * 2**30),
+        validation_alias="HARMONY_VDS_CACHE_BYTES",
+        description="Most bytes kept in `HARMONY_VDS_CACHE_DIR`; what was used longest ago goes "
+        "first.",
+    )
+
     @field_validator("trusted_prefixes", "token_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -237,14 +237,15 @@ def read_file(address: Address, start: int, length: int) -> Received:
     try:
         with Path(address.path).open("rb") as file:
             body = os.pread(file.fileno(), length, start)
-            modified = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            status = os.fstat(file.fileno())
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
     except OSError as error:
         raise _unreadable(address, error) from None
     if len(body) != length:
         raise StoreError(
             f"{address} ends before byte {start + length:,}; the manifest describes another file."
         )
-    return Received(body, modified)
+    return Received(body, modified, size=status.st_size)
 
 
 def _read_whole(address: Address, limit: int) -> Received:

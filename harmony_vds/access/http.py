@@ -44,6 +44,8 @@ class Received:
     """Last-Modified of the source, UTC."""
     etag: str | None = None
     """Entity tag of the source."""
+    size: int | None = None
+    """Bytes of the whole source, where its place says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,9 @@ class HttpClient:
 
 def _received(answer: Answer) -> Received:
     modified = moment(answer.headers.get("Last-Modified"))
-    return Received(answer.body, modified, answer.headers.get("ETag"))
+    total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    size = int(total) if total.isdecimal() else None
+    return Received(answer.body, modified, answer.headers.get("ETag"), size)
 
 
 def _refusal_within(error: BaseException | None) -> UntrustedError | None:

@@ -157,7 +157,8 @@ class S3Client:
             raise _sorted_failure(error, address, signed=keys is not None) from None
         if len(body) != (limit if wanted else size):
             raise UpstreamError(f"{address} sent {len(body):,} bytes instead of {limit:,}.")
-        return Received(body, answer.meta["last_modified"], answer.meta["e_tag"])
+        told = answer.meta
+        return Received(body, told["last_modified"], told["e_tag"], told["size"])
 
 
 def _credential(keys: S3Keys) -> "S3Credential":

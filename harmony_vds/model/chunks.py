@@ -4,6 +4,7 @@ One type serves the price of a request, the byte ranges to fetch, and the refere
 subset, so that these three cannot disagree.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,8 +12,19 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.errors import StoreError
+
+MOST_CHUNKS = 2**25
+"""Most chunks of one array; the largest published ones have some millions."""
+LONGEST_DIMENSION = 2**28
+"""Most positions along one dimension."""
+LARGEST_CHUNK = 2**32
+"""Most bytes of one decoded chunk, as in HDF5."""
+
 type Indices = range | npt.NDArray[np.int64]
 """Sorted positions along one dimension; a range wherever they are contiguous."""
+type Positions = Sequence[Indices]
+"""Positions along each dimension of an array, in its own dimension order; their order is free."""
 
 
 class ChunkKind(IntEnum):
@@ -26,6 +38,8 @@ class ChunkKind(IntEnum):
     """A byte range of a source file."""
     INLINE = 3
     """Inside the manifest itself."""
+    UNREAD = 4
+    """Not known yet: the part of the manifest that tells has not been read."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ class ChunkIndex:
     """Stored bytes."""
     locations: tuple[str, ...]
     """URLs of the source files."""
+    is_partial: bool = False
+    """Whether chunks outside the selection it was asked for may be `ChunkKind.UNREAD`."""
 
     @staticmethod
     def grid_shape(shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
@@ -83,7 +99,14 @@ class ChunkIndex:
     def empty(
         cls, shape: tuple[int, ...], chunk_shape: tuple[int, ...], itemsize: int
     ) -> "ChunkIndex":
-        """An index in which every chunk is absent, to be filled in. **Reads:** nothing."""
+        """An index in which every chunk is absent, to be filled in. **Reads:** nothing.
+
+        Raises
+        ------
+        StoreError
+            The array is larger than any that is read.
+        """
+        refuse_excess(shape, chunk_shape, itemsize)
         grid = cls.grid_shape(shape, chunk_shape)
         return cls(
             shape,
@@ -116,6 +139,8 @@ class ChunkIndex:
             return ChunkTally()
         box = np.ix_(*numbers)
         kinds = self.kinds[box]
+        if self.is_partial and (kinds == ChunkKind.UNREAD).any():
+            raise ValueError("The index was not asked for these chunks.")
         fetched = (kinds == ChunkKind.VIRTUAL) | (kinds == ChunkKind.NATIVE)
         chunk_bytes = int(np.prod(self.chunk_shape, dtype=np.int64)) * self.itemsize
         return ChunkTally(
@@ -125,6 +150,29 @@ class ChunkIndex:
             stored=int(self.lengths[box][fetched].sum()),
             decoded=int(kinds.size) * chunk_bytes,
         )
+
+
+def refuse_excess(shape: Sequence[int], chunk_shape: Sequence[int], itemsize: int) -> None:
+    """Raise for an array whose description alone would fill the memory. **Reads:** nothing.
+
+    Raises
+    ------
+    StoreError
+        Too many chunks, too long a dimension, too large a chunk, or a shape that is none.
+    """
+    sound = min(shape, default=0) >= 0 and min(chunk_shape, default=1) >= 1
+    if len(shape) != len(chunk_shape) or not sound:
+        raise StoreError(
+            f"it has the shape {tuple(shape)} in chunks of {tuple(chunk_shape)}, which is none"
+        )
+    held = math.prod(ChunkIndex.grid_shape(shape, chunk_shape))
+    for what, found, most in (
+        ("chunks", held, MOST_CHUNKS),
+        ("positions along one dimension", max(shape, default=0), LONGEST_DIMENSION),
+        ("bytes in one chunk", math.prod(chunk_shape) * itemsize, LARGEST_CHUNK),
+    ):
+        if found > most:
+            raise StoreError(f"it has {found:,} {what}; at most {most:,} are read")
 
 
 def chunk_numbers(indices: Indices, chunk: int) -> npt.NDArray[np.int64]:

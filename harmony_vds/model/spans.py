@@ -93,7 +93,10 @@ def merged_spans(
     **Reads:** nothing.
     """
     box = np.ix_(*numbers)
-    wanted = np.flatnonzero(index.kinds[box].ravel() == ChunkKind.VIRTUAL)
+    kinds = index.kinds[box].ravel()
+    if index.is_partial and (kinds == ChunkKind.UNREAD).any():
+        raise ValueError("The index was not asked for these chunks.")
+    wanted = np.flatnonzero(kinds == ChunkKind.VIRTUAL)
     sources = index.sources[box].ravel()[wanted]
     starts = index.offsets[box].ravel()[wanted]
     lengths = index.lengths[box].ravel()[wanted]

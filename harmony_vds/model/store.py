@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from harmony_vds.model.chunks import ChunkIndex
+from harmony_vds.model.chunks import ChunkIndex, Positions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,6 +17,7 @@ class ManifestFormat(StrEnum):
 
     ICECHUNK = "icechunk"
     KERCHUNK_JSON = "kerchunk-json"
+    KERCHUNK_PARQUET = "kerchunk-parquet"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,17 @@ class CollectionNotes:
     """DOI without resolver."""
 
 
+class IndexSource(Protocol):
+    """Gives chunk indexes."""
+
+    def __call__(self, path: str, selection: Positions | None = None) -> ChunkIndex:
+        """The chunk index of the array at a full path such as ``/product/no2``.
+
+        What lies outside of `selection` may be `ChunkKind.UNREAD`; without one, nothing is.
+        **Reads:** metadata.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class VirtualStore:
     """A store opened lazily and pinned to one state; nothing of it is decoded."""
@@ -69,8 +81,8 @@ class VirtualStore:
     """Where it came from, with `snapshot` set."""
     tree: "xr.DataTree"
     """Groups and variables as stored: packed values, raw times, attributes from the metadata."""
-    chunk_index: Callable[[str], ChunkIndex]
-    """Gives the chunk index of the array at a full path such as ``/product/no2``."""
+    chunk_index: IndexSource
+    """Where the chunks of each array lie."""
     merge_gap: Callable[[str], int] = lambda _: -1
     """For the array at a full path, the most unwanted bytes between two chunks that are fetched
     together; -1 where every chunk is fetched alone."""

@@ -36,7 +36,7 @@ def price(
         written += count * raw.dtype.itemsize
         if variable.path in hierarchy.held or count == 0:
             continue
-        index = hierarchy.store.chunk_index(variable.path)
+        index = hierarchy.store.chunk_index(variable.path, kept)
         found = index.tally(kept)
         if (gap := hierarchy.store.merge_gap(variable.path)) >= 0:
             positions = kept_positions(variable, raw.shape, selection)

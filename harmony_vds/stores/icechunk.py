@@ -24,12 +24,44 @@ from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Address
 from harmony_vds.access.ways import Way
 from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.cache import ManifestCache, UnusableEntryError
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.zarr import ManifestStore
 
 _BATCH = 100_000
+_WORTH_KEEPING = 4_096
+"""Chunks from which on an array's index is kept on disk; fewer are enumerated as fast."""
+
+
+@dataclass(frozen=True)
+class KeptIndexes:
+    """The indexes of one snapshot that are kept between requests, each an entry of its own."""
+
+    cache: ManifestCache | None
+    """Where; None if nothing is kept."""
+    href: str
+    """Address of the repository."""
+    snapshot: str
+    """Which snapshot."""
+
+    def load(self, path: str) -> ChunkIndex | None:
+        """The index of the array at `path` as it was kept, if it was. **Reads:** nothing."""
+        if self.cache is None:
+            return None
+        found = self.cache.load("icechunk", self.href, self.snapshot, path)
+        try:
+            return None if found is None else found.index(path)
+        except UnusableEntryError:
+            self.cache.remove("icechunk", self.href, self.snapshot, path)
+            return None
+
+    def keep(self, path: str, index: ChunkIndex) -> ChunkIndex:
+        """Keep `index` for later. **Reads:** nothing."""
+        if self.cache is not None:
+            self.cache.keep("icechunk", self.href, self.snapshot, path, indexes=[(path, index)])
+        return index
 
 
 class IcechunkStore(ManifestStore):
@@ -38,10 +70,15 @@ class IcechunkStore(ManifestStore):
     zarr_format = 3
 
     def __init__(
-        self, session: icechunk.Session, fetcher: Fetcher, written_at: datetime | None
+        self,
+        session: icechunk.Session,
+        fetcher: Fetcher,
+        written_at: datetime | None,
+        kept: "KeptIndexes",
     ) -> None:
         super().__init__(fetcher, SourceWatch(written_at))
         self._inner = session.store
+        self._kept = kept
 
     async def document(self, key: str) -> bytes | None:
         """The metadata document, native or inline chunk under `key`. **Reads:** metadata."""
@@ -70,16 +107,29 @@ class IcechunkStore(ManifestStore):
         """The key of a chunk, e.g. ``sst/c/0/1/2``. **Reads:** nothing."""
         return "/".join([path.strip("/"), "c", *map(str, numbers)])
 
-    async def build_index(self, path: str) -> ChunkIndex:
+    async def build_index(
+        self,
+        path: str,
+        selection: Positions | None,  # noqa: ARG002  icechunk enumerates all or nothing
+    ) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** metadata."""
         metadata = await self._array_metadata(path)
         shape = tuple(metadata["shape"])
         chunks = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
-        index = ChunkIndex.empty(shape, chunks, _itemsize(metadata["data_type"]))
+        try:
+            index = ChunkIndex.empty(shape, chunks, _itemsize(metadata["data_type"]))
+        except StoreError as error:
+            raise StoreError(f"The array {path} cannot be read: {error}.") from None
+        if index.kinds.size < _WORTH_KEEPING:
+            return await self._enumerated(path, index)
+        return self._kept.load(path) or self._kept.keep(path, await self._enumerated(path, index))
+
+    async def _enumerated(self, path: str, index: ChunkIndex) -> ChunkIndex:
+        """`index`, filled in by icechunk."""
         numbers: dict[str, int] = {}
         batches = self._inner.array_chunk_iterator(path, batch_size=_BATCH)
         async for coordinates, kinds, paths, offsets, lengths, _ in batches:
-            place = tuple(np.asarray(coordinates, np.int64).T) if shape else ...
+            place = tuple(np.asarray(coordinates, np.int64).T) if index.shape else ...
             # By hashing: sorting a hundred thousand URLs would take a second.
             inverse, names = pd.factorize(np.asarray(paths, dtype=object))
             # VirtualiZarr's rename_paths gives a scalar that was never written a path too: that of
@@ -90,10 +140,7 @@ class IcechunkStore(ManifestStore):
             index.offsets[place], index.lengths[place] = offsets, np.where(nowhere, 0, lengths)
             known = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
             index.sources[place] = known[inverse]
-        return ChunkIndex(
-            shape, chunks, index.itemsize, index.kinds, index.sources, index.offsets,
-            index.lengths, tuple(numbers),
-        )  # fmt: skip
+        return replace(index, locations=tuple(numbers))
 
     async def _array_metadata(self, path: str) -> dict[str, Any]:
         body = await self.document(f"{path.strip('/')}/zarr.json")
@@ -114,7 +161,9 @@ def _itemsize(data_type: object) -> int:
     return {"string": 1, "variable_length_bytes": 1, "bool": 1}.get(name) or np.dtype(name).itemsize
 
 
-def open_icechunk(location: StoreLocation, access: Access) -> tuple[IcechunkStore, StoreLocation]:
+def open_icechunk(
+    location: StoreLocation, access: Access, cache: ManifestCache | None = None
+) -> tuple[IcechunkStore, StoreLocation]:
     """The snapshot that `location` names, or else the tip of the branch ``main``, pinned.
 
     Raises
@@ -140,7 +189,8 @@ def open_icechunk(location: StoreLocation, access: Access) -> tuple[IcechunkStor
     except icechunk.IcechunkError as error:
         raise _opening_failure(location, error) from None
     pinned = replace(location, snapshot=session.snapshot_id)
-    return IcechunkStore(session, access.fetcher, written_at.astimezone(UTC)), pinned
+    kept = KeptIndexes(cache, location.href, session.snapshot_id)
+    return IcechunkStore(session, access.fetcher, written_at.astimezone(UTC), kept), pinned
 
 
 def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:

@@ -98,10 +98,13 @@ def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> O
     zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT})
     manifest: ManifestStore
     if location.kind is ManifestFormat.ICECHUNK:
-        manifest, pinned = open_icechunk(location, access)
+        manifest, pinned = open_icechunk(location, access, reading.cache)
     else:
         manifest, pinned = open_references(
-            location, access.fetcher, refuse_stale=reading.refuse_stale_references
+            location,
+            access.fetcher,
+            refuse_stale=reading.refuse_stale_references,
+            cache=reading.cache,
         )
     try:
         root = zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format)
@@ -116,7 +119,7 @@ def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> O
 
 def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
     opened = _open_arrays(location, access, reading)
-    defects: dict[str, str] = {}
+    defects = dict(opened.manifest.defects)
     datasets: dict[str, xr.Dataset] = {}
     for path, attributes in opened.groups.items():
         try:

@@ -63,7 +63,7 @@ class PlannedArray:
         """
         out = np.full([p.size for p in positions], self.fill, self.decoder.dtype)
         if out.size:
-            index = self.manifest.chunk_index(self.path)
+            index = self.manifest.chunk_index(self.path, positions)
             box = _ChunkBox.of(positions, self.decoder.chunk_shape)
             run(_Reading(self, index, box, out, _room()).all_chunks())
         return out

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from harmony_vds.stores.cache import ManifestCache
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -13,6 +15,8 @@ class Reading:
     """Most unwanted bytes between two chunks that are fetched together."""
     refuse_stale_references: bool = False
     """Whether a source newer than a reference file is an error, or a warning."""
+    cache: ManifestCache | None = None
+    """Where manifests are kept between requests."""
 
 
 DEFAULT_READING = Reading()

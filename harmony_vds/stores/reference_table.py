@@ -8,8 +8,8 @@ before the next one is decoded, and Python takes no step for each reference.
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -19,17 +19,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.stores.chunk_names import by_folder, numbers_in, places
+from harmony_vds.stores.layouts import MOST_DOCUMENTS, ArrayLayout
 
 type Reference = str | list[Any] | dict[str, Any]
 """Text, ``[url, offset, length]``, or a metadata document that was not made text."""
 
-_HEAD = re.compile(rb'\s*\{\s*(?:"version"\s*:\s*\d+\s*,\s*)?"refs"\s*:\s*\{')
-_CUT = re.compile(rb'\]\s*,(?=\s*")')
-_ODD_KEYS = ("/.z", "\n.z", "//")
-_PIECE = 2**20
-_LONGEST_NUMBER = 9
-"""Digits; more chunks along a dimension than that do not fit in a file."""
+MOST_REFERENCES = 2**25
+"""Most references of a store; the largest published ones have some millions."""
+MOST_INLINE = 2**21
+"""Most of them that hold their chunk themselves."""
+MOST_SOURCES = 2**21
+"""Most source files of a store."""
+MOST_PLACES = 2**19
+"""Most folders that chunks are named in: one for each array, or for each row of its chunks."""
+
+_TEMPLATE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +60,10 @@ class ReferenceTable:
     _columns: dict[str, list[_Columns]] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     """Addresses of the source files as written, numbered."""
+    _templates: dict[str, str] = field(default_factory=dict)
+    """What ``{{name}}`` stands for in them."""
+    _counted: dict[str, int] = field(default_factory=dict)
+    _inlined: dict[str, dict[tuple[int, ...], bytes]] = field(default_factory=dict)
 
     def add(self, references: Mapping[str, Any]) -> None:
         """Take in references of any kind. **Reads:** nothing.
@@ -68,6 +78,7 @@ class ReferenceTable:
             key = written.strip("/") if written.endswith("//") else written
             if key.rpartition("/")[2].startswith(".z"):
                 self.documents[key] = inline(key, reference)
+                self._count("metadata documents", 1, MOST_DOCUMENTS)
             elif isinstance(reference, list) and len(reference) == 3:
                 ranges[key] = reference
             else:
@@ -78,6 +89,7 @@ class ReferenceTable:
         """Take in references that all are ``[url, offset, length]``. **Reads:** nothing."""
         if not ranges:
             return
+        self._count("references", len(ranges), MOST_REFERENCES)
         urls, offsets, lengths = (list(map(itemgetter(n), ranges.values())) for n in range(3))
         starts, sizes = _whole_numbers(offsets), _whole_numbers(lengths)
         sources = self._sources(urls)
@@ -87,13 +99,22 @@ class ReferenceTable:
                 self._set_aside(key, list(ranges[key]))
             self.add_ranges(usable)
             return
-        for path, names, chosen in _by_path(ranges):
+        for path, names, chosen in by_folder(ranges):
             columns = _Columns(names, sources[chosen], starts[chosen], sizes[chosen])
             self._columns.setdefault(path, []).append(columns)
+        self._count("folders of chunks", 0, MOST_PLACES, len(self._columns))
 
     def _set_aside(self, key: str, reference: Reference) -> None:
         path, _, name = key.rpartition("/")
         self.others.setdefault(path, {})[name] = reference
+        self._count("inline references", 1, MOST_INLINE)
+
+    def _count(self, what: str, more: int, most: int, held: int = 0) -> None:
+        """Raise once the document holds too much of something."""
+        held = held or self._counted.get(what, 0) + more
+        self._counted[what] = held
+        if held > most:
+            raise StoreError(f"It holds more than {most:,} {what}, the most that are read.")
 
     def _sources(self, urls: list[Any]) -> npt.NDArray[np.int32] | None:
         """The number of each address, or None if one of them is unusable."""
@@ -103,15 +124,43 @@ class ReferenceTable:
             return None
         fresh = [url for url in found if url not in self._numbers]
         if -1 in codes or not all(
-            isinstance(url, str) and "://" in _complete(url) for url in fresh
+            isinstance(url, str) and ("://" in _complete(url) or "{{" in url) for url in fresh
         ):
             return None
         numbers = [self._numbers.setdefault(url, len(self._numbers)) for url in found]
+        self._count("source files", 0, MOST_SOURCES, len(self._numbers))
         known: npt.NDArray[np.int32] = np.array(numbers, np.int32)[codes]
         return known
 
-    def fill(self, path: str, index: ChunkIndex) -> ChunkIndex:
-        """`index` with the chunks of the array at `path` put in.
+    def expand(self, templates: Mapping[str, Any]) -> None:
+        """Let ``{{name}}`` in the addresses of source files stand for ``templates[name]``.
+
+        Raises
+        ------
+        StoreError
+            A template is an expression: it would have to be run.
+
+        **Reads:** nothing.
+        """
+        for name, meant in templates.items():
+            if not isinstance(meant, str) or "{{" in meant or "{%" in meant:
+                raise StoreError(
+                    f"The template {name!r} is more than a text to put in its place; expressions "
+                    "are not run. Publish the references in full."
+                )
+        self._templates.update(templates)
+
+    async def index(
+        self,
+        path: str,
+        layout: ArrayLayout,
+        selection: Positions | None = None,  # noqa: ARG002  all is known
+    ) -> ChunkIndex:
+        """As `index_of`. **Reads:** nothing."""
+        return self.index_of(path, layout)
+
+    def index_of(self, path: str, layout: ArrayLayout) -> ChunkIndex:
+        """The chunk index of the array at `path`.
 
         Raises
         ------
@@ -120,30 +169,77 @@ class ReferenceTable:
 
         **Reads:** nothing.
         """
-        for columns in self._columns.get(path, ()):
-            place, kept = _places(columns.names, index.kinds.shape)
+        index = ChunkIndex.empty(layout.shape, layout.chunk_shape, layout.itemsize)
+        for columns in self._columns_of(path, layout):
+            place, kept = places(columns.names, index.kinds.shape)
             index.kinds[place] = ChunkKind.VIRTUAL
             index.sources[place] = columns.sources[kept]
             index.offsets[place], index.lengths[place] = (
                 columns.offsets[kept],
                 columns.lengths[kept],
             )
-        own = self._compacted(index)
-        for name, reference in self.others.get(path, {}).items():
-            numbers = _chunk_numbers(name, index.kinds.shape)
-            if numbers is None:
-                continue  # left over from a longer array; zarr never asks for it
-            defect = None if isinstance(reference, str) else _defect(f"{path}/{name}", reference)
-            if defect:
-                raise StoreError(defect)
+        own = self._compacted(path, index)
+        for numbers, body in self.inlined(path, layout).items():
             index.kinds[numbers] = ChunkKind.INLINE
-            index.lengths[numbers] = len(inline(f"{path}/{name}", reference))
-        return ChunkIndex(
-            index.shape, index.chunk_shape, index.itemsize, index.kinds, index.sources,
-            index.offsets, index.lengths, own,
-        )  # fmt: skip
+            index.lengths[numbers] = len(body)
+        return replace(index, locations=own)
 
-    def _compacted(self, index: ChunkIndex) -> tuple[str, ...]:
+    async def inline(
+        self, path: str, layout: ArrayLayout, numbers: tuple[int, ...]
+    ) -> bytes | None:
+        """The inline chunk at `numbers` of the array at `path`, if any. **Reads:** nothing."""
+        return self.inlined(path, layout).get(numbers)
+
+    def inlined(self, path: str, layout: ArrayLayout) -> dict[tuple[int, ...], bytes]:
+        """The inline chunks of the array at `path` by their numbers.
+
+        Raises
+        ------
+        StoreError
+            A reference is unusable; the text names it.
+
+        **Reads:** nothing.
+        """
+        if path in self._inlined:
+            return self._inlined[path]
+        found = self._inlined[path] = {}
+        grid = ChunkIndex.grid_shape(layout.shape, layout.chunk_shape)
+        for folder, prefix in self._folders(path, layout, self.others):
+            for name, reference in self.others[folder].items():
+                numbers = numbers_in(prefix + name, grid)
+                if numbers is None:
+                    continue  # left over from a longer array; zarr never asks for it
+                key = f"{folder}/{name}"
+                defect = None if isinstance(reference, str) else _defect(key, reference)
+                if defect:
+                    raise StoreError(defect)
+                found[numbers] = inline(key, reference)
+        return found
+
+    def _columns_of(self, path: str, layout: ArrayLayout) -> Iterator[_Columns]:
+        for folder, prefix in self._folders(path, layout, self._columns):
+            for columns in self._columns[folder]:
+                if not prefix:
+                    yield columns
+                    continue
+                lead = prefix.encode()
+                names = lead + columns.names.replace(b"\n", b"\n" + lead)
+                yield replace(columns, names=names)
+
+    @staticmethod
+    def _folders(path: str, layout: ArrayLayout, held: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Folders that hold chunks of an array, and what goes before their names: ``1.2.``."""
+        found = [(path, "")] if path in held else []
+        if layout.separator == "/" and len(layout.shape) > 1:
+            below = f"{path}/"
+            found += [
+                (folder, folder.removeprefix(below).replace("/", ".") + ".")
+                for folder in held
+                if folder.startswith(below)
+            ]
+        return found
+
+    def _compacted(self, path: str, index: ChunkIndex) -> tuple[str, ...]:
         """The source files of one array alone, which `index` then counts from 0."""
         virtual = index.kinds == ChunkKind.VIRTUAL
         used = np.zeros(len(self._numbers), np.bool_)
@@ -151,66 +247,21 @@ class ReferenceTable:
         renumbered = (np.cumsum(used) - 1).astype(np.int32)
         index.sources[virtual] = renumbered[index.sources[virtual]]
         return tuple(
-            _complete(url) for url, wanted in zip(self._numbers, used, strict=True) if wanted
+            self._address(path, url)
+            for url, wanted in zip(self._numbers, used, strict=True)
+            if wanted
         )
 
-
-def read_document(body: bytes, piece: int = _PIECE) -> tuple[ReferenceTable, dict[str, Any]]:
-    """The references in the text of a kerchunk document, and what else is said beside them.
-
-    The text is cut between references and decoded in pieces. A cut that is none, inside a nested
-    list or a text, leaves a piece that is not JSON; it is then tried with a longer piece.
-
-    Parameters
-    ----------
-    body
-        The text.
-    piece
-        Least bytes decoded at once.
-
-    Raises
-    ------
-    msgspec.DecodeError
-        The text is not a JSON object.
-    StoreError
-        A metadata document is a byte range, or not valid base64.
-
-    **Reads:** nothing.
-    """
-    table = ReferenceTable()
-    head = _HEAD.match(body)
-    position, size = head.end() if head else 0, piece
-    while head and (cut := _CUT.search(body, position + size)):
-        if not _add_piece(table, b"{%b}" % body[position : cut.start() + 1]):
-            size *= 2
-            continue
-        position, size = cut.end(), piece
-    rest = body[position:] if position else body
-    document = msgspec.json.decode((b'{"refs":{' if head else b"") + rest, type=dict[str, Any])
-    references = document.pop("refs", None) if "refs" in document else document
-    if isinstance(references, dict):
-        table.add(references)
-    return table, document
-
-
-def _add_piece(table: ReferenceTable, text: bytes) -> bool:
-    """Add the references in `text`; False if it is not JSON."""
-    try:
-        ranges = msgspec.json.decode(text, type=dict[str, tuple[str, int, int]])
-    except msgspec.ValidationError:
-        pass  # metadata or inline chunks stand between the ranges
-    except msgspec.DecodeError:
-        return False
-    else:
-        keys = "\n".join(ranges)
-        if not any(odd in keys for odd in _ODD_KEYS) and not keys.startswith(".z"):
-            table.add_ranges(ranges)
-            return True
-    try:
-        table.add(msgspec.json.decode(text, type=dict[str, Any]))
-    except msgspec.DecodeError:
-        return False
-    return True
+    def _address(self, path: str, url: str) -> str:
+        """The address that `url` means, names in braces replaced."""
+        if "{{" in url:
+            url = _TEMPLATE.sub(lambda found: self._templates.get(found[1], found[0]), url)
+            if "{{" in url or "://" not in _complete(url):
+                raise StoreError(
+                    f"A reference of {path} names {url!r}, which is no complete address: "
+                    "expressions in braces are not run."
+                )
+        return _complete(url)
 
 
 def _whole_numbers(column: list[Any]) -> npt.NDArray[np.int64] | None:
@@ -220,74 +271,6 @@ def _whole_numbers(column: list[Any]) -> npt.NDArray[np.int64] | None:
     except (ValueError, OverflowError):
         return None
     return numbers.astype(np.int64) if numbers.dtype.kind == "i" and numbers.min() >= 0 else None
-
-
-def _by_path(keys: Iterable[str]) -> list[tuple[str, bytes, Any]]:
-    """Keys by array: its path, the joined names, and which of the keys they are."""
-    keys = list(keys)
-    path = keys[0].rpartition("/")[0]
-    joined = "\n".join(keys)
-    prefix = f"{path}/"
-    # All of one array, as most pieces are: told by counting, without looking at each key.
-    if (
-        joined.count(f"\n{prefix}") == joined.count("\n") == len(keys) - 1
-        and joined.count("/") == len(keys) * prefix.count("/")
-        and path
-    ):
-        names = joined.replace(f"\n{prefix}", "\n").removeprefix(prefix)
-        return [(path, names.encode(), slice(None))]
-    parts = [key.rpartition("/") for key in keys]
-    codes, paths = pd.factorize(np.array([part[0] for part in parts], dtype=object))
-    found = []
-    for number, path in enumerate(paths):
-        chosen = np.flatnonzero(codes == number)
-        names = "\n".join(parts[i][2].replace("\n", " ") for i in chosen)
-        found.append((path, names.encode("utf-8", "replace"), chosen))
-    return found
-
-
-def _places(names: bytes, grid: tuple[int, ...]) -> tuple[tuple[Any, ...], Any]:
-    """Chunk numbers of `names` as an index into the grid, and which of the names they belong to."""
-    if not grid:
-        return (), -1  # every key of a scalar means its one chunk; the last one counts
-    numbers = _parsed(names, len(grid))
-    if numbers is not None:
-        inside = (numbers < np.array(grid)).all(axis=1)
-        return tuple(numbers[inside].T), inside
-    each = [_chunk_numbers(name, grid) for name in names.decode().split("\n")]
-    kept = np.array([own is not None for own in each], np.bool_)
-    places = np.array([own for own in each if own is not None], np.int64).reshape(-1, len(grid))
-    return tuple(places.T), kept
-
-
-def _parsed(names: bytes, ndim: int) -> npt.NDArray[np.int64] | None:
-    """The numbers in names such as ``0.1.2``, a row for each; None if one of them is no such."""
-    text = np.frombuffer(names + b"\n", np.uint8)
-    ends = np.flatnonzero((text == ord(".")) | (text == ord("\n")))
-    digits = np.diff(ends, prepend=-1) - 1
-    if ends.size % ndim or digits.min() < 1 or digits.max() > _LONGEST_NUMBER:
-        return None
-    lines = (text[ends] == ord("\n")).reshape(-1, ndim)
-    if not lines[:, -1].all() or lines[:, :-1].any():
-        return None
-    if int(((text >= ord("0")) & (text <= ord("9"))).sum()) != int(digits.sum()):
-        return None
-    numbers = np.zeros(ends.size, np.int64)
-    for place in range(int(digits.max())):
-        has = digits > place
-        numbers[has] += (text[ends[has] - 1 - place] - ord("0")).astype(np.int64) * 10**place
-    return numbers.reshape(-1, ndim)
-
-
-def _chunk_numbers(name: str, grid: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The chunk that `name` means, or None if the array has none of that name."""
-    if not grid:
-        return ()
-    parts = name.split(".")
-    if len(parts) != len(grid) or not all(part.isascii() and part.isdigit() for part in parts):
-        return None
-    numbers = tuple(map(int, parts))
-    return numbers if all(n < m for n, m in zip(numbers, grid, strict=True)) else None
 
 
 def inline(key: str, reference: Reference) -> bytes:

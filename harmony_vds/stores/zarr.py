@@ -7,7 +7,7 @@ it in); a chunk that cannot be fetched is an error, never absent.
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Literal
 
 from zarr.abc.store import (
@@ -22,7 +22,7 @@ from zarr.core.sync import sync
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.loop import bridge
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import FillRole
 
@@ -34,6 +34,8 @@ class ManifestStore(Store):
     """2 for reference files, 3 for icechunk."""
     fill_role = FillRole.UNWRITTEN
     """What the arrays' ``fill_value`` says about missing data."""
+    defects: Mapping[str, str] = {}
+    """Full path of an array → why it is left out, as the end of a sentence without its dot."""
 
     def __init__(self, fetcher: Fetcher, watch: SourceWatch) -> None:
         super().__init__(read_only=True)
@@ -48,19 +50,33 @@ class ManifestStore(Store):
         """The metadata document or store-held chunk under `key`. **Reads:** metadata."""
 
     @abstractmethod
-    async def build_index(self, path: str) -> ChunkIndex:
-        """The chunk index of the array at `path`, e.g. ``/grp/sst``. **Reads:** metadata."""
+    async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
+        """The chunk index of the array at `path`, e.g. ``/grp/sst``; at least of `selection`.
 
-    async def index(self, path: str) -> ChunkIndex:
-        """The chunk index of the array at `path`, built once. **Reads:** metadata."""
+        A manifest that can be read in parts gives a partial index and is asked again for each
+        selection. **Reads:** metadata.
+        """
+
+    async def index(self, path: str, selection: Positions | None = None) -> ChunkIndex:
+        """The chunk index of the array at `path`, built once. **Reads:** metadata.
+
+        Parameters
+        ----------
+        path
+            Full path of the array.
+        selection
+            Positions along each dimension; elsewhere chunks may be `ChunkKind.UNREAD`. None: all.
+        """
         async with self._building.setdefault(path, asyncio.Lock()):
-            if path not in self._built:
-                self._built[path] = await self.build_index(path)
-            return self._built[path]
+            built = self._built.get(path)
+            if built is None or built.is_partial:
+                built = self._built[path] = await self.build_index(path, selection)
+            return built
 
-    def chunk_index(self, path: str) -> ChunkIndex:
+    def chunk_index(self, path: str, selection: Positions | None = None) -> ChunkIndex:
         """As `index`, for callers outside zarr's loop. **Reads:** metadata."""
-        return self._built.get(path) or sync(self.index(path))
+        built = self._built.get(path)
+        return sync(self.index(path, selection)) if built is None or built.is_partial else built
 
     @abstractmethod
     async def children(self, prefix: str) -> Iterable[str]:
@@ -106,10 +122,14 @@ class ManifestStore(Store):
         if split is None:
             return None
         path, numbers = split
-        index = await self.index(path)
+        index = await self.index(path, [range(0)] * len(numbers))
         inside = len(numbers) == index.kinds.ndim and all(
             0 <= n < size for n, size in zip(numbers, index.kinds.shape, strict=True)
         )
+        if inside and index.is_partial:
+            chunk = index.chunk_shape
+            cells = [range(n * c, n * c + 1) for n, c in zip(numbers, chunk, strict=True)]
+            index = await self.index(path, cells)
         return (index, numbers) if inside else None
 
     @abstractmethod

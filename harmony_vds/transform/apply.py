@@ -42,8 +42,9 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
         name: _indexer(own) for name, own in zip(stored.dims, kept, strict=True) if not own.is_whole
     }
     data = _continued(planned.path, stored.isel(indexers), store, plan)
-    chunk_shape = store.chunk_index(planned.path).chunk_shape
-    pieces = blocks([own.positions for own in kept], chunk_shape, data.dtype.itemsize)
+    positions = [own.positions for own in kept]
+    chunk_shape = store.chunk_index(planned.path, positions).chunk_shape
+    pieces = blocks(positions, chunk_shape, data.dtype.itemsize)
     return SubsetVariable(planned, data, chunk_shape, pieces)
 
 

@@ -19,8 +19,10 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.errors import StoreError
 from harmony_vds.settings import Settings
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
+from harmony_vds.stores.layouts import read_layouts
 from harmony_vds.stores.lazy import LazyArray
 from harmony_vds.stores.reader import PlannedArray
+from harmony_vds.stores.reference_table import ReferenceTable
 from harmony_vds.stores.references import ReferenceStore
 
 SHAPE, CHUNKS = (7, 11, 13), (2, 4, 5)
@@ -76,7 +78,10 @@ class Written:
         self.access = Access.of(
             Settings(trusted_prefixes=(f"{folder.as_uri()}/",)), Credentials.of_token(None)
         )
-        self.manifest = ReferenceStore(references, self.access.fetcher)
+        table = ReferenceTable()
+        table.add(references)
+        layouts = read_layouts(table.documents)
+        self.manifest = ReferenceStore(layouts, table, self.access.fetcher)
         self.array = zarr.open_group(self.manifest, mode="r", zarr_format=2)["data"]
 
     def planned(self, gap: int) -> PlannedArray:

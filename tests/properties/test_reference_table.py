@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,8 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.settings import Settings
-from harmony_vds.stores import reference_table
-from harmony_vds.stores.reference_table import read_document
+from harmony_vds.stores.layouts import read_layouts
+from harmony_vds.stores.reference_document import read_document
 from harmony_vds.stores.references import ReferenceStore
 
 GRIDS = {"a": (3, 4), "grp/b": (12,), "scalar": ()}
@@ -53,6 +54,8 @@ def plainly(references: dict[str, Any], path: str) -> dict[tuple[int, ...], Any]
         if not all(part.isascii() and part.isdigit() for part in parts):
             continue
         place = tuple(map(int, parts))
+        if list(map(str, place)) != parts:
+            continue  # 007 is another name than 7
         if len(place) == len(GRIDS[path]) and all(
             n < m for n, m in zip(place, GRIDS[path], strict=True)
         ):
@@ -62,7 +65,7 @@ def plainly(references: dict[str, Any], path: str) -> dict[tuple[int, ...], Any]
 
 def store_of(text: str, access: Access) -> ReferenceStore:
     table, _ = read_document(text.encode())
-    return ReferenceStore(table, access.fetcher)
+    return ReferenceStore(read_layouts(table.documents), table, access.fetcher)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +91,9 @@ def test_index_of_any_document_equals_reading_it_key_by_key(  # noqa: PLR0917  o
     text = json.dumps({**around, "refs": merged}, **form)
     table, left = read_document(text.encode(), piece=piece)
     assert left.items() <= around.items()  # the version may be passed over
-    store = ReferenceStore(table, access.fetcher)
+    store = ReferenceStore(read_layouts(table.documents), table, access.fetcher)
     for path, grid in GRIDS.items():
-        index = asyncio.run(store.build_index(f"/{path}"))
+        index = asyncio.run(store.build_index(f"/{path}", None))
         expected = plainly(merged, path)
         kinds = np.zeros(grid, np.uint8)
         for place, reference in expected.items():
@@ -125,17 +128,17 @@ def test_one_unusable_reference_spoils_its_own_array_and_no_other(
         "a/1.1": unusable,
     }
     store = store_of(json.dumps({"version": 1, "refs": refs}), access)
-    index = asyncio.run(store.build_index("/grp/b"))
+    index = asyncio.run(store.build_index("/grp/b", None))
     assert index.offsets.tolist() == list(range(12))
     with pytest.raises(StoreError, match=r"a/1\.1"):
-        asyncio.run(store.build_index("/a"))
+        asyncio.run(store.build_index("/a", None))
 
 
 @pytest.mark.parametrize(
     "text", ['{"refs":{"a/0":["u",0,1],"b', '{"refs":{"a":["u",0,1],"b":[1,]}}']
 )
 def test_text_that_breaks_off_is_no_document(text: str) -> None:
-    with pytest.raises(reference_table.msgspec.DecodeError):
+    with pytest.raises(msgspec.DecodeError):
         read_document(text.encode(), piece=1)
 
 

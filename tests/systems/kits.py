@@ -275,12 +275,16 @@ class Answer:
         return raw(self.path, name)
 
 
-def services(place: Place | None = None, trusted: Sequence[str] = (), s3: str = "") -> Services:
+def services(
+    place: Place | None = None, trusted: Sequence[str] = (), s3: str = "", **more: Any
+) -> Services:
     """Services of an operator who trusts a place."""
     prefixes = (*trusted, *(place.trusted if place else ()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        settings = Settings(trusted_prefixes=prefixes, s3_endpoint_url=place.s3 if place else s3)
+        settings = Settings(
+            trusted_prefixes=prefixes, s3_endpoint_url=place.s3 if place else s3, **more
+        )
     return Services.of(settings, Credentials.of_token(None))
 
 

@@ -45,7 +45,7 @@ def store_of(seed: int, gap: int = -1) -> VirtualStore:
         for i, (name, own) in enumerate(variables.items())
     }
     tree = xr.DataTree(xr.Dataset(variables))
-    return VirtualStore(LOCATION, tree, indices.__getitem__, merge_gap=lambda _: gap)
+    return VirtualStore(LOCATION, tree, lambda path, _=None: indices[path], merge_gap=lambda _: gap)
 
 
 @st.composite
