@@ -3,40 +3,65 @@
 from urllib.parse import urlsplit
 
 from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.listing import names_below
 from harmony_vds.access.loop import run
-from harmony_vds.errors import ForbiddenError, MissingSourceError, NoStoreError, VdsError
+from harmony_vds.errors import (
+    ForbiddenError,
+    MissingSourceError,
+    NoStoreError,
+    StoreError,
+    VdsError,
+)
 from harmony_vds.model.store import ManifestFormat
 
-_OTHER_FORMS = {
-    ".parq": "kerchunk Parquet",
-    ".parquet": "kerchunk Parquet",
-    ".dmrpp": "DMR++",
-    ".zarr": "native Zarr",
-    ".gz": "gzipped kerchunk JSON",
+_ENDINGS = {
+    ".dmrpp": ManifestFormat.DMRPP,
+    ".json": ManifestFormat.KERCHUNK_JSON,
+    ".json.gz": ManifestFormat.KERCHUNK_JSON,
+    ".parq": ManifestFormat.KERCHUNK_PARQUET,
+    ".parquet": ManifestFormat.KERCHUNK_PARQUET,
 }
+# Objects of a folder that only one form of store has, the cheapest to tell first. icechunk
+# repositories of version 2 have an object `repo`, those of version 1 a reference of their branch.
+_MARKERS = {
+    "repo": ManifestFormat.ICECHUNK,
+    "refs/branch.main/ref.json": ManifestFormat.ICECHUNK,
+    "zarr.json": ManifestFormat.ZARR,
+    ".zmetadata": ManifestFormat.ZARR,
+    ".zgroup": ManifestFormat.ZARR,
+    ".zarray": ManifestFormat.ZARR,
+}
+_HEADS = {
+    b"\x1f\x8b": ManifestFormat.KERCHUNK_JSON,
+    b"{": ManifestFormat.KERCHUNK_JSON,
+    b"<": ManifestFormat.DMRPP,
+}
+_CONSOLIDATED_LIMIT = 256 * 2**20
+_MOST_NAMES = 12
+_UNPACK = "publish the unpacked folder, or a reference file over it"
 
 
 def sniff(href: str, fetcher: Fetcher) -> ManifestFormat:
-    """The form of the manifest at `href`.
+    """The form of the manifest at `href`: by its ending, by what lies below it, by how it begins.
 
     Raises
     ------
     NoStoreError
-        There is a place, but no manifest of a form that can be opened.
+        There is a place, but no manifest of a form that can be opened; where the place can be
+        listed, the text says what is there instead.
     StoreError, ForbiddenError, UpstreamError
         The place cannot be read.
 
     **Reads:** metadata.
     """
     path = urlsplit(href).path
-    for ending, form in _OTHER_FORMS.items():
+    if path.endswith(".zip"):
+        raise NoStoreError(f"{href} is packed as zip, which this service does not open: {_UNPACK}.")
+    for ending, form in _ENDINGS.items():
         if path.endswith(ending):
-            raise NoStoreError(f"{href} is {form}, which this service does not open.")
-    if path.endswith(".json"):
-        return ManifestFormat.KERCHUNK_JSON
-    # icechunk repositories: spec v2 has an object `repo`, v1 a reference of its main branch.
+            return form
     refusal: VdsError | None = None
-    for marker in ("repo", "refs/branch.main/ref.json"):
+    for marker, form in _MARKERS.items():
         try:
             run(fetcher.fetch_range(f"{href}/{marker}", 0, 1))
         except MissingSourceError:
@@ -44,9 +69,42 @@ def sniff(href: str, fetcher: Fetcher) -> ManifestFormat:
         except ForbiddenError as error:
             refusal = refusal or error  # a bucket that may not be listed refuses what is not there
         else:
-            return ManifestFormat.ICECHUNK
-    raise refusal or NoStoreError(
-        f"{href} holds no icechunk repository (neither `repo` nor `refs/branch.main/ref.json` is "
-        "there) and is no `.json` reference file. If it is a folder of several stores, publish "
-        "each by its own address."
+            return _consolidated_form(href, fetcher) if marker == ".zmetadata" else form
+    found = _by_head(href, fetcher)
+    if found is not None:
+        return found
+    raise refusal or NoStoreError(_nothing_at(href, fetcher))
+
+
+def _consolidated_form(href: str, fetcher: Fetcher) -> ManifestFormat:
+    """Kerchunk's Parquet has the looks of consolidated Zarr, and a record size."""
+    body = run(fetcher.fetch_whole(f"{href}/.zmetadata", _CONSOLIDATED_LIMIT)).body
+    return ManifestFormat.KERCHUNK_PARQUET if b'"record_size"' in body else ManifestFormat.ZARR
+
+
+def _by_head(href: str, fetcher: Fetcher) -> ManifestFormat | None:
+    """The form of a file by its first bytes; None where there is no file."""
+    try:
+        head = run(fetcher.fetch_range(href, 0, 2)).body
+    except (StoreError, ForbiddenError):  # no file, or one too short to be a manifest
+        return None
+    if head == b"PK":
+        raise NoStoreError(f"{href} is packed as zip, which this service does not open: {_UNPACK}.")
+    return next((form for start, form in _HEADS.items() if head.startswith(start)), None)
+
+
+def _nothing_at(href: str, fetcher: Fetcher) -> str:
+    """Why there is no store at `href`, and what is below it where that can be listed."""
+    told = (
+        f"{href} holds no store: no icechunk repository (`repo`, `refs/branch.main/ref.json`), no "
+        "Zarr (`zarr.json`, `.zmetadata`, `.zgroup`), and is itself no reference file or DMR++."
+    )
+    names = run(names_below(href, fetcher))
+    if not names:
+        return f"{told} Publish the address of the store itself."
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (
+        f"{told} Below it lie {shown}{more}: if one of these is the store, ask for "
+        f"{href}/{names[0].rstrip('/')} or the like, and publish each by its own address."
     )

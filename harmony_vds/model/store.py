@@ -18,6 +18,8 @@ class ManifestFormat(StrEnum):
     ICECHUNK = "icechunk"
     KERCHUNK_JSON = "kerchunk-json"
     KERCHUNK_PARQUET = "kerchunk-parquet"
+    DMRPP = "dmrpp"
+    ZARR = "zarr"
 
 
 @dataclass(frozen=True)

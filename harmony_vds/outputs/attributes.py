@@ -32,7 +32,11 @@ def netcdf_attributes(
     for name, value in attributes.items():
         if name in _RESERVED or not name:
             continue
-        if name in _PACKING and isinstance(value, int | float):
+        if (
+            name in _PACKING
+            and isinstance(value, int | float)
+            and not isinstance(value, np.generic)
+        ):
             held: Any = packing(value)
         elif name in _LIMITS and dtype is not None:
             packed = dtype.kind in "iu" and any(key in attributes for key in _PACKING)

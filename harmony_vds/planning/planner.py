@@ -36,7 +36,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     hierarchy = Hierarchy(store)
     requested = requested_paths(source.variables, hierarchy)
     left_out = [
-        f"The group {path} cannot be read and is left out: {reason}."
+        f"{path} cannot be read and is left out: {reason}."
         for path, reason in store.defects.items()
     ]
     if not requested:

@@ -31,7 +31,7 @@ def requested_paths(names: Sequence[str], hierarchy: Hierarchy) -> tuple[str, ..
     UnknownVariableError
         A name means nothing, or more than one variable; the text offers what it may have meant.
     StoreError
-        The name lies in a part of the store that could not be opened.
+        The name means a variable, or lies in a group, that could not be opened.
 
     **Reads:** nothing.
     """
@@ -45,8 +45,8 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
     path = f"/{name.strip('/')}"
     if path in hierarchy.variables:
         return path
-    for group, reason in hierarchy.store.defects.items():
-        if path.startswith(f"{group}/"):
+    for place, reason in hierarchy.store.defects.items():
+        if path == place or path.startswith(f"{place}/"):
             raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
     within = [p for p in hierarchy.variables if p.endswith(path)]
     short = name_of(path)
@@ -60,6 +60,9 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
             f"The variable name {name!r} is not unique: the store holds {_listed(alike)}. "
             "Ask by the full path."
         )
+    for place, reason in hierarchy.store.defects.items():
+        if place.endswith(path) or path.endswith(place):
+            raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
     near = difflib.get_close_matches(path, list(hierarchy.variables), n=3, cutoff=0.5)
     offered = near or list(hierarchy.variables)
     raise UnknownVariableError(

@@ -27,6 +27,9 @@ type Step = Callable[[Stored], Stored]
 _KEEP_SIZE = {"shuffle": 0, "fletcher32": 4}
 """Filters whose output is longer than their input by a known number of bytes."""
 
+_BOUNDED = {"zlib", "gzip"}
+"""Compressors that need no more than a bound of the size before them."""
+
 
 @dataclass(frozen=True)
 class ChunkDecoder:
@@ -109,17 +112,20 @@ def decoder_of(
     """
     if dtype.kind not in "iufb" or not all(chunk_shape):
         return None
-    size: int | None = int(np.prod(chunk_shape, dtype=np.int64)) * dtype.itemsize
+    size, exact = int(np.prod(chunk_shape, dtype=np.int64)) * dtype.itemsize, True
     steps: list[Step] = []
     for codec in codecs:
         name = str(codec.get("id"))
-        if size is None and name not in _KEEP_SIZE:
+        if not exact and name not in _KEEP_SIZE and name not in _BOUNDED:
             return None  # two compressors in a row: the size between them is unknown
-        step = _step(codec, size or 0)
+        step = _step(codec, size)
         if step is None:
             return None
         steps.append(step)
-        size = size + _KEEP_SIZE[name] if size is not None and name in _KEEP_SIZE else None
+        if name in _KEEP_SIZE:
+            size += _KEEP_SIZE[name]
+        else:  # what compresses badly grows a little
+            size, exact = size + size // 8 + 4096, False
     first = codecs[0] if codecs else {}
     by_element = first.get("elementsize", 4) == dtype.itemsize
     shuffled = bool(chunk_shape) and first.get("id") == "shuffle" and by_element

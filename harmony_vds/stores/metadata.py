@@ -106,6 +106,15 @@ def is_default_fill(fill: Any, kind: str) -> bool:
     return default is not None and isinstance(fill, int | float | np.number) and fill == default
 
 
+def default_fill(dtype: np.dtype[Any]) -> Any:
+    """What the netCDF library gives variables of `dtype` that define no fill value, or None.
+
+    **Reads:** nothing.
+    """
+    found = _NETCDF_DEFAULTS.get(f"{dtype.kind}{dtype.itemsize}")
+    return None if found is None else dtype.type(found)
+
+
 def own_attributes(
     name: str, stored: Mapping[str, Any], dtype: np.dtype[Any], fill_value: Any, role: FillRole
 ) -> Attributes:

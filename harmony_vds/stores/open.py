@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 import zarr
 from xarray.backends.zarr import ZarrBackendEntrypoint
+from zarr.core.sync import sync
 
 from harmony_vds.access.gateway import Access, WorkerAccess
 from harmony_vds.errors import (
@@ -26,7 +27,9 @@ from harmony_vds.stores.metadata import own_attributes
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.references import open_references
+from harmony_vds.stores.subgroup import group_store
 from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
+from harmony_vds.stores.vetting import vet
 from harmony_vds.stores.zarr import ManifestStore
 
 logger = logging.getLogger(__name__)
@@ -96,16 +99,10 @@ def open_again(packed: bytes, access: WorkerAccess) -> OpenArrays:
 
 def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> OpenArrays:
     zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT})
-    manifest: ManifestStore
-    if location.kind is ManifestFormat.ICECHUNK:
-        manifest, pinned = open_icechunk(location, access, reading.cache)
-    else:
-        manifest, pinned = open_references(
-            location,
-            access.fetcher,
-            refuse_stale=reading.refuse_stale_references,
-            cache=reading.cache,
-        )
+    manifest, pinned = _open_manifest(location, access, reading)
+    if location.group.strip("/"):
+        manifest = sync(group_store(manifest, location))
+    sync(vet(manifest, location.href))
     try:
         root = zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format)
         arrays, groups = _walk(root)
@@ -115,6 +112,23 @@ def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> O
     planned = _planned_arrays(manifest, arrays, reading)
     ticket = Ticket(pinned, reading)
     return OpenArrays(ticket, access, manifest, arrays, groups, planned)
+
+
+def _open_manifest(
+    location: StoreLocation, access: Access, reading: Reading
+) -> tuple[ManifestStore, StoreLocation]:
+    fetcher, stale, cache = access.fetcher, reading.refuse_stale_references, reading.cache
+    match location.kind:
+        case ManifestFormat.ICECHUNK:
+            return open_icechunk(location, access, cache)
+        case ManifestFormat.KERCHUNK_JSON:
+            return open_references(location, fetcher, refuse_stale=stale, cache=cache)
+        case ManifestFormat.DMRPP:
+            from harmony_vds.stores.dmrpp import open_dmrpp  # XML, which few requests need
+
+            return open_dmrpp(location, fetcher, refuse_stale=stale)
+        case other:
+            raise StoreError(f"{location.href} is {other}, which this service does not open.")
 
 
 def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
@@ -127,7 +141,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         except ValueError as error:  # dimensions of one group that contradict each other
             defects[path] = str(error)
             continue
-        dataset.attrs = dict(attributes)
+        dataset.attrs = dict(opened.manifest.attributes(path, attributes))
         reason = _misfit(path, dataset, datasets)
         if reason:
             defects[path] = reason
@@ -194,10 +208,9 @@ def _open_group(opened: OpenArrays, path: str) -> xr.Dataset:
         full = f"{path.rstrip('/')}/{name}"
         array = opened.arrays[full]
         variable.data = lazy_data(opened, full)
-        variable.attrs = own_attributes(
-            str(name), array.attrs.asdict(), variable.dtype, array.metadata.fill_value,
-            manifest.fill_role,
-        )  # fmt: skip
+        stored = manifest.attributes(full, array.attrs.asdict())
+        fill = array.metadata.fill_value
+        variable.attrs = own_attributes(str(name), stored, variable.dtype, fill, manifest.fill_role)
     return dataset
 
 

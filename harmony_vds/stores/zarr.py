@@ -8,7 +8,7 @@ it in); a chunk that cannot be fetched is an error, never absent.
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from zarr.abc.store import (
     ByteRequest,
@@ -34,14 +34,14 @@ class ManifestStore(Store):
     """2 for reference files, 3 for icechunk."""
     fill_role = FillRole.UNWRITTEN
     """What the arrays' ``fill_value`` says about missing data."""
-    defects: Mapping[str, str] = {}
-    """Full path of an array → why it is left out, as the end of a sentence without its dot."""
 
     def __init__(self, fetcher: Fetcher, watch: SourceWatch) -> None:
         super().__init__(read_only=True)
         self._is_open = True
         self.fetcher = fetcher
         self.watch = watch
+        # Full path of an array → why it is left out, as the end of a sentence without its dot.
+        self.defects: dict[str, str] = {}
         self._built: dict[str, ChunkIndex] = {}
         self._building: dict[str, asyncio.Lock] = {}
 
@@ -81,6 +81,20 @@ class ManifestStore(Store):
     @abstractmethod
     async def children(self, prefix: str) -> Iterable[str]:
         """Names directly below `prefix`, which has no trailing slash. **Reads:** metadata."""
+
+    def attributes(self, path: str, stored: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
+        """The attributes of the array or group at `path`.
+
+        JSON knows one kind of number; manifests that know more say so here. **Reads:** nothing.
+
+        Parameters
+        ----------
+        path
+            Full path.
+        stored
+            What its metadata document holds.
+        """
+        return stored
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -157,9 +171,10 @@ class ManifestStore(Store):
         return bool(index.kinds[position] != ChunkKind.ABSENT)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names directly below `prefix`. **Reads:** metadata."""
+        """Names directly below `prefix` but for those with defects. **Reads:** metadata."""
         for name in await self.children(prefix.strip("/")):
-            yield name
+            if "/" + f"{prefix.strip('/')}/{name}".lstrip("/") not in self.defects:
+                yield name
 
     async def list(self) -> AsyncIterator[str]:
         """Nothing: a manifest may hold millions of keys. **Reads:** nothing."""

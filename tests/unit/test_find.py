@@ -63,15 +63,17 @@ def test_stores_are_sniffed_and_the_rejected_ones_keep_their_reasons(tmp_path: P
     (tmp_path / "v1" / "refs" / "branch.main").mkdir(parents=True)
     (tmp_path / "v1" / "refs" / "branch.main" / "ref.json").write_text("{}")
     base = tmp_path.as_uri()
-    names = ["parent", "v1", "x.parquet", "v2.icechunk", "refs.json", "y.dmrpp", "z.json.gz"]
+    names = ["parent", "v1", "x.parquet", "v2.icechunk", "refs.json", "y.dmrpp", "z.zarr.zip"]
     found = find_published([f"{base}/{name}" for name in names], base)
     assert [(own.href.rpartition("/")[2], own.kind) for own in found.locations] == [
         ("v1", ManifestFormat.ICECHUNK),
+        ("x.parquet", ManifestFormat.KERCHUNK_PARQUET),
         ("v2.icechunk", ManifestFormat.ICECHUNK),
         ("refs.json", ManifestFormat.KERCHUNK_JSON),
+        ("y.dmrpp", ManifestFormat.DMRPP),
     ]
-    assert len(found.rejected) == 4
-    for number, word in ((0, "parent"), (2, "kerchunk Parquet"), (5, "DMR"), (6, "gzipped")):
+    assert len(found.rejected) == 2
+    for number, word in ((0, "parent"), (6, "packed as zip")):
         reasons = [text for text in found.rejected if f"RelatedUrls[{number}]" in text]
         assert len(reasons) == 1
         assert word in reasons[0]
@@ -100,18 +102,18 @@ def test_no_entry_says_what_the_publisher_should_add() -> None:
 
 
 def test_when_nothing_serves_every_candidate_is_listed_with_its_reason(tmp_path: Path) -> None:
-    hrefs = [tmp_path.as_uri(), "http://other.example.com/store", f"{tmp_path.as_uri()}/a.parq"]
+    hrefs = [tmp_path.as_uri(), "http://other.example.com/store", f"{tmp_path.as_uri()}/a.zip"]
     with pytest.raises(NoStoreError) as caught:
         find_published(hrefs, tmp_path.as_uri())
     told = str(caught.value)
     assert COLLECTION in told
     for part in (
         "RelatedUrls[0]",
-        "holds no icechunk",
+        "no icechunk repository",
         "RelatedUrls[1]",
         "http addresses",
         "RelatedUrls[2]",
-        "Parquet",
+        "zip",
     ):
         assert part in told
 

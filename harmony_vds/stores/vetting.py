@@ -1,0 +1,226 @@
+"""What an array may claim before anything is allocated for it, and which codecs may run.
+
+Metadata come from outside: a line of JSON can ask for a grid of 10^15 chunks, a coordinate that
+xarray would load whole, or a codec that unpickles code. Such an array is refused by name; the
+others of its store still work.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+
+from harmony_vds.errors import StoreError
+from harmony_vds.model.chunks import refuse_excess
+from harmony_vds.stores.zarr import ManifestStore
+
+LONGEST_COORDINATE = 10_000_000
+"""Entries of a coordinate that names its own dimension, which is read whole."""
+LARGEST_ATTRIBUTE = 2**20
+"""Bytes of one attribute as JSON."""
+
+_DEEPEST = 64
+_MOST_NODES = 100_000
+_UNREADABLE = (ValueError, RecursionError)
+
+_BYTE_CODECS = {
+    "adler32", "astype", "bitround", "blosc", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset",
+    "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize", "shuffle",
+    "zlib", "zstd",
+}  # fmt: skip
+_CODECS = {2: _BYTE_CODECS | {"vlen-utf8", "vlen-bytes"},
+           3: _BYTE_CODECS | {"bytes", "transpose", "sharding_indexed", "vlen-utf8",
+                              "vlen-bytes"}}  # fmt: skip
+
+
+def defect_of(
+    name: str, document: Mapping[str, Any], attributes: Mapping[str, Any], zarr_format: int
+) -> str | None:
+    """Why the array that `document` describes cannot be opened, if it cannot.
+
+    Parameters
+    ----------
+    name
+        Its name, without path.
+    document
+        Its ``.zarray`` or ``zarr.json``; ``dimension_names`` are added to the former.
+    attributes
+        Its attributes.
+    zarr_format
+        2 or 3.
+
+    **Reads:** nothing.
+    """
+    try:
+        _refuse_codecs(_codecs(document, zarr_format), zarr_format)
+        shape, chunks = _shapes(document, zarr_format)
+        refuse_excess(shape, chunks, 1)
+        if document.get("dimension_names") == [name]:
+            _refuse_long(shape)
+        refuse_large_attributes(attributes)
+        _refuse_unreadable(document, zarr_format)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+async def vet(manifest: ManifestStore, where: str) -> None:
+    """Find the arrays of a store that cannot be opened, and hide them with their reasons.
+
+    Parameters
+    ----------
+    manifest
+        The store; its `defects` are added to.
+    where
+        Its address, for errors.
+
+    Raises
+    ------
+    StoreError
+        Its hierarchy is deeper or wider than any real one.
+
+    **Reads:** metadata.
+    """
+    level, seen = [""], 0
+    for _ in range(_DEEPEST):
+        listed = await asyncio.gather(*(manifest.children(prefix) for prefix in level))
+        keys = [
+            f"{prefix}/{name}".lstrip("/")
+            for prefix, names in zip(level, listed, strict=True)
+            for name in names
+        ]
+        seen += len(keys)
+        if seen > _MOST_NODES:
+            raise StoreError(f"{where} holds more than {_MOST_NODES:,} groups and variables.")
+        are_groups = await asyncio.gather(*(_vet_node(manifest, key) for key in keys))
+        level = [key for key, is_group in zip(keys, are_groups, strict=True) if is_group]
+        if not level:
+            return
+    raise StoreError(f"{where} holds groups more than {_DEEPEST} levels deep.")
+
+
+async def _vet_node(manifest: ManifestStore, key: str) -> bool:
+    """Vet the array at `key`; True if it is a group instead."""
+    name = key.rpartition("/")[2]
+    try:
+        if manifest.zarr_format == 3:
+            document = _parsed(await manifest.document(f"{key}/zarr.json"))
+            if document is None or document.get("node_type") != "array":
+                return document is not None
+            attributes = document.get("attributes") or {}
+        else:
+            document = _parsed(await manifest.document(f"{key}/.zarray"))
+            if document is None:
+                return await manifest.document(f"{key}/.zgroup") is not None
+            attributes = _parsed(await manifest.document(f"{key}/.zattrs")) or {}
+            document["dimension_names"] = attributes.get("_ARRAY_DIMENSIONS")
+        attributes = manifest.attributes(f"/{key}", attributes)
+        defect = defect_of(name, document, attributes, manifest.zarr_format)
+    except _UNREADABLE as error:
+        defect = f"its metadata cannot be read ({error})"
+    if defect:
+        manifest.defects[f"/{key}"] = defect
+    return False
+
+
+def _parsed(body: bytes | None) -> dict[str, Any] | None:
+    """A metadata document; Python writers put NaN into it, so the lenient parser reads it."""
+    found = None if body is None else json.loads(body)
+    if found is not None and not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def _shapes(document: Mapping[str, Any], zarr_format: int) -> tuple[list[int], list[int]]:
+    shape: Any = document.get("shape")
+    chunks: Any = document.get("chunks")
+    if zarr_format == 3:
+        grid = document.get("chunk_grid") or {}
+        if isinstance(grid, dict) and grid.get("name") != "regular":
+            raise StoreError("it has chunks of varying length, which this service does not read")
+        chunks = (grid.get("configuration") or {}).get("chunk_shape")
+    if not _are_lengths(shape, 0) or not _are_lengths(chunks, 1) or len(shape) != len(chunks):
+        raise StoreError("the shapes of it and its chunks do not fit each other")
+    return shape, chunks
+
+
+def _are_lengths(given: Any, least: int) -> bool:
+    return (
+        isinstance(given, list)
+        and len(given) <= 32
+        and all(type(n) is int and least <= n < 2**63 for n in given)
+    )
+
+
+def _refuse_long(shape: Sequence[int]) -> None:
+    if shape and shape[0] > LONGEST_COORDINATE:
+        raise StoreError(
+            f"it is a coordinate of {shape[0]:,} entries, more than the {LONGEST_COORDINATE:,} "
+            "that are read"
+        )
+
+
+def refuse_large_attributes(attributes: Mapping[str, Any]) -> None:
+    """Raise for an attribute larger than what is carried.
+
+    Raises
+    ------
+    StoreError
+        There is one; the text is the end of a sentence about its variable.
+
+    **Reads:** nothing.
+    """
+    for name, value in attributes.items():
+        size = len(json.dumps(value, default=_as_text))
+        if size > LARGEST_ATTRIBUTE:
+            raise StoreError(
+                f"its attribute {name[:80]} has {size:,} bytes, more than the "
+                f"{LARGEST_ATTRIBUTE:,} that are carried"
+            )
+
+
+def _as_text(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def _codecs(document: Mapping[str, Any], zarr_format: int) -> list[Any]:
+    if zarr_format == 3:
+        given = document.get("codecs")
+    else:
+        given = [*(document.get("filters") or ()), document.get("compressor")]
+    if not isinstance(given, list):
+        raise StoreError("its metadata list no codecs")
+    return [codec for codec in given if codec is not None]
+
+
+def _refuse_codecs(codecs: Iterable[Any], zarr_format: int) -> None:
+    """Raise for a codec that is not known to be harmless, also inside of shards."""
+    for codec in codecs:
+        told = codec.get("name" if zarr_format == 3 else "id") if isinstance(codec, dict) else codec
+        name = str(told).removeprefix("numcodecs.")
+        if name not in _CODECS[zarr_format]:
+            raise StoreError(
+                f"its chunks are encoded with {name[:80]!r}, which this service does not decode"
+            )
+        if name == "sharding_indexed":
+            inner = codec.get("configuration") or {}
+            for part in ("codecs", "index_codecs"):
+                _refuse_codecs(inner.get(part) or (), zarr_format)
+
+
+def _refuse_unreadable(document: Mapping[str, Any], zarr_format: int) -> None:
+    """Raise for what zarr itself cannot make sense of, such as a type it does not know."""
+    plain = {key: value for key, value in document.items() if key != "attributes"}
+    if zarr_format == 2:
+        plain.pop("dimension_names", None)
+    try:
+        if zarr_format == 3:
+            ArrayV3Metadata.from_dict(plain)
+        else:
+            ArrayV2Metadata.from_dict(plain)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"its metadata cannot be read ({told[:200]})") from None
