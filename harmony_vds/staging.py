@@ -3,16 +3,19 @@
 import logging
 import re
 import shutil
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from harmony_service_lib.util import config as harmony_config
 from harmony_service_lib.util import generate_output_filename
 from harmony_service_lib.util import stage as stage_to_s3
 
 from harmony_vds.errors import SettingsError, UpstreamError
+from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Source
@@ -20,6 +23,7 @@ from harmony_vds.model.request import Source
 logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200
+_TRIAL = "harmony-vds-doctor.txt"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,24 @@ def stage(
         logger.info("Staged %s (%d bytes, sha256 %s)", name, output.nbytes, output.checksum)
         staged.append(StagedOutput(name, href, output))
     return staged
+
+
+def try_location(location: str) -> str:
+    """Put a small file under `location` as outputs will be; gives its href. It is left there.
+
+    Raises
+    ------
+    SettingsError, UpstreamError
+        As `stage`.
+
+    **Reads:** nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="vds-") as folder:
+        path = Path(folder) / _TRIAL
+        path.write_text("harmony-vds doctor tried whether outputs can be put here.\n")
+        box, times = BoundingBox(-180, -90, 180, 90), TimeRange(None, None)
+        trial = Output(path, "text/plain", box, times, path.stat().st_size, "", 0, "")
+        return stage([trial], [_TRIAL], location, harmony_config(validate=False))[0].href
 
 
 def _upload(output: Output, name: str, location: str, config: Any) -> str:

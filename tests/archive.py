@@ -26,6 +26,8 @@ class Archive:
 
     moto: str
     """Endpoint of the S3 server behind the proxy."""
+    token: str = CANARY
+    """The Earthdata token that it knows."""
     public: tuple[str, ...] = ()
     """Buckets that anyone may read."""
     promised: float = 3600.0
@@ -57,7 +59,7 @@ class Archive:
         return sum(a.status in (200, 206) and a.path != "/s3credentials" for a in server.asked)
 
     async def answer_tea(self, request: web.Request) -> web.StreamResponse:
-        known = request.headers.get("Authorization") == f"Bearer {CANARY}"
+        known = request.headers.get("Authorization") == f"Bearer {self.token}"
         if request.path == "/s3credentials":
             return self._credentials(known=known)
         if not known and request.path.split("/")[1] not in self.public:

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from harmony_vds.cli.doctor import doctor
 from harmony_vds.cli.subset import subset
 from harmony_vds.cli.virtualize import virtualize
 from harmony_vds.errors import VdsError
@@ -15,10 +16,11 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Work with virtual Zarr stores: cut them, build them.",
+    help="Work with virtual Zarr stores: cut them, build them, find out what is wrong.",
 )
 app.command()(subset)
 app.command()(virtualize)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -52,12 +52,12 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     """Cut a store by variables, box and time into a netCDF-4 file."""
     _log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal)
-    settings = _trusting(settings_from_environment(), store, trust or [])
+    settings = trusting(settings_from_environment(), store, trust or [])
     credentials = Credentials.of_source(
         lambda: token_of_user(settings.oauth_host), settings.token_hosts
     )
     with Services.of(settings, credentials) as services:
-        prepared = prepare(request, services, _as_url(store) if store else None)
+        prepared = prepare(request, services, as_url(store) if store else None)
         plan = prepared[0].plan
         if dry_run:
             print(json.dumps(plan.as_json(), indent=2) if as_json else f"{plan}")
@@ -91,7 +91,7 @@ def _request(
 ) -> Request:
     if (store is None) == (collection is None):
         raise RequestError("Name either --store or --collection.")
-    short_name = collection or _as_url(store or "").rstrip("/").rpartition("/")[2].partition(".")[0]
+    short_name = collection or as_url(store or "").rstrip("/").rpartition("/")[2].partition(".")[0]
     source = Source(collection or "", short_name or "store", variables=tuple(variables))
     sides = temporal and [
         None if text == ".." else parse_moment("--temporal", text) for text in temporal
@@ -103,15 +103,19 @@ def _request(
     )
 
 
-def _as_url(store: str) -> str:
+def as_url(store: str) -> str:
+    """The URL of a store, which people may name by its path. **Reads:** nothing."""
     return store if "://" in store else Path(store).resolve().as_uri()
 
 
-def _trusting(settings: Settings, store: str | None, trusted: list[str]) -> Settings:
-    """Who runs the command is its operator: the store named on it, if local, is trusted."""
-    url = _as_url(store) if store else ""
+def trusting(settings: Settings, store: str | None, trusted: list[str]) -> Settings:
+    """Settings of who runs the command: its operator, so a local store named on it is trusted.
+
+    **Reads:** nothing.
+    """
+    url = as_url(store) if store else ""
     own = [url] if url.startswith("file:") else []
-    prefixes = (*settings.trusted_prefixes, *own, *(_as_url(prefix) for prefix in trusted))
+    prefixes = (*settings.trusted_prefixes, *own, *(as_url(prefix) for prefix in trusted))
     return settings.model_copy(update={"trusted_prefixes": prefixes})
 
 
