@@ -1,8 +1,6 @@
-"""What the metadata documents of a zarr v2 hierarchy say of its arrays, and which are refused.
+"""What the metadata documents of a zarr v2 hierarchy say of its arrays.
 
-Documents come from elsewhere: one that is too long or nested too deep, an array too large for any
-memory, or a codec that would run code must not get further. What spoils one array leaves the others
-readable.
+Documents come from elsewhere, so one that is too long or nested too deep gets no further.
 """
 
 import json
@@ -11,12 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numcodecs.errors import UnknownCodecError
-from zarr.core.metadata.v2 import ArrayV2Metadata
-from zarr.errors import BaseZarrError
 
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import refuse_excess
 from harmony_vds.stores.metadata import FillRole, fill_role
 
 LONGEST_DOCUMENT = 16 * 2**20
@@ -25,9 +19,6 @@ DEEPEST_DOCUMENT = 64
 """Most levels of lists and objects in one."""
 MOST_DOCUMENTS = 2**17
 """Most metadata documents of a store."""
-
-_OBJECT_CODECS = {"pickle", "json", "json2", "msgpack", "msgpack2"}
-"""They turn bytes into Python objects of any kind, the first by running what it is told."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +40,11 @@ class Layouts:
     """The arrays of a hierarchy."""
 
     documents: Mapping[str, bytes]
-    """Metadata documents by key, without those of refused arrays."""
+    """Metadata documents by key, codecs spelled as zarr v2 does."""
     arrays: Mapping[str, ArrayLayout]
     """By path without slashes around it."""
     role: FillRole
     """What ``fill_value`` means in this hierarchy."""
-    defects: Mapping[str, str]
-    """Full path → why the array cannot be read."""
 
 
 def read_layouts(written: Mapping[str, bytes]) -> Layouts:
@@ -77,24 +66,18 @@ def read_layouts(written: Mapping[str, bytes]) -> Layouts:
     described: dict[str, dict[str, Any]] = {}
     attributes: dict[str, dict[str, Any]] = {}
     arrays: dict[str, ArrayLayout] = {}
-    defects: dict[str, str] = {}
     for key in [key for key in written if key.endswith("/.zarray")]:
         path = key.removesuffix("/.zarray")
         described[path] = document = _parsed(key, documents)
         attributes[path] = _parsed(f"{path}/.zattrs", documents)
-        try:
-            respelled = _respell(document)
-            arrays[path] = _layout(document)
-        except StoreError as error:
-            defects[f"/{path}"] = str(error)
-            for name in (".zarray", ".zattrs"):
-                documents.pop(f"{path}/{name}", None)
-        else:
-            if respelled:
-                documents[key] = json.dumps(document).encode()
+        if _respell(document):
+            documents[key] = json.dumps(document).encode()
+        layout = _layout(document)
+        if layout is not None:
+            arrays[path] = layout
     for key, body in documents.items():
         _refuse_long(key, body)
-    return Layouts(documents, arrays, fill_role(described, attributes), defects)
+    return Layouts(documents, arrays, fill_role(described, attributes))
 
 
 def _refuse_long(key: str, body: bytes) -> None:
@@ -150,17 +133,17 @@ def _spelled(codec: Any) -> Any:
     return {**settings, "id": name.removeprefix("numcodecs.")}
 
 
-def _layout(document: Mapping[str, Any]) -> ArrayLayout:
-    """The layout in a ``.zarray`` document, if zarr and this service can read such an array."""
-    for codec in [*(document.get("filters") or ()), document.get("compressor")]:
-        if isinstance(codec, dict) and codec.get("id") in _OBJECT_CODECS:
-            raise StoreError(f"it is encoded with {codec['id']}, which this service does not run")
+def _layout(document: Mapping[str, Any]) -> ArrayLayout | None:
+    """The layout in a ``.zarray`` document; None if it describes no array, as vetting will say."""
+    shape: Any = document.get("shape")
+    chunks: Any = document.get("chunks")
+    kind: Any = document.get("dtype")
     try:
-        metadata = ArrayV2Metadata.from_dict(dict(document))
-        itemsize = np.dtype(metadata.dtype.to_native_dtype()).itemsize
-    except (ValueError, TypeError, KeyError, UnknownCodecError, BaseZarrError) as error:
-        told = str(error).partition("\n")[0].partition(". ")[0]
-        raise StoreError(f"its description cannot be used: {told}") from None
-    shape, chunks = tuple(metadata.shape), tuple(metadata.chunks)
-    refuse_excess(shape, chunks, itemsize)
-    return ArrayLayout(shape, chunks, itemsize, document.get("dimension_separator", "."))
+        fields = [tuple(own) for own in kind] if isinstance(kind, list) else kind
+        itemsize = np.dtype(fields).itemsize
+    except (TypeError, ValueError):
+        return None
+    if not all(isinstance(own, list) and {*map(type, own)} <= {int} for own in (shape, chunks)):
+        return None
+    separator = document.get("dimension_separator", ".")
+    return ArrayLayout(tuple(shape), tuple(chunks), itemsize, separator)

@@ -26,6 +26,7 @@ from harmony_vds.stores.lazy import lazy_data
 from harmony_vds.stores.metadata import own_attributes
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
+from harmony_vds.stores.reference_records import open_records
 from harmony_vds.stores.references import open_references
 from harmony_vds.stores.subgroup import group_store
 from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
@@ -123,6 +124,8 @@ def _open_manifest(
             return open_icechunk(location, access, cache)
         case ManifestFormat.KERCHUNK_JSON:
             return open_references(location, fetcher, refuse_stale=stale, cache=cache)
+        case ManifestFormat.KERCHUNK_PARQUET:
+            return open_records(location, fetcher, refuse_stale=stale)
         case ManifestFormat.DMRPP:
             from harmony_vds.stores.dmrpp import open_dmrpp  # XML, which few requests need
 

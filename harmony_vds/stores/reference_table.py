@@ -124,7 +124,7 @@ class ReferenceTable:
             return None
         fresh = [url for url in found if url not in self._numbers]
         if -1 in codes or not all(
-            isinstance(url, str) and ("://" in _complete(url) or "{{" in url) for url in fresh
+            isinstance(url, str) and ("://" in complete(url) or "{{" in url) for url in fresh
         ):
             return None
         numbers = [self._numbers.setdefault(url, len(self._numbers)) for url in found]
@@ -256,12 +256,12 @@ class ReferenceTable:
         """The address that `url` means, names in braces replaced."""
         if "{{" in url:
             url = _TEMPLATE.sub(lambda found: self._templates.get(found[1], found[0]), url)
-            if "{{" in url or "://" not in _complete(url):
+            if "{{" in url or "://" not in complete(url):
                 raise StoreError(
                     f"A reference of {path} names {url!r}, which is no complete address: "
                     "expressions in braces are not run."
                 )
-        return _complete(url)
+        return complete(url)
 
 
 def _whole_numbers(column: list[Any]) -> npt.NDArray[np.int64] | None:
@@ -293,7 +293,7 @@ def inline(key: str, reference: Reference) -> bytes:
         raise StoreError(f"The inline reference {key} is not valid base64.") from None
 
 
-def _complete(url: str) -> str:
+def complete(url: str) -> str:
     """`url`, given a scheme where it is a bare path."""
     return f"file://{url}" if url.startswith("/") else url
 
@@ -308,6 +308,6 @@ def _defect(key: str, reference: Reference) -> str | None:
     url, *numbers = reference
     if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
         return f"The reference {key} has an unusable offset or length."
-    if "://" not in _complete(url):
+    if "://" not in complete(url):
         return f"The reference {key} names {url!r}, which is no complete address."
     return None

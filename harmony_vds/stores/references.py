@@ -56,7 +56,6 @@ class ReferenceStore(ManifestStore):
         self._layouts = layouts
         self._references = references
         self.fill_role = layouts.role
-        self.defects.update(layouts.defects)
         self._children: dict[str, set[str]] = {}
         for key in layouts.documents:
             parent = key.rpartition("/")[0]

@@ -45,7 +45,7 @@ def test_folder_is_told_by_what_lies_in_it(
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        (gzip.compress(b'{"refs":{}}'), ManifestFormat.KERCHUNK_JSON),
+        (gzip.compress(b'{"refs":{}}', mtime=0), ManifestFormat.KERCHUNK_JSON),
         (b'{"version":1,"refs":{}}', ManifestFormat.KERCHUNK_JSON),
         (b"<?xml version='1.0'?><Dataset/>", ManifestFormat.DMRPP),
     ],
