@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.chunks import Cut, numbers_of
 from harmony_vds.model.subset import Block
 
 WINDOW_BYTES = 32 * 2**20
@@ -19,7 +20,7 @@ AHEAD_BYTES = 64 * 2**20
 
 def blocks(
     positions: Sequence[npt.NDArray[np.int64]],
-    chunk_shape: Sequence[int],
+    cuts: Sequence[Cut],
     itemsize: int,
     window: int = WINDOW_BYTES,
 ) -> tuple[Block, ...]:
@@ -29,8 +30,8 @@ def blocks(
     ----------
     positions
         For each dimension the stored positions that are kept, in output order.
-    chunk_shape
-        Shape of the store's chunks.
+    cuts
+        How the store's chunks cut each dimension.
     itemsize
         Bytes of one element.
     window
@@ -41,8 +42,8 @@ def blocks(
     if any(kept.size == 0 for kept in positions):
         return ()
     whole = tuple(slice(0, kept.size) for kept in positions)
-    cuts = [_cuts(kept, chunk) for kept, chunk in zip(positions, chunk_shape, strict=True)]
-    return tuple(_split(whole, cuts, itemsize, window))
+    inner = [_cuts(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
+    return tuple(_split(whole, inner, itemsize, window))
 
 
 def _split(
@@ -65,9 +66,9 @@ def _split(
     return [block]
 
 
-def _cuts(kept: npt.NDArray[np.int64], chunk: int) -> npt.NDArray[np.int64]:
+def _cuts(kept: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
     """Output positions at which another chunk begins, where cutting there splits no chunk."""
-    numbers = kept // max(chunk, 1)
+    numbers = numbers_of(kept, cut)
     cuts = np.flatnonzero(np.diff(numbers)) + 1
     visited = numbers[np.concatenate([[0], cuts])]
     if np.unique(visited).size < visited.size:

@@ -23,6 +23,9 @@ LARGEST_CHUNK = 2**32
 
 type Indices = range | npt.NDArray[np.int64]
 """Sorted positions along one dimension; a range wherever they are contiguous."""
+type Cut = int | npt.NDArray[np.int64]
+"""How one dimension is cut into chunks: the length of each, or, where they differ, the boundaries,
+from 0 to the end of the last chunk."""
 type Positions = Sequence[Indices]
 """Positions along each dimension of an array, in its own dimension order; their order is free."""
 
@@ -87,6 +90,9 @@ class ChunkIndex:
     """Stored bytes."""
     locations: tuple[str, ...]
     """URLs of the source files."""
+    boundaries: tuple[npt.NDArray[np.int64] | None, ...] = ()
+    """For each dimension whose chunks differ in length, their boundaries; None for the others.
+    Empty where there is no such dimension; otherwise `chunk_shape` is that of the largest chunk."""
     is_partial: bool = False
     """Whether chunks outside the selection it was asked for may be `ChunkKind.UNREAD`."""
 
@@ -97,7 +103,11 @@ class ChunkIndex:
 
     @classmethod
     def empty(
-        cls, shape: tuple[int, ...], chunk_shape: tuple[int, ...], itemsize: int
+        cls,
+        shape: tuple[int, ...],
+        chunk_shape: tuple[int, ...],
+        itemsize: int,
+        boundaries: tuple[npt.NDArray[np.int64] | None, ...] = (),
     ) -> "ChunkIndex":
         """An index in which every chunk is absent, to be filled in. **Reads:** nothing.
 
@@ -108,6 +118,10 @@ class ChunkIndex:
         """
         refuse_excess(shape, chunk_shape, itemsize)
         grid = cls.grid_shape(shape, chunk_shape)
+        if boundaries:
+            grid = tuple(
+                n if own is None else own.size - 1 for n, own in zip(grid, boundaries, strict=True)
+            )
         return cls(
             shape,
             chunk_shape,
@@ -117,6 +131,16 @@ class ChunkIndex:
             offsets=np.zeros(grid, np.int64),
             lengths=np.zeros(grid, np.int64),
             locations=(),
+            boundaries=boundaries,
+        )
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """How each dimension is cut. **Reads:** nothing."""
+        varying = self.boundaries or (None,) * len(self.shape)
+        return tuple(
+            chunk if own is None else own
+            for chunk, own in zip(self.chunk_shape, varying, strict=True)
         )
 
     @property
@@ -134,7 +158,7 @@ class ChunkIndex:
 
         **Reads:** nothing.
         """
-        numbers = [chunk_numbers(s, c) for s, c in zip(selection, self.chunk_shape, strict=True)]
+        numbers = [chunk_numbers(s, c) for s, c in zip(selection, self.cuts, strict=True)]
         if any(len(n) == 0 for n in numbers):
             return ChunkTally()
         box = np.ix_(*numbers)
@@ -142,13 +166,13 @@ class ChunkIndex:
         if self.is_partial and (kinds == ChunkKind.UNREAD).any():
             raise ValueError("The index was not asked for these chunks.")
         fetched = (kinds == ChunkKind.VIRTUAL) | (kinds == ChunkKind.NATIVE)
-        chunk_bytes = int(np.prod(self.chunk_shape, dtype=np.int64)) * self.itemsize
+        lengths = [lengths_of(n, c).sum() for n, c in zip(numbers, self.cuts, strict=True)]
         return ChunkTally(
             chunks=int(kinds.size),
             missing=int((kinds == ChunkKind.ABSENT).sum()),
             requests=int(fetched.sum()),
             stored=int(self.lengths[box][fetched].sum()),
-            decoded=int(kinds.size) * chunk_bytes,
+            decoded=int(np.prod(lengths, dtype=np.int64)) * self.itemsize,
         )
 
 
@@ -175,7 +199,7 @@ def refuse_excess(shape: Sequence[int], chunk_shape: Sequence[int], itemsize: in
             raise StoreError(f"it has {found:,} {what}; at most {most:,} are read")
 
 
-def chunk_numbers(indices: Indices, chunk: int) -> npt.NDArray[np.int64]:
+def chunk_numbers(indices: Indices, cut: Cut) -> npt.NDArray[np.int64]:
     """The sorted numbers of the chunks that hold `indices`, each once.
 
     **Reads:** nothing.
@@ -183,5 +207,23 @@ def chunk_numbers(indices: Indices, chunk: int) -> npt.NDArray[np.int64]:
     if isinstance(indices, range):
         if not indices:
             return np.empty(0, np.int64)
-        return np.arange(indices[0] // chunk, indices[-1] // chunk + 1, dtype=np.int64)
-    return np.unique(indices // chunk)
+        first, last = numbers_of(np.array([indices[0], indices[-1]]), cut)
+        return np.arange(first, last + 1, dtype=np.int64)
+    return np.unique(numbers_of(indices, cut))
+
+
+def numbers_of(positions: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
+    """The number of the chunk that holds each position. **Reads:** nothing."""
+    if isinstance(cut, int):
+        return positions // max(cut, 1)
+    return np.searchsorted(cut, positions, side="right") - 1
+
+
+def starts_of(numbers: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
+    """The first position of each chunk. **Reads:** nothing."""
+    return numbers * cut if isinstance(cut, int) else cut[numbers]
+
+
+def lengths_of(numbers: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
+    """The length of each chunk as stored, beyond the end of the array too. **Reads:** nothing."""
+    return np.full(numbers.size, cut) if isinstance(cut, int) else np.diff(cut)[numbers]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks
-from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices
+from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.plan import Cost, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
@@ -65,10 +65,10 @@ def _merged(
     """`tally` for a reader that merges neighbouring ranges, block by block as it reads."""
     requests, stored = 0, 0
     alone = index.alone
-    for block in blocks(positions, index.chunk_shape, index.itemsize):
+    for block in blocks(positions, index.cuts, index.itemsize):
         numbers = [
-            np.unique(own[piece] // chunk)
-            for own, piece, chunk in zip(positions, block, index.chunk_shape, strict=True)
+            chunk_numbers(own[piece], cut)
+            for own, piece, cut in zip(positions, block, index.cuts, strict=True)
         ]
         spans = merged_spans(index, numbers, gap)
         native = alone[np.ix_(*numbers)]

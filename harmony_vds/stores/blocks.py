@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.model.chunks import numbers_of
+from harmony_vds.stores.cuts import largest_chunk
 from harmony_vds.stores.lazy import LazySelection, base_of, positions_at
 
 BLOCK_BYTES = 64 * 2**20
@@ -83,13 +85,14 @@ def variable_in_blocks(variable: xr.Variable, most: int = BLOCK_BYTES) -> xr.Var
 def _block_lengths(selection: LazySelection, most: int) -> Lengths:
     """Lengths of the blocks along each dimension, grown from a chunk along the last ones first."""
     array = selection.array
-    size = max(int(np.prod(array.chunk_shape, dtype=np.int64)) * array.dtype.itemsize, 1)
+    chunk = largest_chunk(array.cuts)
+    size = max(int(np.prod(chunk, dtype=np.int64)) * array.dtype.itemsize, 1)
     lengths: list[tuple[int, ...]] = []
-    parts = list(zip(selection.key.tuple, array.shape, array.chunk_shape, strict=True))
-    for key, length, chunk in reversed(parts):
+    parts = list(zip(selection.key.tuple, array.shape, array.cuts, strict=True))
+    for key, length, cut in reversed(parts):
         if isinstance(key, int | np.integer):
             continue
-        numbers = positions_at(key, length) // max(chunk, 1)
+        numbers = numbers_of(positions_at(key, length), cut)
         touched, ranks = np.unique(numbers, return_inverse=True)
         together = max(1, min(touched.size, most // size))
         size *= together

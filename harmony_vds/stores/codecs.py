@@ -6,7 +6,7 @@ claim to be gigabytes end in an error. What is not known here is left to zarr's 
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import deflate
@@ -38,11 +38,28 @@ class ChunkDecoder:
     dtype: np.dtype[Any]
     """Type of the elements as stored, byte order included."""
     chunk_shape: tuple[int, ...]
-    """Shape of every chunk; edge chunks are stored whole."""
+    """Shape of the largest chunk; edge chunks are stored whole."""
     steps: tuple[Step, ...]
     """Filters to undo, in this order."""
     shuffled: bool = False
     """Whether the last of them is a shuffle by whole elements, which windows need not undo."""
+    codecs: tuple[Mapping[str, Any], ...] = ()
+    """What `steps` were made of."""
+    _others: dict[tuple[int, ...], "ChunkDecoder"] = field(default_factory=dict, compare=False)
+
+    def for_chunk(self, shape: tuple[int, ...]) -> "ChunkDecoder":
+        """This decoder for a chunk of another shape: chunks of one array may differ.
+
+        **Reads:** nothing.
+        """
+        if shape == self.chunk_shape:
+            return self
+        if shape not in self._others:
+            other = decoder_of(self.dtype, shape, self.codecs)
+            if other is None:
+                raise StoreError(f"A chunk of the shape {shape} cannot be decoded.")
+            self._others[shape] = other
+        return self._others[shape]
 
     def decode(self, stored: Stored) -> npt.NDArray[Any]:
         """The array in `stored`, shape `chunk_shape`.
@@ -129,7 +146,7 @@ def decoder_of(
     first = codecs[0] if codecs else {}
     by_element = first.get("elementsize", 4) == dtype.itemsize
     shuffled = bool(chunk_shape) and first.get("id") == "shuffle" and by_element
-    return ChunkDecoder(dtype, chunk_shape, tuple(reversed(steps)), shuffled)
+    return ChunkDecoder(dtype, chunk_shape, tuple(reversed(steps)), shuffled, tuple(codecs))
 
 
 def _step(codec: Mapping[str, Any], size: int) -> Step | None:

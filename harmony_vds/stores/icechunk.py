@@ -27,6 +27,7 @@ from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, U
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.cache import ManifestCache, UnusableEntryError
+from harmony_vds.stores.cuts import cut_of
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.zarr import ManifestStore
 
@@ -115,12 +116,13 @@ class IcechunkStore(ManifestStore):
         """The chunk index of the array at `path`. **Reads:** metadata."""
         metadata = await self._array_metadata(path)
         shape = tuple(metadata["shape"])
-        chunks = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         try:
-            index = ChunkIndex.empty(shape, chunks, _itemsize(metadata["data_type"]))
+            chunks, boundaries = cut_of(metadata["chunk_grid"], shape)
+            itemsize = _itemsize(metadata["data_type"])
+            index = ChunkIndex.empty(shape, chunks, itemsize, boundaries)
         except StoreError as error:
             raise StoreError(f"The array {path} cannot be read: {error}.") from None
-        if index.kinds.size < _WORTH_KEEPING:
+        if boundaries or index.kinds.size < _WORTH_KEEPING:
             return await self._enumerated(path, index)
         return self._kept.load(path) or self._kept.keep(path, await self._enumerated(path, index))
 
@@ -146,10 +148,7 @@ class IcechunkStore(ManifestStore):
         body = await self.document(f"{path.strip('/')}/zarr.json")
         if body is None:
             raise StoreError(f"The repository holds no array {path}.")
-        metadata = msgspec.json.decode(body, type=dict[str, Any])
-        if metadata["chunk_grid"]["name"] != "regular":
-            raise StoreError(f"{path} has chunks of varying length, which are not read.")
-        return metadata
+        return msgspec.json.decode(body, type=dict[str, Any])
 
 
 def _itemsize(data_type: object) -> int:

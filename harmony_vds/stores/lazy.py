@@ -16,6 +16,8 @@ from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from harmony_vds.access.gateway import WorkerAccess
+from harmony_vds.model.chunks import Cut
+from harmony_vds.stores.cuts import cuts_of_array
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.tickets import OpenArrays
 
@@ -26,9 +28,9 @@ class StoreArray(BackendArray):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    def __init__(self, path: str, chunk_shape: tuple[int, ...], opened: OpenArrays | None) -> None:
+    def __init__(self, path: str, cuts: tuple[Cut, ...], opened: OpenArrays | None) -> None:
         self.path = path
-        self.chunk_shape = chunk_shape
+        self.cuts = cuts
         self.opened = opened
 
     @abstractmethod
@@ -60,7 +62,7 @@ class LazyArray(StoreArray):
     """An array read by the planned reader."""
 
     def __init__(self, array: PlannedArray, opened: OpenArrays | None = None) -> None:
-        super().__init__(array.path, array.decoder.chunk_shape, opened)
+        super().__init__(array.path, array.cuts or array.decoder.chunk_shape, opened)
         self.planned = array
         self.shape = array.shape
         self.dtype = array.decoder.dtype
@@ -84,7 +86,7 @@ class PlainArray(StoreArray):
 
     def __init__(self, path: str, opened: OpenArrays) -> None:
         array = opened.arrays[path]
-        super().__init__(path, tuple(array.chunks), opened)
+        super().__init__(path, cuts_of_array(array), opened)
         self._wrapper = ZarrArrayWrapper(array)  # type: ignore[no-untyped-call]
         self.shape = self._wrapper.shape
         self.dtype = self._wrapper.dtype

@@ -21,6 +21,7 @@ from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.paths import group_of
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
+from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.lazy import lazy_data
 from harmony_vds.stores.metadata import own_attributes
@@ -99,7 +100,7 @@ def open_again(packed: bytes, access: WorkerAccess) -> OpenArrays:
 
 
 def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> OpenArrays:
-    zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT})
+    zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT, "array.rectilinear_chunks": True})
     manifest, pinned = _open_manifest(location, access, reading)
     if location.group.strip("/"):
         manifest = sync(group_store(manifest, location))
@@ -107,7 +108,7 @@ def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> O
     try:
         root = zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format)
         arrays, groups = _walk(root)
-    except ValueError as error:  # among others, chunks of varying length
+    except ValueError as error:
         told = str(error).partition("\n")[0]
         raise StoreError(f"{location.href} holds metadata that cannot be read: {told}") from None
     planned = _planned_arrays(manifest, arrays, reading)
@@ -172,11 +173,12 @@ def _planned_arrays(
         chain = codec_chain(array)
         if chain is None:
             continue
-        decoder = decoder_of(stored_dtype(array), tuple(array.chunks), chain)
+        cuts = cuts_of_array(array)
+        decoder = decoder_of(stored_dtype(array), largest_chunk(cuts), chain)
         if decoder is not None:
             fill = array.metadata.fill_value
             planned[path] = PlannedArray(
-                manifest, path, array.shape, decoder, 0 if fill is None else fill, reading.gap
+                manifest, path, array.shape, decoder, 0 if fill is None else fill, reading.gap, cuts
             )
     return planned
 

@@ -18,7 +18,14 @@ import numpy.typing as npt
 
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind
+from harmony_vds.model.chunks import (
+    ChunkIndex,
+    ChunkKind,
+    Cut,
+    lengths_of,
+    numbers_of,
+    starts_of,
+)
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.spans import Span, merged_spans
 from harmony_vds.stores.codecs import ChunkDecoder
@@ -50,6 +57,8 @@ class PlannedArray:
     """Value of cells whose chunk the manifest does not hold."""
     gap: int
     """Most unwanted bytes between two chunks that are fetched together."""
+    cuts: tuple[Cut, ...] = ()
+    """How each dimension is cut; empty where all chunks have the decoder's shape."""
 
     def read(self, positions: Sequence[Positions]) -> npt.NDArray[Any]:
         """The cells at the outer product of `positions`, one 1-D array for each dimension.
@@ -64,7 +73,7 @@ class PlannedArray:
         out = np.full([p.size for p in positions], self.fill, self.decoder.dtype)
         if out.size:
             index = self.manifest.chunk_index(self.path, positions)
-            box = _ChunkBox.of(positions, self.decoder.chunk_shape)
+            box = _ChunkBox.of(positions, index.cuts)
             run(_Reading(self, index, box, out, _room()).all_chunks())
         return out
 
@@ -116,7 +125,8 @@ class _Reading:
         def work(some: list[tuple[int, bytes | memoryview]]) -> None:
             for member, stored in some:
                 crop = self.box.crop(member)
-                self.out[crop.target] = self.array.decoder.decode_window(stored, crop.origin)
+                decoder = self.array.decoder.for_chunk(crop.shape)
+                self.out[crop.target] = decoder.decode_window(stored, crop.origin)
 
         shared = max(1, _SHARE_BYTES // max(self.array.decoder.nbytes, 1))
         loop = asyncio.get_running_loop()
@@ -128,6 +138,8 @@ class _Reading:
 class _Crop:
     """Which cells of a chunk go where."""
 
+    shape: tuple[int, ...]
+    """Shape of the chunk as stored."""
     origin: Any
     """Index into the chunk."""
     target: Any
@@ -142,18 +154,22 @@ class _ChunkBox:
     """Chunk numbers along each dimension."""
     cuts: list[list[tuple[Along, Along]]]
     """For each dimension and chunk number: (positions in the chunk, positions in the result)."""
+    lengths: list[Positions]
+    """For each dimension and chunk number: length of the chunk as stored."""
 
     @classmethod
-    def of(cls, positions: Sequence[Positions], chunk_shape: Sequence[int]) -> "_ChunkBox":
-        numbers, cuts = [], []
-        for wanted, chunk in zip(positions, chunk_shape, strict=True):
-            own = wanted // chunk
+    def of(cls, positions: Sequence[Positions], dimensions: Sequence[Cut]) -> "_ChunkBox":
+        numbers, cuts, lengths = [], [], []
+        for wanted, cut in zip(positions, dimensions, strict=True):
+            own = numbers_of(wanted, cut)
             order = np.argsort(own, kind="stable")
             found, firsts = np.unique(own[order], return_index=True)
-            numbers.append(found)
+            inside = wanted - starts_of(own, cut)
             parts = np.split(order, firsts[1:])
-            cuts.append([(_along(wanted[part] % chunk), _along(part)) for part in parts])
-        return cls(numbers, cuts)
+            numbers.append(found)
+            cuts.append([(_along(inside[part]), _along(part)) for part in parts])
+            lengths.append(lengths_of(found, cut))
+        return cls(numbers, cuts, lengths)
 
     def _place_of(self, member: int) -> list[int]:
         place = []
@@ -171,7 +187,8 @@ class _ChunkBox:
         """The cells wanted of the chunk at a flat position of the box."""
         place = self._place_of(member)
         pairs = [own[i] for own, i in zip(self.cuts, place, strict=True)]
-        return _Crop(_outer([p[0] for p in pairs]), _outer([p[1] for p in pairs]))
+        shape = tuple(int(own[i]) for own, i in zip(self.lengths, place, strict=True))
+        return _Crop(shape, _outer([p[0] for p in pairs]), _outer([p[1] for p in pairs]))
 
 
 def _along(positions: Positions) -> Along:

@@ -43,9 +43,9 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
     }
     data = _continued(planned.path, stored.isel(indexers), store, plan)
     positions = [own.positions for own in kept]
-    chunk_shape = store.chunk_index(planned.path, positions).chunk_shape
-    pieces = blocks(positions, chunk_shape, data.dtype.itemsize)
-    return SubsetVariable(planned, data, chunk_shape, pieces)
+    index = store.chunk_index(planned.path, positions)
+    pieces = blocks(positions, index.cuts, data.dtype.itemsize)
+    return SubsetVariable(planned, data, index.chunk_shape, pieces)
 
 
 def _indexer(kept: AxisSelection) -> Any:

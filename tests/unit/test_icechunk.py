@@ -165,6 +165,7 @@ def test_store_in_which_nothing_can_be_read_is_an_error_and_no_empty_file(tmp_pa
         pytest.raises(StoreError, match="holds no variable"),
     ):
         prepare(request(), using, (tmp_path / "store").as_uri())
+<<<<<<< HEAD
 
 
 def test_chunks_of_varying_length_are_refused(tmp_path: Path) -> None:
@@ -180,3 +181,5 @@ def test_chunks_of_varying_length_are_refused(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="varying length"),
     ):
         prepare(request(), using, store.as_uri())
+=======
+>>>>>>> e7788ab (Read chunks of varying length, and tell how a packed fill value can be recovered)
