@@ -90,3 +90,5 @@ class VirtualStore:
     together; -1 where every chunk is fetched alone."""
     defects: Mapping[str, str] = field(default_factory=dict)
     """Group or variable path → why it could not be opened, in words for the user."""
+    repairs: Mapping[str, str] = field(default_factory=dict)
+    """Variable path → what was wrong with its attributes and is put right here, likewise."""

@@ -44,6 +44,9 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         raise StoreError(f"{store.location.href} holds no variable that can be read. {reasons}")
     draft = _Draft(hierarchy, {path: footing(path, hierarchy) for path in requested}, request)
     draft.notes += [] if source.variables else left_out
+    draft.notes += [
+        f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
+    ]
     draft.cut_boxes(named=bool(source.variables))
     draft.cut_times()
     variables = with_required(requested, hierarchy, draft.axes())

@@ -29,6 +29,7 @@ from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.reference_records import open_records
 from harmony_vds.stores.references import open_references
+from harmony_vds.stores.repairs import add_grid_mappings, missing_mark, with_invented
 from harmony_vds.stores.subgroup import group_store
 from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
 from harmony_vds.stores.vetting import vet
@@ -138,10 +139,11 @@ def _open_manifest(
 def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
     opened = _open_arrays(location, access, reading)
     defects = dict(opened.manifest.defects)
+    repairs: dict[str, str] = {}
     datasets: dict[str, xr.Dataset] = {}
     for path, attributes in opened.groups.items():
         try:
-            dataset = _open_group(opened, path)
+            dataset = _open_group(opened, path, attributes, repairs)
         except ValueError as error:  # dimensions of one group that contradict each other
             defects[path] = str(error)
             continue
@@ -151,14 +153,16 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
             defects[path] = reason
         else:
             datasets[path] = dataset
+    repairs |= add_grid_mappings(datasets)
     tree = xr.DataTree.from_dict(datasets)
     gaps = dict.fromkeys(opened.planned, reading.gap)
     return VirtualStore(
         opened.ticket.location,
         tree,
-        opened.manifest.chunk_index,
+        with_invented(opened.manifest.chunk_index, opened.arrays),
         lambda path: gaps.get(path, -1),
         defects,
+        repairs,
     )
 
 
@@ -195,7 +199,10 @@ def _walk(root: zarr.Group) -> tuple[dict[str, zarr.Array[Any]], dict[str, dict[
     return arrays, groups
 
 
-def _open_group(opened: OpenArrays, path: str) -> xr.Dataset:
+def _open_group(
+    opened: OpenArrays, path: str, around: Mapping[str, Any], repairs: dict[str, str]
+) -> xr.Dataset:
+    """The variables of one group; what is wrong with their marks is noted in `repairs`."""
     manifest = opened.manifest
     # The entrypoint itself: looking "zarr" up by name imports every installed backend.
     dataset = ZarrBackendEntrypoint().open_dataset(
@@ -216,6 +223,9 @@ def _open_group(opened: OpenArrays, path: str) -> xr.Dataset:
         stored = manifest.attributes(full, array.attrs.asdict())
         fill = array.metadata.fill_value
         variable.attrs = own_attributes(str(name), stored, variable.dtype, fill, manifest.fill_role)
+        mark = missing_mark(stored, variable.attrs, variable.dtype, around)
+        if mark is not None:
+            variable.attrs["_FillValue"], repairs[full] = mark
     return dataset
 
 

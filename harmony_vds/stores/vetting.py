@@ -15,6 +15,7 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import refuse_excess
+from harmony_vds.stores.cuts import cut_of
 from harmony_vds.stores.zarr import ManifestStore
 
 LONGEST_COORDINATE = 10_000_000
@@ -138,10 +139,7 @@ def _shapes(document: Mapping[str, Any], zarr_format: int) -> tuple[list[int], l
     shape: Any = document.get("shape")
     chunks: Any = document.get("chunks")
     if zarr_format == 3:
-        grid = document.get("chunk_grid") or {}
-        if isinstance(grid, dict) and grid.get("name") != "regular":
-            raise StoreError("it has chunks of varying length, which this service does not read")
-        chunks = (grid.get("configuration") or {}).get("chunk_shape")
+        chunks = list(cut_of(document.get("chunk_grid") or {}, shape)[0])
     if not _are_lengths(shape, 0) or not _are_lengths(chunks, 1) or len(shape) != len(chunks):
         raise StoreError("the shapes of it and its chunks do not fit each other")
     return shape, chunks

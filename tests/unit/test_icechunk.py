@@ -165,21 +165,3 @@ def test_store_in_which_nothing_can_be_read_is_an_error_and_no_empty_file(tmp_pa
         pytest.raises(StoreError, match="holds no variable"),
     ):
         prepare(request(), using, (tmp_path / "store").as_uri())
-<<<<<<< HEAD
-
-
-def test_chunks_of_varying_length_are_refused(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    session = repository(store).writable_session("main")
-    with zarr.config.set({"array.rectilinear_chunks": True}):
-        zarr.group(session.store).create_array(
-            "field", shape=(5,), chunks=[[2, 3]], dtype="i4", dimension_names=("x",)
-        )[:] = np.arange(5)
-    session.commit("rectilinear")
-    with (
-        services(trusted=("file:///",)) as using,
-        pytest.raises(StoreError, match="varying length"),
-    ):
-        prepare(request(), using, store.as_uri())
-=======
->>>>>>> e7788ab (Read chunks of varying length, and tell how a packed fill value can be recovered)
