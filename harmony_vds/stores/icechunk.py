@@ -29,6 +29,7 @@ from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.cache import ManifestCache, UnusableEntryError
 from harmony_vds.stores.cuts import cut_of
 from harmony_vds.stores.freshness import SourceWatch
+from harmony_vds.stores.versions import session_of
 from harmony_vds.stores.zarr import ManifestStore
 
 _BATCH = 100_000
@@ -123,11 +124,24 @@ class IcechunkStore(ManifestStore):
         except StoreError as error:
             raise StoreError(f"The array {path} cannot be read: {error}.") from None
         if boundaries or index.kinds.size < _WORTH_KEEPING:
+            return await self._listed(path, index)
+        return self._kept.load(path) or self._kept.keep(path, await self._listed(path, index))
+
+    async def _listed(self, path: str, index: ChunkIndex) -> ChunkIndex:
+        """`index`, filled in by icechunk."""
+        try:
             return await self._enumerated(path, index)
-        return self._kept.load(path) or self._kept.keep(path, await self._enumerated(path, index))
+        except icechunk.InvalidInputError as error:  # a container that the repository does not name
+            raise StoreError(
+                f"The chunks of {path} cannot be found: {_first_line(error)}"
+            ) from None
+        except icechunk.IcechunkError as error:
+            raise UpstreamError(f"icechunk could not list {path}: {_first_line(error)}") from None
+        except IndexError:
+            raise StoreError(f"The repository holds chunks of {path} outside its shape.") from None
 
     async def _enumerated(self, path: str, index: ChunkIndex) -> ChunkIndex:
-        """`index`, filled in by icechunk."""
+        """The same, its errors left as they are."""
         numbers: dict[str, int] = {}
         batches = self._inner.array_chunk_iterator(path, batch_size=_BATCH)
         async for coordinates, kinds, paths, offsets, lengths, _ in batches:
@@ -163,12 +177,12 @@ def _itemsize(data_type: object) -> int:
 def open_icechunk(
     location: StoreLocation, access: Access, cache: ManifestCache | None = None
 ) -> tuple[IcechunkStore, StoreLocation]:
-    """The snapshot that `location` names, or else the tip of the branch ``main``, pinned.
+    """The state of a repository that `location` names, or the tip of ``main``, pinned.
 
     Raises
     ------
     StoreError
-        There is no repository, or no branch ``main``.
+        There is no repository, or it has no such state.
     UpstreamError
         The repository cannot be read now.
 
@@ -176,14 +190,12 @@ def open_icechunk(
     """
     icechunk.set_logs_filter("error")
     try:
-        # A fresh configuration: containers and endpoints stored in the repository are not obeyed.
+        # A fresh configuration: endpoints stored in the repository are not obeyed. The names of its
+        # containers are put in place of vcc://name/, and each address must be trusted to be read.
         repository = icechunk.Repository.open(
             _storage(location, access), config=icechunk.RepositoryConfig()
         )
-        if location.snapshot:
-            session = repository.readonly_session(snapshot_id=location.snapshot)
-        else:
-            session = repository.readonly_session(branch="main")
+        session = session_of(repository, location)
         written_at = repository.lookup_snapshot(session.snapshot_id).written_at
     except icechunk.IcechunkError as error:
         raise _opening_failure(location, error) from None
