@@ -120,6 +120,11 @@ def refuse_failure(answer: Answer, url: str) -> None:
         raise StoreError(f"{where} is shorter than its manifest says (status 416).")
     if status >= 400:
         raise StoreError(f"{where} answered with status {status}.")
+    refuse_web_page(headers, where)
+
+
+def refuse_web_page(headers: Mapping[str, str], where: str) -> None:
+    """Raise `ForbiddenError` for an answer that is a page for people. **Reads:** nothing."""
     if _is_web_page(headers):
         raise ForbiddenError(
             f"{where} answered with a web page, probably a login form, instead of data. "

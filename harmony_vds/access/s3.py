@@ -19,6 +19,7 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
+from harmony_vds.access.answers import refuse_web_page
 from harmony_vds.access.buckets import DEFAULT_REGION
 from harmony_vds.access.http import STALL_TIMEOUT, Received
 from harmony_vds.access.keys import S3Keys
@@ -145,6 +146,7 @@ class S3Client:
             answer = await obstore.get_async(
                 store, address.path[1:], options={"range": wanted} if wanted else None
             )
+            refuse_web_page(answer.attributes, str(address))
             size = answer.range[1] - answer.range[0]
             if wanted is None and size > limit:
                 raise StoreError(

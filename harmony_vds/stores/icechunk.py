@@ -4,12 +4,10 @@ icechunk's own reader would follow redirects, obey the containers and endpoints 
 the repository, and multiply our retries by its own; so it is asked only where chunks lie.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import icechunk
 import msgspec
@@ -19,17 +17,13 @@ from zarr.core.buffer import default_buffer_prototype
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.gateway import Access
-from harmony_vds.access.keys import S3Keys
-from harmony_vds.access.loop import run
-from harmony_vds.access.trust import Address
-from harmony_vds.access.ways import Way
-from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
+from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.cache import ManifestCache, UnusableEntryError
 from harmony_vds.stores.cuts import cut_of
 from harmony_vds.stores.freshness import SourceWatch
-from harmony_vds.stores.versions import session_of
+from harmony_vds.stores.repositories import open_session, persist
 from harmony_vds.stores.zarr import ManifestStore
 
 _BATCH = 100_000
@@ -84,16 +78,20 @@ class IcechunkStore(ManifestStore):
 
     async def document(self, key: str) -> bytes | None:
         """The metadata document, native or inline chunk under `key`. **Reads:** metadata."""
-        try:
-            found = await self._inner.get(key, default_buffer_prototype())
-        except icechunk.IcechunkError as error:
-            raise UpstreamError(f"icechunk could not read {key}: {_first_line(error)}") from None
+        found = await self._persist(key, lambda: self._inner.get(key, default_buffer_prototype()))
         return None if found is None else found.to_bytes()
 
     async def children(self, prefix: str) -> Iterable[str]:
         """Names directly below `prefix`. **Reads:** metadata."""
-        names = [name.rstrip("/") async for name in self._inner.list_dir(prefix)]
+
+        async def listed() -> list[str]:
+            return [name.rstrip("/") async for name in self._inner.list_dir(prefix)]
+
+        names = await self._persist(prefix or "/", listed)
         return sorted(name for name in names if name != "zarr.json")
+
+    async def _persist[T](self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        return await persist(self.fetcher, f"icechunk could not read {what}", attempt)
 
     def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
         """Array path and chunk numbers that `key` names. **Reads:** nothing."""
@@ -116,6 +114,9 @@ class IcechunkStore(ManifestStore):
     ) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** metadata."""
         metadata = await self._array_metadata(path)
+        return await self._persist(path, lambda: self._read_index(path, metadata))
+
+    async def _read_index(self, path: str, metadata: dict[str, Any]) -> ChunkIndex:
         shape = tuple(metadata["shape"])
         try:
             chunks, boundaries = cut_of(metadata["chunk_grid"], shape)
@@ -124,24 +125,11 @@ class IcechunkStore(ManifestStore):
         except StoreError as error:
             raise StoreError(f"The array {path} cannot be read: {error}.") from None
         if boundaries or index.kinds.size < _WORTH_KEEPING:
-            return await self._listed(path, index)
-        return self._kept.load(path) or self._kept.keep(path, await self._listed(path, index))
-
-    async def _listed(self, path: str, index: ChunkIndex) -> ChunkIndex:
-        """`index`, filled in by icechunk."""
-        try:
             return await self._enumerated(path, index)
-        except icechunk.InvalidInputError as error:  # a container that the repository does not name
-            raise StoreError(
-                f"The chunks of {path} cannot be found: {_first_line(error)}"
-            ) from None
-        except icechunk.IcechunkError as error:
-            raise UpstreamError(f"icechunk could not list {path}: {_first_line(error)}") from None
-        except IndexError:
-            raise StoreError(f"The repository holds chunks of {path} outside its shape.") from None
+        return self._kept.load(path) or self._kept.keep(path, await self._enumerated(path, index))
 
     async def _enumerated(self, path: str, index: ChunkIndex) -> ChunkIndex:
-        """The same, its errors left as they are."""
+        """`index`, filled in by icechunk."""
         numbers: dict[str, int] = {}
         batches = self._inner.array_chunk_iterator(path, batch_size=_BATCH)
         async for coordinates, kinds, paths, offsets, lengths, _ in batches:
@@ -177,109 +165,20 @@ def _itemsize(data_type: object) -> int:
 def open_icechunk(
     location: StoreLocation, access: Access, cache: ManifestCache | None = None
 ) -> tuple[IcechunkStore, StoreLocation]:
-    """The state of a repository that `location` names, or the tip of ``main``, pinned.
+    """The snapshot that `location` names, or else the tip of the branch ``main``, pinned.
 
     Raises
     ------
     StoreError
-        There is no repository, or it has no such state.
+        There is no repository, or no branch ``main``.
+    ForbiddenError
+        It may not be read.
     UpstreamError
-        The repository cannot be read now.
+        It cannot be read now.
 
     **Reads:** metadata.
     """
-    icechunk.set_logs_filter("error")
-    try:
-        # A fresh configuration: endpoints stored in the repository are not obeyed. The names of its
-        # containers are put in place of vcc://name/, and each address must be trusted to be read.
-        repository = icechunk.Repository.open(
-            _storage(location, access), config=icechunk.RepositoryConfig()
-        )
-        session = session_of(repository, location)
-        written_at = repository.lookup_snapshot(session.snapshot_id).written_at
-    except icechunk.IcechunkError as error:
-        raise _opening_failure(location, error) from None
+    session, written_at = open_session(location, access)
     pinned = replace(location, snapshot=session.snapshot_id)
     kept = KeptIndexes(cache, location.href, session.snapshot_id)
-    return IcechunkStore(session, access.fetcher, written_at.astimezone(UTC), kept), pinned
-
-
-def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
-    address = access.fetcher.trust.check(location.href)
-    if address.scheme == "file":
-        return icechunk.local_filesystem_storage(address.path)
-    if address.scheme == "s3":
-        return _s3_storage(address, location, access)
-    return _http_storage(address, access)
-
-
-def _http_storage(address: Address, access: Access) -> icechunk.Storage:
-    # icechunk connects by itself and follows redirects: at least its first host is a public one.
-    run(access.fetcher.http.refuse_private(address))
-    headers = access.credentials.authorization(address.url)
-    return icechunk.http_storage(
-        str(address), opts={"allow_http": "true"} if address.scheme == "http" else None,
-        headers={key.lower(): value for key, value in headers.items()} or None,
-    )  # fmt: skip
-
-
-def _s3_storage(address: Address, location: StoreLocation, access: Access) -> icechunk.Storage:
-    fetcher = access.fetcher
-    if fetcher.s3.found(address, fetcher.buckets) is None:
-        _find_way(location, fetcher)
-    way = fetcher.s3.way(address, fetcher.buckets)
-    if way is Way.HTTPS:
-        return _http_storage(fetcher.s3.twin(address, fetcher.buckets, fetcher.trust)[0], access)
-    source = fetcher.buckets.endpoint_of(address) if way is Way.SIGNED else None
-    region = location.region or fetcher.region
-    # Named also for AWS: icechunk would otherwise take an endpoint from the environment.
-    endpoint = fetcher.s3.client.endpoint or f"https://s3.{region}.amazonaws.com"
-    return icechunk.s3_storage(
-        bucket=address.host,
-        prefix=address.path.strip("/"),
-        region=region,
-        anonymous=None if source else True,
-        get_credentials=RepositoryKeys(fetcher.s3.ring.source(source)) if source else None,
-        endpoint_url=endpoint,
-        allow_http=urlsplit(endpoint).scheme == "http",
-        force_path_style=True,
-    )
-
-
-def _find_way(location: StoreLocation, fetcher: Fetcher) -> None:
-    """Read a byte of the repository, since icechunk cannot try several ways by itself.
-
-    Of a repository that was looked for before it was opened, the way is known already.
-    """
-    for marker in ("repo", "refs/branch.main/ref.json"):  # of formats 2 and 1
-        with contextlib.suppress(ForbiddenError, MissingSourceError):
-            run(fetcher.fetch_range(f"{location.href}/{marker}", 0, 1))
-            return
-
-
-@dataclass(frozen=True)
-class RepositoryKeys:
-    """Gives icechunk temporary credentials; icechunk pickles it, and no secret is in it."""
-
-    source: Callable[[], S3Keys]
-    """Gives good keys, by name of who keeps them."""
-
-    def __call__(self) -> icechunk.S3StaticCredentials:
-        """Good credentials; asked for often, exchanged rarely. **Reads:** metadata."""
-        keys = self.source()
-        return icechunk.S3StaticCredentials(
-            keys.access_key_id, keys.secret_access_key, keys.session_token, keys.renew
-        )
-
-
-def _opening_failure(location: StoreLocation, error: Exception) -> Exception:
-    told = f"{location.href} cannot be opened as an icechunk repository: {_first_line(error)}"
-    if isinstance(error, icechunk.RepositoryNotFoundError | icechunk.RefNotFoundError):
-        return StoreError(told)
-    return UpstreamError(told)
-
-
-def _first_line(error: Exception) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), "no reason given"
-    )
+    return IcechunkStore(session, access.fetcher, written_at, kept), pinned

@@ -4,6 +4,8 @@ They travel: a pickle holds a ticket and a path, and opens the store again where
 """
 
 import asyncio
+import lzma
+import zlib
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
@@ -16,10 +18,14 @@ from xarray.backends.zarr import ZarrArrayWrapper
 from xarray.core import indexing
 
 from harmony_vds.access.gateway import WorkerAccess
+from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import Cut
 from harmony_vds.stores.cuts import cuts_of_array
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.tickets import OpenArrays
+
+_UNDECODABLE = (ValueError, TypeError, RuntimeError, EOFError, OSError, zlib.error, lzma.LZMAError)
+"""What zarr's codecs raise for chunks that are not theirs; what a fetch raises is none of these."""
 
 
 class StoreArray(BackendArray):
@@ -93,7 +99,10 @@ class PlainArray(StoreArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
         """The values at `key`. **Reads:** chunks."""
-        values: npt.NDArray[Any] = self._wrapper[key]
+        try:
+            values: npt.NDArray[Any] = self._wrapper[key]
+        except _UNDECODABLE as error:
+            raise StoreError(f"A chunk of {self.path} cannot be decoded: {error}.") from None
         return values
 
 

@@ -1,0 +1,227 @@
+"""Opens icechunk repositories, and repeats what fails in icechunk's own requests.
+
+icechunk reads a repository's metadata by itself. It would not repeat a stalled or broken transfer,
+and the other failures it would repeat for each of our own tries; so its tries are off and ours are
+put around it. What it says went wrong is sorted as everything else is.
+"""
+
+import contextlib
+import math
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import icechunk
+
+from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.gateway import Access
+from harmony_vds.access.keys import S3Keys
+from harmony_vds.access.loop import run
+from harmony_vds.access.trust import Address
+from harmony_vds.access.ways import Way
+from harmony_vds.errors import (
+    ForbiddenError,
+    MissingSourceError,
+    StoreError,
+    UpstreamError,
+    VdsError,
+)
+from harmony_vds.model.store import StoreLocation
+from harmony_vds.telemetry import redact
+
+# icechunk has one class for most failures of its storage; what failed stands in the text.
+_STATUS = re.compile(r"status code: (\d{3})[^:]*")
+_REFUSED = re.compile(
+    r"lacked (?:the necessary privileges|valid authentication)"
+    r"|\((?:AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch)\)"
+)
+
+
+def open_session(location: StoreLocation, access: Access) -> tuple[icechunk.Session, datetime]:
+    """A session at the snapshot that `location` names, or at the tip of the branch ``main``.
+
+    With it comes when the snapshot was written, UTC.
+
+    Raises
+    ------
+    StoreError
+        There is no repository, or no branch ``main``.
+    ForbiddenError
+        It may not be read.
+    UpstreamError
+        It cannot be read now.
+
+    **Reads:** metadata.
+    """
+    # icechunk writes to the log past our redaction, and what it writes comes as an error, too.
+    icechunk.set_logs_filter("off")
+    storage = _storage(location, access)
+
+    told = f"{location.href} cannot be opened as an icechunk repository"
+    branch = None if location.snapshot else "main"
+
+    async def ask[T](attempt: Callable[[], Awaitable[T]]) -> T:
+        return await persist(access.fetcher, told, attempt)
+
+    async def opened() -> tuple[icechunk.Session, datetime]:
+        # Three questions of few requests each: one of all would rather fail than not.
+        configuration = _configuration(access)
+        repository = await ask(
+            lambda: icechunk.Repository.open_async(storage, config=configuration)
+        )
+        session = await ask(
+            lambda: repository.readonly_session_async(branch, snapshot_id=location.snapshot)
+        )
+        snapshot = await ask(lambda: repository.lookup_snapshot_async(session.snapshot_id))
+        return session, snapshot.written_at.astimezone(UTC)
+
+    return run(opened())
+
+
+def _configuration(access: Access) -> icechunk.RepositoryConfig:
+    """A fresh one: containers and endpoints stored in the repository are not obeyed."""
+    http = access.fetcher.http
+    return icechunk.RepositoryConfig(
+        storage=icechunk.StorageSettings(
+            retries=icechunk.StorageRetriesSettings(max_tries=1),
+            timeouts=icechunk.StorageTimeoutSettings(
+                connect_timeout_ms=round(http.connect_timeout * 1000),
+                read_timeout_ms=round(http.stall_timeout * 1000),
+            ),
+        )
+    )
+
+
+def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
+    address = access.fetcher.trust.check(location.href)
+    if address.scheme == "file":
+        return icechunk.local_filesystem_storage(address.path)
+    if address.scheme == "s3":
+        return _s3_storage(address, location, access)
+    return _http_storage(address, access)
+
+
+def _http_storage(address: Address, access: Access) -> icechunk.Storage:
+    # icechunk connects by itself and follows redirects: at least its first host is a public one.
+    run(access.fetcher.http.refuse_private(address))
+    http = access.fetcher.http
+    headers = access.credentials.authorization(address.url)
+    options = {
+        "allow_http": str(address.scheme == "http").lower(),
+        "timeout": "1h",  # the request's own deadline ends it sooner
+        "connect_timeout": f"{round(http.connect_timeout * 1000)}ms",
+        "read_timeout": f"{round(http.stall_timeout * 1000)}ms",
+    }
+    return icechunk.http_storage(
+        str(address),
+        opts=options,
+        headers={key.lower(): value for key, value in headers.items()} or None,
+    )
+
+
+def _s3_storage(address: Address, location: StoreLocation, access: Access) -> icechunk.Storage:
+    fetcher = access.fetcher
+    if fetcher.s3.found(address, fetcher.buckets) is None:
+        _find_way(location, fetcher)
+    way = fetcher.s3.way(address, fetcher.buckets)
+    if way is Way.HTTPS:
+        return _http_storage(fetcher.s3.twin(address, fetcher.buckets, fetcher.trust)[0], access)
+    source = fetcher.buckets.endpoint_of(address) if way is Way.SIGNED else None
+    region = location.region or fetcher.region
+    # Named also for AWS: icechunk would otherwise take an endpoint from the environment.
+    endpoint = fetcher.s3.client.endpoint or f"https://s3.{region}.amazonaws.com"
+    return icechunk.s3_storage(
+        bucket=address.host,
+        prefix=address.path.strip("/"),
+        region=region,
+        anonymous=None if source else True,
+        get_credentials=RepositoryKeys(fetcher.s3.ring.source(source)) if source else None,
+        endpoint_url=endpoint,
+        allow_http=urlsplit(endpoint).scheme == "http",
+        force_path_style=True,
+        network_stream_timeout_seconds=math.ceil(fetcher.http.stall_timeout),
+    )
+
+
+def _find_way(location: StoreLocation, fetcher: Fetcher) -> None:
+    """Read a byte of the repository, since icechunk cannot try several ways by itself.
+
+    Of a repository that was looked for before it was opened, the way is known already.
+    """
+    for marker in ("repo", "refs/branch.main/ref.json"):  # of formats 2 and 1
+        with contextlib.suppress(ForbiddenError, MissingSourceError):
+            run(fetcher.fetch_range(f"{location.href}/{marker}", 0, 1))
+            return
+
+
+@dataclass(frozen=True)
+class RepositoryKeys:
+    """Gives icechunk temporary credentials; icechunk pickles it, and no secret is in it."""
+
+    source: Callable[[], S3Keys]
+    """Gives good keys, by name of who keeps them."""
+
+    def __call__(self) -> icechunk.S3StaticCredentials:
+        """Good credentials; asked for often, exchanged rarely. **Reads:** metadata."""
+        keys = self.source()
+        return icechunk.S3StaticCredentials(
+            keys.access_key_id, keys.secret_access_key, keys.session_token, keys.renew
+        )
+
+
+async def persist[T](fetcher: Fetcher, told: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """What icechunk gives, tried again by our policy.
+
+    Parameters
+    ----------
+    fetcher
+        Whose policy, and whose deadline.
+    told
+        Introduces what went wrong.
+    attempt
+        Asks icechunk.
+
+    Raises
+    ------
+    ForbiddenError, StoreError
+        Will not get better by trying again.
+    UpstreamError
+        Still failing when the retry budget was spent.
+
+    **Reads:** what `attempt` reads.
+    """
+
+    async def once() -> T:
+        try:
+            return await attempt()
+        except icechunk.IcechunkError as error:
+            raise _sorted_failure(f"{told}: {_first_line(error)}", error) from None
+
+    return await fetcher.persist(once)
+
+
+def _sorted_failure(told: str, error: icechunk.IcechunkError) -> VdsError:
+    text = str(error)
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else 0
+    if getattr(error, "kind", None) == "object-not-found":
+        return MissingSourceError(told)
+    if isinstance(error, icechunk.NotFoundError | icechunk.FormatError):
+        return StoreError(told)
+    if _REFUSED.search(text):
+        return ForbiddenError(f"{told} Check that the user may read this collection.")
+    if "Range request not supported" in text:
+        return StoreError(told)
+    if 400 <= status < 500 and status not in (408, 429):
+        return StoreError(told)
+    return UpstreamError(told)
+
+
+def _first_line(error: Exception) -> str:
+    """What icechunk says, without what the server said: it may have repeated a token."""
+    lines = (line.strip() for line in str(error).splitlines())
+    first = next((line for line in lines if line), "no reason given")
+    found = _STATUS.search(first)
+    return redact(first[: found.end()] if found else first)
