@@ -6,6 +6,7 @@ import sys
 import typer
 
 from harmony_vds.cli.doctor import doctor
+from harmony_vds.cli.inspect import inspect
 from harmony_vds.cli.subset import subset
 from harmony_vds.cli.virtualize import virtualize
 from harmony_vds.errors import VdsError
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Work with virtual Zarr stores: cut them, build them, find out what is wrong.",
 )
+app.command()(inspect)
 app.command()(subset)
 app.command()(virtualize)
 app.command()(doctor)

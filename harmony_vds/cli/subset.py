@@ -50,7 +50,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
 ) -> None:
     """Cut a store by variables, box and time into a netCDF-4 file."""
-    _log_to_stderr(verbose=verbose)
+    log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal)
     settings = trusting(settings_from_environment(), store, trust or [])
     credentials = Credentials.of_source(
@@ -119,7 +119,8 @@ def trusting(settings: Settings, store: str | None, trusted: list[str]) -> Setti
     return settings.model_copy(update={"trusted_prefixes": prefixes})
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
+def log_to_stderr(*, verbose: bool) -> None:
+    """Log warnings, or everything, to stderr without secrets. **Reads:** nothing."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter(logging.Formatter("%(levelname)s %(message)s")))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
