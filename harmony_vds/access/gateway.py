@@ -1,5 +1,6 @@
 """The way out: one object that holds trust, credentials and clients for the length of a request."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -7,7 +8,7 @@ from harmony_vds.access.buckets import Buckets, Twin
 from harmony_vds.access.credentials import Credentials, WorkerCredentials
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import HttpClient
-from harmony_vds.access.loop import run
+from harmony_vds.access.loop import network_loop, run
 from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Address, Trust
 from harmony_vds.access.ways import S3Mode, S3Reader
@@ -92,6 +93,10 @@ class Access:
 
     def __exit__(self, *exc_info: object) -> None:
         run(self.fetcher.http.close())
+
+    def close_later(self) -> None:
+        """Close the connections without waiting for it, from any thread. **Reads:** nothing."""
+        asyncio.run_coroutine_threadsafe(self.fetcher.http.close(), network_loop())
 
 
 @dataclass(frozen=True)

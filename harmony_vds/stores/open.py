@@ -1,6 +1,7 @@
 """Opens a virtual store lazily: its hierarchy as a tree of raw, undecoded variables."""
 
 import logging
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,7 +90,13 @@ def open_again(packed: bytes, access: WorkerAccess) -> OpenArrays:
 
     def opening() -> OpenArrays:
         ticket = Ticket.unpacked(packed)
-        opened = _open_arrays(ticket.location, access.restore(), ticket.reading)
+        restored = access.restore()
+        try:
+            opened = _open_arrays(ticket.location, restored, ticket.reading)
+        except BaseException:
+            restored.close_later()
+            raise
+        weakref.finalize(opened, restored.close_later)
         if opened.ticket.location.snapshot != ticket.location.snapshot:
             raise StaleSourceError(
                 f"{ticket.location} has changed since it was opened: it is now at "

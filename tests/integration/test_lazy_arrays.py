@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 from aiohttp import web
 from dask.base import tokenize
-from servers import ranged, serve
+from servers import file_server, ranged, serve
 from world import kerchunk_references, write_references
 
 from harmony_vds.access.credentials import Credentials
@@ -246,22 +246,45 @@ print(tokenize(lazy), tokenize(dataset["analysed_sst"].variable._data), values.t
 """
 
 
-def test_another_process_reads_the_same_and_knows_it_by_the_same_token(
-    place: Path, days: list[Path], truth: np.ndarray
-) -> None:
-    with access_to(days[0].parent, place.parent) as access:
-        dataset = opened(place, access)
-        done = subprocess.run(
-            [sys.executable, "-c", IN_ANOTHER_PROCESS],
-            input=pickle.dumps((dataset, array_of(dataset))), capture_output=True, timeout=60,
-            env={**os.environ, "PYTHONHASHSEED": "7"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode()
-        token, selected, values = done.stdout.decode().split()
-        assert token == tokenize(array_of(dataset))
-        assert selected == tokenize(dataset["analysed_sst"].variable._data)
-    assert bytes.fromhex(values) == truth[:2].tobytes()
+def in_another_process(dataset: xr.Dataset) -> tuple[str, str, bytes]:
+    """Tokens of an array and of a selection, and the first two steps, as told by a new process."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS],
+        input=pickle.dumps((dataset, array_of(dataset))), capture_output=True, timeout=60,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
     assert not done.stderr
+    token, selected, values = done.stdout.decode().split()
+    return token, selected, bytes.fromhex(values)
+
+
+def test_another_process_reads_the_same_and_knows_it_by_the_same_token(
+    store: Path, days: list[Path], truth: np.ndarray
+) -> None:
+    with access_to(days[0].parent, store.parent) as access:
+        dataset = opened(store, access)
+        selected = tokenize(dataset["analysed_sst"].variable._data)
+        expected = (tokenize(array_of(dataset)), selected, truth[:2].tobytes())
+        assert in_another_process(dataset) == expected
+
+
+def test_another_process_opens_references_once_and_leaves_no_connection_behind(
+    days: list[Path], truth: np.ndarray, tmp_path: Path
+) -> None:
+    for path in days:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with file_server(tmp_path) as server:
+        here = days[0].parent.as_uri()
+        document = kerchunk_references(days, lambda url: url.replace(here, server.url))
+        write_references(tmp_path / "sst.json", document)
+        location = StoreLocation(f"{server.url}/sst.json", ManifestFormat.KERCHUNK_JSON)
+        settings = Settings(trusted_prefixes=(f"{server.url}/",))
+        with Access.of(settings, Credentials.of_token(None)) as access:
+            dataset = open_store([location], access).tree.to_dataset()
+            server.forget()
+            assert in_another_process(dataset)[2] == truth[:2].tobytes()
+        assert server.paths().count("/sst.json") == 1
 
 
 def test_tokens_tell_stores_arrays_selections_and_snapshots_apart(
