@@ -76,7 +76,7 @@ class LazyArray(StoreArray):
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
         """The values at `key`. **Reads:** chunks."""
         values: npt.NDArray[Any] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+            _tidied(key, self.shape), self.shape, indexing.IndexingSupport.OUTER, self._read
         )
         return values
 
@@ -100,7 +100,7 @@ class PlainArray(StoreArray):
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
         """The values at `key`. **Reads:** chunks."""
         try:
-            values: npt.NDArray[Any] = self._wrapper[key]
+            values: npt.NDArray[Any] = self._wrapper[_tidied(key, self.shape)]
         except _UNDECODABLE as error:
             raise StoreError(f"A chunk of {self.path} cannot be decoded: {error}.") from None
         return values
@@ -113,6 +113,17 @@ class LazySelection(indexing.LazilyIndexedArray):
 
     def __dask_tokenize__(self) -> object:
         return self.array.__dask_tokenize__(), *map(_key_token, self.key.tuple)
+
+
+def _tidied(key: indexing.ExplicitIndexer, shape: tuple[int, ...]) -> indexing.ExplicitIndexer:
+    """`key` with its empty slices forward: xarray cannot take apart one that runs backward."""
+    if isinstance(key, indexing.VectorizedIndexer):
+        return key
+    parts = (
+        slice(0, 0) if isinstance(own, slice) and not range(*own.indices(size)) else own
+        for own, size in zip(key.tuple, shape, strict=True)
+    )
+    return type(key)(tuple(parts))
 
 
 def _key_token(key: Any) -> object:

@@ -86,6 +86,7 @@ SELECTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "negative step": ({"lat": slice(None, None, -1), "lon": slice(60, 3, -7)},),
     "long step over chunks": ({"time": slice(0, 5, 3), "lat": slice(1, None, 17)},),
     "empty": ({"lat": slice(5, 5)},),
+    "empty, backward": ({"lat": slice(5, 5, -1), "lon": slice(None, None, -2)},),
     "single": ({"time": -1, "lat": 35, "lon": 0},),
     "list, out of order and repeated": ({"lon": [70, 0, 0, 25]},),
     "mask": ({"lat": np.arange(36) % 5 == 0},),
