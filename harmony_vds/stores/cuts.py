@@ -61,7 +61,7 @@ def cuts_of_array(array: zarr.Array[Any]) -> tuple[Cut, ...]:
     """How each dimension of an opened array is cut; errors as in `cut_of`. **Reads:** nothing."""
     if not isinstance(array.metadata, ArrayV3Metadata):
         return tuple(array.chunks)
-    chunk_grid: Any = array.metadata.to_dict()["chunk_grid"]
+    chunk_grid: Any = array.metadata.chunk_grid.to_dict()
     largest, boundaries = cut_of(chunk_grid, array.shape)
     varying = boundaries or (None,) * array.ndim
     return tuple(n if own is None else own for n, own in zip(largest, varying, strict=True))
