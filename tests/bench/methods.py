@@ -269,10 +269,14 @@ class Ours(Method):
             planned = PlannedVariable(f"/{name}", tuple(map(str, data.dims)), Role.REQUESTED)
             pieces = blocks(kept, chunk_shape, data.dtype.itemsize)
             cut.append(SubsetVariable(planned, data, chunk_shape, pieces))
-        found = [np.empty(own.data.shape, own.data.dtype) for own in cut]
+        found: Values = {}
         for number, block, values in read_ahead(cut):
-            found[number][block] = values
-        return dict(zip(item.fields, found, strict=True))
+            name, own = item.fields[number], cut[number]
+            if values.shape == own.data.shape:
+                found[name] = values  # in one piece
+                continue
+            found.setdefault(name, np.empty(own.data.shape, own.data.dtype))[block] = values
+        return found
 
     def close(self) -> None:
         self.services.__exit__(None, None, None)
