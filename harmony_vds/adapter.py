@@ -1,13 +1,15 @@
 """The front door: a Harmony work item in, staged outputs and their STAC catalogue out.
 
-Harmony calls without an input catalogue (the service's chain has no query-cmr step): one work item
-asks for one or more whole collections, and the service finds their stores in CMR itself.
+Harmony calls without an input catalogue where the service's chain has no query-cmr step: one work
+item asks for one or more whole collections, and the service finds their stores in CMR itself. After
+query-cmr the catalogue's items are the granules to answer for.
 """
 
 import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pystac
@@ -20,8 +22,10 @@ from harmony_service_lib.exceptions import (
 )
 from harmony_service_lib.message import Message
 
-from harmony_vds.errors import ErrorGroup, UnsupportedError, VdsError
+from harmony_vds.errors import ErrorGroup, VdsError
+from harmony_vds.items import granules_of
 from harmony_vds.message import request_from_message
+from harmony_vds.model.request import Request
 from harmony_vds.telemetry import redact
 
 logger = logging.getLogger(__name__)
@@ -35,12 +39,7 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
     def invoke(self) -> tuple[Message, pystac.Catalog]:
         """The message and a catalogue with one item per output. **Reads:** chunks."""
         with as_harmony_exceptions():
-            if self.catalog is not None:
-                raise UnsupportedError(
-                    "This service takes no granules: its chain must not have a query-cmr step. "
-                    "Ask its operator to correct the service's entry."
-                )
-            request = request_from_message(self.message)
+            request = self._request()
             # Imported here: a message without work must fail fast, and these imports are heavy.
             from harmony_vds.access.credentials import Credentials
             from harmony_vds.catalog import output_catalog
@@ -51,18 +50,30 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
             settings = settings_from_environment()
             credentials = Credentials.of_token(self.message.accessToken, settings.token_hosts)
             with Services.of(settings, credentials) as services, _workdir() as workdir:
-                logger.info(
-                    "Answering for whole collections: granule ids, granule names and maxResults "
-                    "do not reach this service"
-                )
                 prepared = prepare(request, services)  # metadata and coordinates
                 outputs = fulfil(prepared, workdir, services)  # the only line that reads chunks
                 names: list[str] = []
                 for own, output in zip(prepared, outputs, strict=True):
-                    names.append(output_name(own.source, own.plan, output.path.suffix, names))
+                    names.append(
+                        output_name(own.source, own.plan, output.path.suffix, names, own.label)
+                    )
                 staged = stage(outputs, names, self.message.stagingLocation, self.config)
             plans = [own.plan for own in prepared]
             return self.message, output_catalog(staged, plans, str(self.message.requestId))
+
+    def _request(self) -> Request:
+        """What the message asks, of the granules in the input catalogue if there is one."""
+        request = request_from_message(self.message)
+        if self.catalog is None:
+            logger.info(
+                "Answering for whole collections: granule ids, granule names and maxResults "
+                "do not reach this service"
+            )
+            return request
+        items = self.get_all_catalog_items(self.catalog)
+        granules = granules_of(items, [own.collection for own in request.sources])
+        logger.info("Answering for %d selected granules", len(granules))
+        return replace(request, granules=granules)
 
 
 @contextmanager

@@ -8,7 +8,14 @@ from harmony_service_lib.message import Message
 
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.request import NETCDF, DimensionRange, Request, Source, TargetGrid
+from harmony_vds.model.request import (
+    NETCDF,
+    DimensionRange,
+    Request,
+    Source,
+    TargetGrid,
+    VariableLink,
+)
 
 # Other spellings of netCDF that reach services.
 _NETCDF_SPELLINGS = {"application/netcdf4", "application/x-netcdf", "application/x-netcdf4", "*/*"}
@@ -59,7 +66,19 @@ def _source(source: Any) -> Source:
         short_name=source.shortName or source.collection,
         version=source.versionId or "",
         variables=tuple(dict.fromkeys(variables)),
+        variable_links=tuple(link for own in source.variables for link in _variable_links(own)),
     )
+
+
+def _variable_links(variable: Any) -> list[VariableLink]:
+    """The related URLs of a variable's record, which come along where Harmony knows them."""
+    return [
+        VariableLink(
+            _variable_name(variable), str(own.url), own.type or "", own.subtype or "",
+            own.format or "", own.mimeType or "", own.description or "",
+        )
+        for own in variable.relatedUrls or () if own.url
+    ]  # fmt: skip
 
 
 def _variable_name(variable: Any) -> str:

@@ -5,22 +5,37 @@ This is the one place where clients are put together and where the stages meet.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery.cmr import CmrClient
-from harmony_vds.discovery.find import FoundStores, find_stores, locate
-from harmony_vds.errors import VdsError
+from harmony_vds.discovery.find import StoreSearch
+from harmony_vds.discovery.found import Answer, FoundStore, locate
+from harmony_vds.discovery.overrides import Overrides
+from harmony_vds.errors import (
+    ForbiddenError,
+    NoDataError,
+    StoreError,
+    UnknownVariableError,
+    UnsupportedError,
+    UpstreamError,
+    VdsError,
+)
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import CollectionNotes, VirtualStore
 from harmony_vds.outputs.write import write
-from harmony_vds.planning.guard import check_volume, refuse_unsupported
+from harmony_vds.planning.guard import (
+    check_total,
+    check_volume,
+    refuse_several_outputs,
+    refuse_unsupported,
+)
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.settings import Settings
 from harmony_vds.stores.cache import ManifestCache
@@ -46,6 +61,10 @@ class Services:
     """When the request must be done."""
     reading: Reading = DEFAULT_READING
     """How chunks are read."""
+    overrides: Overrides = field(default_factory=Overrides)
+    """What the operator says of collections."""
+    max_stores: int = 20
+    """Stores from which one request may be answered."""
 
     @classmethod
     def of(cls, settings: Settings, credentials: Credentials) -> "Services":
@@ -60,7 +79,15 @@ class Services:
             cache=ManifestCache.of(settings.cache_dir, settings.cache_bytes),
         )
         access = Access.of(settings, credentials, deadline)
-        return cls(access, cmr, limits, deadline, reading)
+        overrides = Overrides.of_file(settings.collections_file)
+        return cls(access, cmr, limits, deadline, reading, overrides, settings.max_stores)
+
+    def search(self, source: Source, request: Request | None = None) -> StoreSearch:
+        """The search for the stores of `source`, which asks nothing yet. **Reads:** nothing."""
+        return StoreSearch(
+            source, request or Request((source,)), self.cmr, self.access, self.overrides,
+            self.max_stores,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +99,7 @@ class Services:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One source of a request, planned and priced."""
+    """One store that a request is answered from, planned and priced."""
 
     source: Source
     """The collection it answers for."""
@@ -82,10 +109,14 @@ class Prepared:
     """What will be read and written."""
     notes: CollectionNotes = field(default_factory=CollectionNotes)
     """What the collection's record adds."""
+    label: str = ""
+    """Name of the store among several of its collection; empty where there is one."""
 
 
 def prepare(request: Request, services: Services, store_href: str | None = None) -> list[Prepared]:
-    """One plan for each source of `request`, all of them priced and allowed.
+    """One plan for each store that `request` is answered from, all of them priced and allowed.
+
+    A source comes to one store, or to several where each of its frames or granules has its own.
 
     Parameters
     ----------
@@ -104,37 +135,76 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
     **Reads:** coordinates.
     """
     refuse_unsupported(request)
-    prepared = []
-    for source in request.sources:
+    if store_href is not None:
         with timed("find"):
-            found = _find(source, services, store_href)
-        with timed("open"):
-            store = _open(found, services.reading)
-        with timed("plan"):
-            plan = make_plan(store, request, source)
-        logger.info("Planned: %s", plan)
-        for note in plan.notes:
-            logger.warning("%s", note)
-        check_volume(plan, services.limits, store, request, source)
-        services.deadline.check()
-        prepared.append(Prepared(source, store, plan, found.notes))
+            found = locate(store_href, services.access)
+        prepared = [_prepare_store(found, own, request, services) for own in request.sources]
+    else:
+        prepared = [
+            own for source in request.sources for own in _prepare_source(source, request, services)
+        ]
+    refuse_several_outputs(request, len(prepared))
+    check_total([own.plan.cost for own in prepared], services.limits)
     return prepared
 
 
-def _find(source: Source, services: Services, store_href: str | None) -> FoundStores:
-    if store_href is None:
-        return find_stores(source, services.cmr, services.access)
-    return locate(store_href, services.access)
+def _prepare_source(source: Source, request: Request, services: Services) -> list[Prepared]:
+    """One plan for each store of the first answer whose stores open and hold what was asked."""
+    search = services.search(source, request)
+    answers = search.answers()
+    while True:
+        with timed("find"):
+            answer = next(answers, None)
+        if answer is None:
+            raise search.failure()
+        try:
+            return _prepare_answer(answer, source, request, services)
+        except (StoreError, ForbiddenError, UpstreamError, UnknownVariableError) as error:
+            _give_up(answer, error, search)
+        except UnsupportedError as error:
+            if not any(own.periods for own in answer):
+                raise
+            _give_up(answer, error, search)  # each granule may have a store of its own
 
 
-def _open(found: FoundStores, reading: Reading) -> VirtualStore:
-    """The first store that opens; a failure also names those that were given up before."""
-    try:
-        return open_store(found.locations, found.access, reading)
-    except VdsError as error:
-        if not found.rejected:
-            raise
-        raise type(error)(f"{error} Also tried: {'; '.join(found.rejected)}") from None
+def _give_up(answer: Answer, error: VdsError, search: StoreSearch) -> None:
+    hrefs = ", ".join(own.locations[0].href for own in answer)
+    logger.info("%s: %s", hrefs, error)
+    search.rejected.add("", error)
+
+
+def _prepare_answer(
+    answer: Answer, source: Source, request: Request, services: Services
+) -> list[Prepared]:
+    """One plan for each store of `answer` that the request meets."""
+    prepared, outside = [], []
+    for found in answer:
+        try:
+            prepared.append(_prepare_store(found, source, request, services))
+        except NoDataError as error:  # a frame beside the box is none of the request's business
+            logger.info("%s: %s", found.label or found.locations[0].href, error)
+            outside.append(error)
+    if not prepared:
+        raise outside[0]
+    return prepared
+
+
+def _prepare_store(
+    found: FoundStore, source: Source, request: Request, services: Services
+) -> Prepared:
+    variables = source.variables if found.variables is None else found.variables
+    source = replace(source, variables=variables)
+    request = replace(request, granules=found.granules, periods=found.periods)
+    with timed("open"):
+        store = open_store(found.locations, found.access, services.reading)
+    with timed("plan"):
+        plan = make_plan(store, request, source)
+    logger.info("Planned: %s", plan)
+    for note in plan.notes:
+        logger.warning("%s", note)
+    check_volume(plan, services.limits, store, request, source)
+    services.deadline.check()
+    return Prepared(source, store, plan, found.notes, found.label)
 
 
 def fulfil(

@@ -75,6 +75,19 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_MAX_OUTPUT_BYTES",
         description="Most bytes one request may write, counted before compression.",
     )
+    collections_file: str = Field(
+        default="",
+        validation_alias="HARMONY_VDS_COLLECTIONS_FILE",
+        description="Path of a TOML file that names stores of collections, or denies collections, "
+        "before any record is asked; see *Name a store yourself*.",
+    )
+    max_stores: int = Field(
+        default=20,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_STORES",
+        description="Most virtual stores that one request may be answered from, where each frame, "
+        "tile or granule of a collection has its own.",
+    )
     max_seconds: float = Field(
         default=270.0,
         gt=0,

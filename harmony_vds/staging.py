@@ -38,8 +38,13 @@ class StagedOutput:
     """What it is."""
 
 
-def output_name(source: Source, plan: Plan, extension: str, taken: Collection[str] = ()) -> str:
+def output_name(
+    source: Source, plan: Plan, extension: str, taken: Collection[str] = (), label: str = ""
+) -> str:
     """The file name of an output: ``<short name>_<version>[_<variable>][_subsetted]<extension>``.
+
+    A store that is one of several of its collection, such as a frame's, puts its own name behind
+    those of the collection, or in their place where it begins with the short name.
 
     Parameters
     ----------
@@ -51,10 +56,14 @@ def output_name(source: Source, plan: Plan, extension: str, taken: Collection[st
         With its dot.
     taken
         Names of the same work item, which must differ.
+    label
+        The store's own name; empty where it is the collection's only one.
 
     **Reads:** nothing.
     """
     base = f"{source.short_name}_{source.version}" if source.version else source.short_name
+    if label:
+        base = label if label.startswith(source.short_name) else f"{base}_{label}"
     # The rule drops what it takes for an extension, so a version such as v4.1 needs one to lose.
     ruled = generate_output_filename(
         f"{base.replace('/', '_')}.zarr",

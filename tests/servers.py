@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from aiohttp import web
+from cmr import search
 
 
 @dataclass
@@ -109,27 +110,32 @@ def _file_below(root: Path, path: str) -> Path | None:
 
 
 def cmr_server(
-    records: dict[str, dict[str, Any]], *, token: str | None = None
+    records: dict[str, dict[str, Any]], *others: dict[str, Any], token: str | None = None
 ) -> contextlib.AbstractContextManager[Server]:
-    """CMR's collection search, with its own answers for what is wrong.
+    """CMR's search of collections by id, and of `others`, with its own answers for what is wrong.
 
-    With `token`, any other token is refused as CMR refuses it.
+    `others` are items of granules, variables and services. With `token`, any other token is refused
+    as CMR refuses it.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        if request.path != "/search/collections.umm_json":
-            return _errors(404, "Not Found")
         sent = request.headers.get("Authorization", "")
         if token is not None and sent and sent != f"Bearer {token}":
             return _errors(401, "Token does not exist")
-        unknown = set(request.query) - {"concept_id", "concept_id[]", "page_size"}
-        if unknown:
-            return _errors(400, f"Parameter [{unknown.pop()}] was not recognized.")
-        wanted = request.query.getall("concept_id", []) + request.query.getall("concept_id[]", [])
-        items = [records[own] for own in wanted if own in records]
+        after = request.headers.get("CMR-Search-After")
+        try:
+            page = search(
+                request.path, list(request.query.items()), after, [*records.values(), *others]
+            )
+        except LookupError as error:
+            return _errors(404, str(error.args[0]))
+        except ValueError as error:
+            return _errors(400, str(error))
+        headers = {"CMR-Hits": str(page.hits), "CMR-Request-Id": "test"}
+        if page.following is not None:
+            headers["CMR-Search-After"] = page.following
         return web.json_response(
-            {"hits": len(items), "took": 3, "items": items},
-            headers={"CMR-Hits": str(len(items)), "CMR-Request-Id": "test"},
+            {"hits": page.hits, "took": 3, "items": page.items}, headers=headers
         )
 
     return serve(answer)

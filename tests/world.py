@@ -141,6 +141,34 @@ def write_days(folder: Path, days: int, **layout: Any) -> list[Path]:
     return [write_granule(folder / f"sst_{day + 1:03d}.nc", day, **layout) for day in range(days)]
 
 
+def write_tile(
+    path: Path, day: int, west: float, south: float, *, cells: int = 10, step: float = 1.0
+) -> Path:
+    """One daily tile of a larger grid: `cells` squared cells of `step` degrees from its corner."""
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as nc:
+        nc.createDimension("time", None)
+        time = nc.createVariable("time", "i4", ("time",), chunksizes=(1,))
+        time.setncatts(
+            {"standard_name": "time", "units": "seconds since 1981-01-01", "axis": "T",
+             "calendar": "standard"}
+        )  # fmt: skip
+        time[:] = [FIRST_NOON + day * 86400]
+        for name, start, standard, units in (
+            ("lat", south, "latitude", "degrees_north"),
+            ("lon", west, "longitude", "degrees_east"),
+        ):
+            nc.createDimension(name, cells)
+            axis = nc.createVariable(name, "f8", (name,))
+            axis[:] = start + step * (np.arange(cells) + 0.5)
+            axis.setncatts({"standard_name": standard, "units": units})
+        random = np.random.default_rng((day, int(west) + 360, int(south) + 90))
+        packed = random.integers(-3000, 4500, (cells, cells)).astype(np.int16)
+        _field(nc, "displacement", packed, (cells // 2, cells // 2), {
+            "units": "m", "scale_factor": np.float32(0.001)})  # fmt: skip
+        nc.setncatts({"Conventions": "CF-1.8", "title": "Demonstration tile"})
+    return path
+
+
 def virtual_dataset(
     files: Sequence[Path], *, group: str | None = None, dimension: str = "time"
 ) -> Any:
@@ -308,3 +336,106 @@ def umm_collection(
     }  # fmt: skip
     return {"meta": {"concept-id": concept_id, "native-id": short_name, "revision-id": 1,
                      "provider-id": concept_id.rpartition("-")[2]}, "umm": umm}  # fmt: skip
+
+
+def umm_granule(
+    concept_id: str,
+    collection: str,
+    name: str,
+    links: Sequence[dict[str, Any]],
+    *,
+    box: tuple[float, float, float, float] = (-180, -90, 180, 90),
+    times: tuple[str, str] = ("2024-01-02T00:00:00.000Z", "2024-01-02T23:59:59.999Z"),
+) -> dict[str, Any]:
+    """A synthetic ``{meta, umm}`` item of CMR for one granule; valid UMM-G 1.6.7."""
+    rectangle = dict(
+        zip(
+            (f"{side}BoundingCoordinate" for side in ("West", "South", "East", "North")),
+            box,
+            strict=True,
+        )
+    )
+    umm = {
+        "GranuleUR": name,
+        "ProviderDates": [{"Date": "2024-02-01T00:00:00.000Z", "Type": "Insert"}],
+        "CollectionReference": {"ShortName": SHORT_NAME, "Version": "1.0"},
+        "RelatedUrls": list(links),
+        "SpatialExtent": {
+            "HorizontalSpatialDomain": {"Geometry": {"BoundingRectangles": [rectangle]}}
+        },
+        "TemporalExtent": {
+            "RangeDateTime": {"BeginningDateTime": times[0], "EndingDateTime": times[1]}
+        },
+        "MetadataSpecification": {
+            "URL": "https://cdn.earthdata.nasa.gov/umm/granule/v1.6.7",
+            "Name": "UMM-G", "Version": "1.6.7",
+        },
+    }  # fmt: skip
+    return {"meta": {"concept-id": concept_id, "collection-concept-id": collection}, "umm": umm}
+
+
+def umm_variable(concept_id: str, name: str, **more: Any) -> dict[str, Any]:
+    """A synthetic ``{meta, umm}`` item of CMR for one variable; valid UMM-Var 1.9.0."""
+    umm = {
+        "Name": name, "LongName": name, "Definition": f"{name}, made for a test.",
+        "MetadataSpecification": {
+            "URL": "https://cdn.earthdata.nasa.gov/umm/variable/v1.9.0",
+            "Name": "UMM-Var", "Version": "1.9.0",
+        },
+        **more,
+    }  # fmt: skip
+    return {"meta": {"concept-id": concept_id}, "umm": umm}
+
+
+def umm_service(concept_id: str, name: str, **more: Any) -> dict[str, Any]:
+    """A synthetic ``{meta, umm}`` item of CMR for one service; valid UMM-S 1.5.4."""
+    umm = {
+        "Name": name, "LongName": name, "Type": "WEB SERVICES", "Version": "1",
+        "Description": "Made for a test.",
+        "URL": {"URLValue": "https://service.example.nasa.gov/", "Description": "root"},
+        "ServiceOrganizations": [{"Roles": ["SERVICE PROVIDER"], "ShortName": "DEMO"}],
+        "ServiceKeywords": [{"ServiceCategory": "EARTH SCIENCE SERVICES",
+                             "ServiceTopic": "DATA MANAGEMENT/DATA HANDLING"}],
+        "MetadataSpecification": {
+            "URL": "https://cdn.earthdata.nasa.gov/umm/service/v1.5.4",
+            "Name": "UMM-S", "Version": "1.5.4",
+        },
+        **more,
+    }  # fmt: skip
+    return {"meta": {"concept-id": concept_id}, "umm": umm}
+
+
+STAC_TIMES = ("2024-01-02T00:00:00.000Z", "2024-01-02T23:59:59.999Z")
+
+
+def write_stac(
+    folder: Path, collection: str, items: Sequence[dict[str, Any]], cmr: str = "https://cmr.test"
+) -> Path:
+    """The catalogue of query-cmr for `items`: concept_id, name, assets; box and times if known."""
+    folder.mkdir(parents=True, exist_ok=True)
+    links: list[dict[str, Any]] = [
+        {"rel": "harmony_source", "href": f"{cmr}/search/concepts/{collection}"}
+    ]
+    for number, own in enumerate(items):
+        west, south, east, north = own.get("box", (-180, -90, 180, 90))
+        start, end = own.get("times", STAC_TIMES)
+        ring = [[west, south], [west, north], [east, north], [east, south], [west, south]]
+        file = f"granule_{own['concept_id']}_{number:07d}.json"
+        item = {
+            "type": "Feature", "stac_version": "1.0.0-beta.2", "id": f"random-{number}",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "bbox": [west, south, east, north],
+            "properties": {"start_datetime": start, "end_datetime": end, "datetime": start},
+            "links": [], "assets": own["assets"],
+        }  # fmt: skip
+        (folder / file).write_text(json.dumps(item))
+        links.append(
+            {"rel": "item", "href": f"./{file}", "type": "application/json", "title": own["name"]}
+        )
+    catalog = {
+        "stac_version": "1.0.0-beta.2", "id": "random",
+        "description": f"CMR collection {collection}", "links": links,
+    }  # fmt: skip
+    path = folder / "catalog0.json"
+    path.write_text(json.dumps(catalog))
+    return path

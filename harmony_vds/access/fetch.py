@@ -7,7 +7,7 @@ import asyncio
 import math
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,10 +118,15 @@ class Fetcher:
             return Received(b"")
         return await self._retried(lambda: self._range(address, start, length))
 
-    async def fetch_whole(self, url: str, limit: int) -> Received:
-        """All of `url`, at most `limit` bytes; errors as in `fetch_range`. **Reads:** metadata."""
+    async def fetch_whole(
+        self, url: str, limit: int, sent: Mapping[str, str] | None = None
+    ) -> Received:
+        """All of `url`, at most `limit` bytes; errors as in `fetch_range`.
+
+        `sent` are further headers of a request over http. **Reads:** metadata.
+        """
         address = self._checked(url)
-        return await self._retried(lambda: self._whole(address, limit))
+        return await self._retried(lambda: self._whole(address, limit, sent))
 
     def _checked(self, url: str) -> Address:
         """The address of `url`, if it may be read; judged once, since trust never changes.
@@ -216,12 +221,14 @@ class Fetcher:
             return await asyncio.to_thread(read_file, address, start, length)
         return await self.http.fetch_range(address.url, start, length, self.trust)
 
-    async def _whole(self, address: Address, limit: int) -> Received:
+    async def _whole(
+        self, address: Address, limit: int, sent: Mapping[str, str] | None
+    ) -> Received:
         if address.scheme == "s3":
             return await self.s3.fetch_whole(address, limit, self.buckets, self.trust)
         if address.scheme == "file":
             return await asyncio.to_thread(_read_whole, address, limit)
-        return await self.http.fetch_whole(address.url, limit, self.trust)
+        return await self.http.fetch_whole(address.url, limit, self.trust, sent)
 
 
 def read_file(address: Address, start: int, length: int) -> Received:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import urljoin
 
@@ -46,6 +46,9 @@ class Received:
     """Entity tag of the source."""
     size: int | None = None
     """Bytes of the whole source, where its place says so."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """All headers of the answer, names as the client compares them: without regard to case; only
+    of whole bodies over http."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +185,18 @@ class HttpClient:
         check_range(answer, url, start, length)
         return _received(answer)
 
-    async def fetch_whole(self, url: str, limit: int, trust: Trust) -> Received:
-        """All of `url`, at most `limit` bytes. **Reads:** metadata."""
-        answer = await self._get(url, {"Accept-Encoding": "identity"}, trust, limit)
+    async def fetch_whole(
+        self, url: str, limit: int, trust: Trust, sent: Mapping[str, str] | None = None
+    ) -> Received:
+        """All of `url`, at most `limit` bytes; `sent` are further headers. **Reads:** metadata."""
+        wanted = {"Accept-Encoding": "identity", **(sent or {})}
+        answer = await self._get(url, wanted, trust, limit)
         if answer.status != 200:
             raise StoreError(f"{host_path(url)} answered with status {answer.status}.")
         expected = answer.headers.get("Content-Length")
         if expected:
             check_length(answer.body, int(expected), url)
-        return _received(answer)
+        return replace(_received(answer), headers=answer.headers)
 
     async def exchange(self, url: str, limit: int) -> bytes:
         """What `url` gives for the user's token; no redirect is followed. **Reads:** metadata."""

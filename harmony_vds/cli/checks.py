@@ -16,7 +16,7 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.access.loop import run
 from harmony_vds.access.shipped import shipped
 from harmony_vds.access.trust import Address
-from harmony_vds.discovery.find import FoundStores
+from harmony_vds.discovery.found import FoundStore
 from harmony_vds.errors import VdsError
 from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.settings import Settings
@@ -198,7 +198,7 @@ def recorded_endpoints(umm: Mapping[str, Any]) -> dict[str, Verdict]:
     return {url: Verdict.FAILED} if url else {}
 
 
-def check_store(found: FoundStores) -> Iterator[Finding]:
+def check_store(found: FoundStore) -> Iterator[Finding]:
     """Whether a store opens, and a byte of its chunks can be read. **Reads:** chunks, some bytes.
 
     Of the largest variables, one chunk for each place where chunks lie is touched.

@@ -15,7 +15,7 @@ from harmony_vds.access.login import token_of_user
 from harmony_vds.cli import checks
 from harmony_vds.cli.checks import Finding, Verdict
 from harmony_vds.cli.subset import as_url, trusting
-from harmony_vds.discovery.find import find_stores, locate
+from harmony_vds.discovery.found import Answer, locate
 from harmony_vds.errors import VdsError
 from harmony_vds.model.request import Source
 from harmony_vds.pipeline import Services
@@ -94,17 +94,17 @@ def _store_findings(
 ) -> Iterator[Finding]:
     try:
         if collection:
-            endpoints = checks.recorded_endpoints(services.cmr.collection(collection))
+            endpoints = checks.recorded_endpoints(services.cmr.collection(collection).umm)
             yield from checks.check_endpoints(endpoints, services.access)
         if store:
-            found = locate(as_url(store), services.access)
+            found: Answer = (locate(as_url(store), services.access),)
         else:
-            source = Source(str(collection), str(collection))
-            found = find_stores(source, services.cmr, services.access)
+            found = services.search(Source(str(collection), str(collection))).first()
     except VdsError as error:
         yield Finding("store", Verdict.FAILED, str(error))
         return
-    yield from checks.check_store(found)
+    for own in found:
+        yield from checks.check_store(own)
 
 
 def _as_json(settings: dict[str, str], findings: list[Finding], *, failed: bool) -> dict[str, Any]:

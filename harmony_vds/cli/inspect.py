@@ -9,7 +9,7 @@ import typer
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.login import token_of_user
 from harmony_vds.cli.subset import as_url, log_to_stderr, trusting
-from harmony_vds.discovery.find import find_stores, locate
+from harmony_vds.discovery.found import locate
 from harmony_vds.errors import RequestError
 from harmony_vds.inspection.findings import Severity
 from harmony_vds.inspection.survey import Survey, VariableSurvey, survey
@@ -60,7 +60,7 @@ def inspect(
             found = locate(as_url(store), services.access)
         else:
             source = Source(str(collection), str(collection))
-            found = find_stores(source, services.cmr, services.access)
+            found = services.search(source).first()[0]
         seen = survey(open_store(found.locations, found.access, services.reading))
     if as_json:
         print(redact(json.dumps(seen.as_json(), indent=2)))

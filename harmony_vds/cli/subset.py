@@ -4,10 +4,10 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -19,7 +19,7 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.request import Request, Source
 from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
 from harmony_vds.settings import Settings, settings_from_environment
-from harmony_vds.staging import output_name, stage
+from harmony_vds.staging import StagedOutput, output_name, stage
 from harmony_vds.telemetry import Progress, RedactingFormatter, no_progress
 
 
@@ -58,28 +58,38 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     )
     with Services.of(settings, credentials) as services:
         prepared = prepare(request, services, as_url(store) if store else None)
-        plan = prepared[0].plan
+        plans = [own.plan for own in prepared]
         if dry_run:
-            print(json.dumps(plan.as_json(), indent=2) if as_json else f"{plan}")
+            _print_json([own.as_json() for own in plans], 2) if as_json else _print_each(plans)
             return
         if not as_json:
-            print(f"{plan}", file=sys.stderr)
+            _print_each(plans, sys.stderr)
         with tempfile.TemporaryDirectory(prefix="vds-") as folder, _progress_bar() as progress:
             outputs = fulfil(prepared, Path(folder), services, progress)
-            name = output_name(prepared[0].source, plan, outputs[0].path.suffix)
-            staged = stage(outputs, [name], str(output), None)[0]
+            names: list[str] = []
+            for own, written in zip(prepared, outputs, strict=True):
+                suffix = written.path.suffix
+                names.append(output_name(own.source, own.plan, suffix, names, own.label))
+            staged = stage(outputs, names, str(output), None)
     if as_json:
-        print(
-            json.dumps(
-                _told(prepared[0], staged.href, staged.output.nbytes, staged.output.checksum)
-            )
-        )
+        _print_json([_told(*pair) for pair in zip(prepared, staged, strict=True)])
     else:
-        print(staged.href)
+        _print_each([own.href for own in staged])
 
 
-def _told(prepared: Prepared, href: str, nbytes: int, checksum: str) -> dict[str, Any]:
-    return {"output": href, "nbytes": nbytes, "sha256": checksum, "plan": prepared.plan.as_json()}
+def _told(prepared: Prepared, staged: StagedOutput) -> dict[str, Any]:
+    return {"output": staged.href, "nbytes": staged.output.nbytes,
+            "sha256": staged.output.checksum, "plan": prepared.plan.as_json()}  # fmt: skip
+
+
+def _print_each(told: Sequence[object], stream: TextIO | None = None) -> None:
+    for own in told:
+        print(own, file=stream)
+
+
+def _print_json(told: Sequence[object], indent: int | None = None) -> None:
+    """One document: the only one told, or a list of several."""
+    print(json.dumps(told[0] if len(told) == 1 else list(told), indent=indent))
 
 
 def _request(

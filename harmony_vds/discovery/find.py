@@ -1,97 +1,321 @@
-"""Finds the virtual stores of a collection and explains itself when there is none."""
+"""Finds the virtual stores that answer a request, and explains itself when there is none.
+
+The places are tried in one order, and each is looked at only when those before it came to nothing:
+what the operator says; granules that were selected; the requested variables; the collection's own
+record; what is associated with it; its granules, where each, or each frame, has a store of its own;
+DMR++ sidecars.
+"""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
+from harmony_vds.access.buckets import learn_twins
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery import umm
-from harmony_vds.discovery.cmr import CmrClient
-from harmony_vds.discovery.sniff import sniff
-from harmony_vds.errors import ForbiddenError, NoStoreError, UpstreamError, VdsError
-from harmony_vds.model.request import Source
-from harmony_vds.model.store import CollectionNotes, StoreLocation
+from harmony_vds.discovery.candidates import Candidate, candidates_of, ranked
+from harmony_vds.discovery.cmr import CmrClient, Record
+from harmony_vds.discovery.explain import Rejected
+from harmony_vds.discovery.found import Answer, FoundStore, locations_of
+from harmony_vds.discovery.granules import GranuleSearch
+from harmony_vds.discovery.overrides import Override, Overrides
+from harmony_vds.discovery.periods import periods_of
+from harmony_vds.discovery.placements import collection as placed
+from harmony_vds.discovery.placements.granule import data_hrefs
+from harmony_vds.discovery.placements.service import service_links
+from harmony_vds.discovery.shares import Linked, Share, sidecar_shares, store_shares
+from harmony_vds.discovery.variables import VariableStores
+from harmony_vds.errors import (
+    ForbiddenError,
+    NoStoreError,
+    StoreError,
+    TooLargeError,
+    UpstreamError,
+    VdsError,
+)
+from harmony_vds.model.request import Granule, Request, Source
+from harmony_vds.model.store import CollectionNotes
 
 logger = logging.getLogger(__name__)
 
+_MOST_RELATED = 4
+"""Associated collections in which frames are looked for."""
+_MOST_TAUGHT = 20
+"""Granules from whose links the https forms of buckets are learnt."""
 
-@dataclass(frozen=True)
-class FoundStores:
-    """The stores of one collection, best first."""
 
-    locations: tuple[StoreLocation, ...]
-    """At least one; the first that opens is used."""
+@dataclass
+class StoreSearch:
+    """The search for the stores of one source of a request; asks CMR no more than it must."""
+
+    source: Source
+    """The collection, and the variables wanted from it."""
+    request: Request
+    """All that was asked."""
+    cmr: CmrClient
+    """Whom to ask."""
     access: Access
-    """Access that trusts what the collection's record names."""
-    notes: CollectionNotes
-    """What else the record says."""
-    rejected: tuple[str, ...] = ()
-    """Candidates that do not serve, each with the reason."""
+    """Way out, before any record has added to what is trusted."""
+    overrides: Overrides = field(default_factory=Overrides)
+    """What the operator says of collections."""
+    most: int = 20
+    """Stores from which one request may be answered."""
+    rejected: Rejected = field(default_factory=Rejected)
+    """What did not serve so far."""
+    _record: Record = field(default_factory=lambda: Record({}), repr=False)
+    _linked: list[Linked] = field(default_factory=list, repr=False)
 
+    @property
+    def granules(self) -> tuple[Granule, ...]:
+        """The selected granules of this source. **Reads:** nothing."""
+        ours = ("", self.source.collection)
+        return tuple(own for own in self.request.granules if own.collection in ours)
 
-def find_stores(source: Source, cmr: CmrClient, access: Access) -> FoundStores:
-    """The stores that the record of `source` names.
+    def answers(self) -> Iterator[Answer]:
+        """Stores that may answer, best first; what does not serve is noted in `rejected`.
 
-    Raises
-    ------
-    NoStoreError
-        None that can be opened; the text lists each candidate and why it failed.
-    ForbiddenError
-        As NoStoreError, where all that failed was the user's permission.
-    UpstreamError
-        CMR, or a candidate that may serve later, is in trouble.
+        Each answer was looked at, not opened: who takes one that then fails adds why to `rejected`
+        and takes the next.
 
-    **Reads:** metadata.
-    """
-    record = cmr.collection(source.collection)
-    candidates = umm.collection_candidates(record)
-    if not candidates:
-        raise NoStoreError(
-            f"The record of {source.collection} ({source.short_name}) names no virtual store: none "
-            "of its RelatedUrls has the Subtype VIRTUAL COLLECTION. Its publisher can add one."
+        Raises
+        ------
+        NoStoreError
+            The operator denies the collection, or CMR does not show it.
+        NoDataError, TooLargeError
+            Stores are those of granules or frames, and the request meets none, or too many.
+        ForbiddenError, UpstreamError
+            CMR refuses, or is in trouble, at the first question.
+
+        **Reads:** metadata.
+        """
+        override = self.overrides.of(self.source)
+        if override is not None and override.deny:
+            raise NoStoreError(
+                f"The operator of this service answers no requests for {self.source.collection} "
+                f"({self.source.short_name}): {override.deny}"
+            )
+        self._record = self.cmr.collection(self.source.collection)
+        if override is not None:
+            yield from self._of_operator(override)
+            return
+        steps = (
+            ("selected granules", self._of_selected), ("UMM-Var", self._of_variables),
+            ("UMM-C", self._of_collection), ("associations", self._of_associations),
+            ("granules", self._of_frames), ("MetadataAssociations", self._of_related),
+            ("DMR++", self._of_sidecars),
+        )  # fmt: skip
+        for where, step in steps:
+            try:
+                yield from step()
+            except (StoreError, ForbiddenError, UpstreamError) as error:
+                logger.info("%s: %s", where, error)
+                self.rejected.add(where, error)
+
+    def first(self) -> Answer:
+        """The first answer, looked at and not opened; errors as `answers` and `failure`.
+
+        **Reads:** metadata.
+        """
+        found = next(self.answers(), None)
+        if found is None:
+            raise self.failure()
+        return found
+
+    def failure(self) -> VdsError:
+        """The error to raise when no answer served. **Reads:** nothing."""
+        named = f"{self.source.collection} ({self.source.short_name})"
+        return self.rejected.failure(
+            f"No virtual store of {named} can be opened",
+            f"The records of {named} name no virtual store: neither its RelatedUrls (Subtype "
+            "VIRTUAL COLLECTION is the usual mark), nor its variables, services and granules. Its "
+            "publisher can add one, or the operator in HARMONY_VDS_COLLECTIONS_FILE.",
         )
-    derived = access.recording(umm.recorded_prefixes(record, candidates), umm.region(record))
-    return _choose(source, candidates, derived, umm.notes(record))
+
+    def _of_operator(self, override: Override) -> Iterator[Answer]:
+        """The operator's stores: one output for each name that the request does not leave out."""
+        labels = tuple(dict.fromkeys(own.label for own in override.candidates))
+        wanted = self._by_label(labels)
+        found: list[FoundStore] = []
+        for label in wanted:
+            own = [candidate for candidate in override.candidates if candidate.label == label]
+            stores = self._whole([own])
+            if not stores:
+                return
+            variables = wanted[label] if self.source.variables else None
+            found.append(replace(stores[0], label=label, variables=variables))
+        yield tuple(found)
+
+    def _by_label(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The variables asked of each named store; ``NAME/variable`` asks one of NAME alone."""
+        asked = {label: list[str]() for label in labels}
+        everywhere = []
+        for variable in self.source.variables:
+            label, _, rest = variable.lstrip("/").partition("/")
+            if label and label in asked and rest:
+                asked[label].append(rest)
+            else:
+                everywhere.append(variable)
+        if not any(asked.values()):
+            return dict.fromkeys(labels, tuple(everywhere))
+        return {label: (*everywhere, *own) for label, own in asked.items() if own}
+
+    def _of_selected(self) -> Iterator[Answer]:
+        """The stores that the selected granules name, in their items or their records."""
+        if not self.granules:
+            return
+        few = len(self.granules) == 1  # one granule's own store holds what is asked, and no more
+        self._linked = [Linked.of_item(own) for own in self.granules]
+        if not store_shares(self._linked, stacks_first=not few):
+            self._linked = self._search.selected(self.granules)
+        for way in store_shares(self._linked, stacks_first=not few):
+            yield from self._answer(way, selected=True)
+
+    def _of_variables(self) -> Iterator[Answer]:
+        ids = placed.associated_ids(self._record.meta, "variables")
+        for way in VariableStores(self.source, self.cmr, ids).ways():
+            found = []
+            for own in way:
+                best = own.candidates[0]
+                told = self.access.recording(own.prefixes, best.region, best.credentials_endpoint)
+                access = self._trusting(own.candidates, told)
+                stores = self._whole([own.candidates], access)
+                found += [replace(stores[0], variables=own.variables)] if stores else []
+            if found and len(found) == len(way):
+                yield tuple(found)
+
+    def _of_collection(self) -> Iterator[Answer]:
+        links = placed.collection_links(self._record.umm)
+        for store in ranked(candidates_of(links)):
+            yield from ((found,) for found in self._whole([store]))
+
+    def _of_associations(self) -> Iterator[Answer]:
+        links = placed.association_links(self._record.meta)
+        for store in ranked(candidates_of(links)):
+            yield from ((found,) for found in self._whole([store]))
+        ids = placed.associated_ids(self._record.meta, "services")
+        told = [link for own in self.cmr.services(ids) for link in service_links(own.umm)]
+        for store in ranked(candidates_of(told)):
+            yield from ((found,) for found in self._whole([store]))
+
+    def _of_frames(self) -> Iterator[Answer]:
+        if not self.granules:
+            yield from self._frames_of(self.source.collection)
+
+    def _of_related(self) -> Iterator[Answer]:
+        """Frames in a collection that this one's record relates it to; no further than that."""
+        for name, version in placed.associated_collections(self._record.umm)[:_MOST_RELATED]:
+            for record in self.cmr.collections_named(name, version)[:1]:
+                if record.concept_id not in ("", self.source.collection):
+                    yield from self._frames_of(record.concept_id)
+
+    def _frames_of(self, collection: str) -> Iterator[Answer]:
+        sample = self._search.first(collection)
+        if sample is None or not sample.stores:
+            return
+        for way in store_shares(self._search.frames(collection), stacks_first=True):
+            yield from self._answer(way, selected=False)
+
+    def _of_sidecars(self) -> Iterator[Answer]:
+        linked = self._linked
+        if not self.granules:
+            sample = self._search.first(self.source.collection)
+            if sample is None or not sample.sidecars:
+                return
+            linked = self._search.frames(self.source.collection)
+        way = sidecar_shares(linked)
+        if way:
+            yield from self._answer(way, selected=bool(self.granules))
+
+    @property
+    def _search(self) -> GranuleSearch:
+        return GranuleSearch(self.cmr, self.request, self.most)
+
+    def _whole(
+        self, stores: Iterable[Sequence[Candidate]], access: Access | None = None
+    ) -> list[FoundStore]:
+        """Stores of the whole collection, restricted to the selected granules if there are any."""
+        found = []
+        for candidates in stores:
+            derived = access or self._trusting(candidates, self.access)
+            locations = locations_of(candidates, derived, self.rejected)
+            if locations:
+                store = FoundStore(locations, derived, self._notes())
+                found.append(self._restricted(store, self.granules))
+        return found
+
+    def _answer(self, way: Sequence[Share], *, selected: bool) -> Iterator[Answer]:
+        """`way` as an answer, if there is a store behind each of its shares."""
+        if len(way) > self.most:
+            raise TooLargeError(
+                f"The request selects granules of {len(way)} stores, and one request may be "
+                f"answered from {self.most} (HARMONY_VDS_MAX_STORES). Select fewer granules."
+            )
+        found = []
+        for share in way:
+            access = self._taught(share)
+            locations = locations_of(share.candidates, access, self.rejected)
+            if not locations:
+                return
+            store = FoundStore(locations, access, self._notes(), label=_label(share))
+            members = tuple(own.granule for own in share.granules) if selected else ()
+            restricted = self._restricted(store, members) if share.is_stack else store
+            found.append(replace(restricted, granules=members, notes=_noted(store.notes, members)))
+        yield tuple(found)
+
+    def _restricted(self, store: FoundStore, granules: Sequence[Granule]) -> FoundStore:
+        """`store`, of more granules than were selected, restricted to the times of `granules`."""
+        if not granules:
+            return store
+        times = [own.temporal for own in granules if own.temporal is not None]
+        if len(times) < len(granules):
+            raise NoStoreError(
+                f"{store.locations[0].href} holds more than the selected granules, and not all of "
+                "these have a time by which to pick them from it. Ask for the whole collection."
+            )
+        notes = _noted(store.notes, granules)
+        return replace(store, granules=tuple(granules), periods=periods_of(times), notes=notes)
+
+    def _notes(self) -> CollectionNotes:
+        return umm.notes(self._record.umm)
+
+    def _trusting(self, candidates: Iterable[Candidate], access: Access) -> Access:
+        """`access` that also trusts the collection's buckets and the addresses of a store."""
+        told = self._record.umm
+        region, endpoint = umm.region(told), umm.credentials_endpoint(told)
+        derived = access.recording(umm.distribution_prefixes(told), region, endpoint)
+        for own in candidates:
+            derived = derived.recording(
+                (own.href,), own.region, own.credentials_endpoint or endpoint
+            )
+        return derived
+
+    def _taught(self, share: Share) -> Access:
+        """Access that trusts a share's store and data, and knows their https forms."""
+        access = self._trusting(share.candidates, self.access)
+        endpoint = share.candidates[0].credentials_endpoint
+        sidecar = share.candidates[0].data_href
+        for own in share.granules[:_MOST_TAUGHT]:
+            https, direct = data_hrefs(own.links)
+            named = (*https, *direct, *((sidecar,) if sidecar else ()))
+            access = access.recording(named, None, endpoint, learn_twins(https, direct))
+        return access
 
 
-def _choose(
-    source: Source,
-    candidates: tuple[umm.Candidate, ...],
-    access: Access,
-    notes: CollectionNotes,
-) -> FoundStores:
-    usable: list[StoreLocation] = []
-    failed: list[tuple[umm.Candidate, VdsError]] = []
-    for candidate in candidates:
-        try:
-            kind = sniff(candidate.href, access.fetcher)
-        except VdsError as error:
-            logger.info("%s (%s): %s", candidate.href, candidate.found_in, error)
-            failed.append((candidate, error))
-        else:
-            usable.append(StoreLocation(candidate.href, kind, region=access.fetcher.region))
-    reasons = tuple(f"{c.found_in}: {error}" for c, error in failed)
-    if usable:
-        return FoundStores(tuple(usable), access, notes, reasons)
-    explained = (
-        f"No virtual store of {source.collection} ({source.short_name}) can be opened: "
-        + "; ".join(reasons)
-    )
-    if any(isinstance(error, UpstreamError) for _, error in failed):
-        raise UpstreamError(explained)
-    if all(isinstance(error, ForbiddenError) for _, error in failed):
-        raise ForbiddenError(explained)
-    raise NoStoreError(explained)
+def _label(share: Share) -> str:
+    return share.candidates[0].name if share.is_stack else share.granules[0].granule.name
 
 
-def locate(href: str, access: Access) -> FoundStores:
-    """The store that the user of the command line named.
+def _noted(notes: CollectionNotes, granules: Sequence[Granule]) -> CollectionNotes:
+    """`notes` with the time of `granules`, and the box of a single one, in the collection's place.
 
-    Raises
-    ------
-    NoStoreError, StoreError, UpstreamError
-        As `harmony_vds.discovery.sniff.sniff`.
-
-    **Reads:** metadata.
+    They stand where the data themselves have no time or no grid.
     """
-    location = StoreLocation(href.rstrip("/"), sniff(href.rstrip("/"), access.fetcher))
-    return FoundStores((location,), access, CollectionNotes())
+    times = [own.temporal for own in granules if own.temporal is not None]
+    starts = [own.start for own in times if own.start is not None]
+    ends = [own.end for own in times if own.end is not None]
+    return replace(
+        notes,
+        start=min(starts, default=notes.start),
+        end=max(ends, default=notes.end),
+        bbox=granules[0].bbox if len(granules) == 1 else notes.bbox,
+    )

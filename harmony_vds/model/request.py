@@ -6,6 +6,28 @@ from dataclasses import dataclass
 from harmony_vds.model.extent import BoundingBox, TimeRange
 
 NETCDF = "application/netcdf"
+MOST_NAMED = 10
+"""Granules that an output names; a list of thousands is no provenance that anyone reads."""
+
+
+@dataclass(frozen=True)
+class VariableLink:
+    """A related URL of a requested variable, as it came with the request."""
+
+    variable: str
+    """The variable, as in `Source.variables`."""
+    href: str
+    """Where it leads."""
+    type: str = ""
+    """KMS type."""
+    subtype: str = ""
+    """KMS subtype."""
+    format: str = ""
+    """KMS format."""
+    media_type: str = ""
+    """MIME type."""
+    description: str = ""
+    """The publisher's words."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +42,8 @@ class Source:
     """The collection's version, as CMR writes it."""
     variables: tuple[str, ...] = ()
     """Requested variable names as the user or UMM-Var wrote them; empty means all."""
+    variable_links: tuple[VariableLink, ...] = ()
+    """What came with the request of where single variables are."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,36 @@ class TargetGrid:
     """Columns."""
     height: int | None = None
     """Rows."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of a granule."""
+
+    href: str
+    """Where it is."""
+    media_type: str = ""
+    """MIME type, where known."""
+    description: str = ""
+    """The publisher's words."""
+
+
+@dataclass(frozen=True)
+class Granule:
+    """One granule that was selected before this service was asked."""
+
+    collection: str
+    """CMR concept id of its collection; empty where it belongs to the only one requested."""
+    concept_id: str = ""
+    """Its own CMR concept id, where known."""
+    name: str = ""
+    """Its GranuleUR, where known."""
+    assets: tuple[Asset, ...] = ()
+    """Its files, as far as they arrived."""
+    temporal: TimeRange | None = None
+    """When its data are of; see `harmony_vds.discovery.periods` for which sides are closed."""
+    bbox: BoundingBox | None = None
+    """Where its data are of, degrees."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +140,10 @@ class Request:
     """The user waits; exactly one data asset may come back."""
     pixel_subset: bool = False
     """Cut by index without masking."""
+    granules: tuple[Granule, ...] = ()
+    """The granules to answer for; empty for whole collections."""
+    periods: tuple[TimeRange, ...] = ()
+    """Times to keep, beside `temporal`: a step is kept if it meets any of them; empty for all."""
 
     def parameters(self, source: Source) -> Mapping[str, object]:
         """What was asked of `source`, as plain JSON values, for provenance; no secrets, no ids.
@@ -102,5 +160,9 @@ class Request:
             asked["temporal"] = str(self.temporal)
         if self.pixel_subset:
             asked["pixelSubset"] = True
+        if self.granules:
+            names = [own.name or own.concept_id for own in self.granules]
+            more = [f"and {len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+            asked["granules"] = names[:MOST_NAMED] + more
         asked["format"] = self.media_type
         return asked

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from harmony_vds.model.chunks import ChunkIndex, Positions
+from harmony_vds.model.extent import BoundingBox
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +63,8 @@ class CollectionNotes:
     """Entry title."""
     doi: str = ""
     """DOI without resolver."""
+    bbox: BoundingBox | None = None
+    """Where the data are of, for outputs without a grid of their own; None where not stated."""
 
 
 class IndexSource(Protocol):

@@ -16,8 +16,9 @@ from harmony_vds.model.plan import Plan
 
 PROGRAM = "harmony-vds"
 HISTORY_SCHEMA = "https://harmony.earthdata.nasa.gov/schemas/history/0.1.0/history-v0.1.0.json"
-# What a request may have said of single granules never reaches the service.
+# Without a granule query, what a request may have said of granules never reaches the service.
 _SCOPE = "Answered from the virtual store of the whole collection."
+_SELECTED = "Answered for the selected granules, from the virtual store that holds them."
 # GHRSST's names for what ACDD calls geospatial_* and time_coverage_*.
 _GHRSST_EDGES = {
     "westernmost_longitude": "geospatial_lon_min",
@@ -52,7 +53,8 @@ def global_attributes(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     if plan.location.snapshot:
         updated["virtual_store_snapshot"] = plan.location.snapshot
     updated["virtual_store_missing_chunks"] = plan.cost.missing
-    remarks = [_SCOPE, *plan.notes, *_missing_remark(plan)]
+    scope = _SELECTED if "granules" in plan.asked else _SCOPE
+    remarks = [scope, *plan.notes, *_missing_remark(plan)]
     updated["virtual_store_notes"] = " ".join(remarks)
     return updated
 

@@ -22,7 +22,8 @@ WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
 def write(subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step: Step) -> Output:
     """Write `subset` into `folder` and describe the file.
 
-    Where the data have no time axis, the output's time is that of the collection's record.
+    Where the data have no time axis, the output's time is that of the records, and so is its box
+    where they have no grid.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def write(subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step
     return Output(
         path=path,
         media_type=media_type,
-        bbox=plan.bbox() or WORLD,
+        bbox=plan.bbox() or notes.bbox or WORLD,
         temporal=_time_of(plan, notes),
         nbytes=path.stat().st_size,
         checksum=checksum(path),

@@ -1,5 +1,7 @@
 """Refuses what cannot be done or is too large, with numbers and a way on."""
 
+from collections.abc import Sequence
+
 from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.plan import Cost, Plan, human_bytes
@@ -59,6 +61,48 @@ def refuse_unsupported(request: Request) -> None:
             f"A synchronous request must have exactly one output, and this one asks for {sources} "
             "collections. Ask for one collection, or add forceAsync=true."
         )
+
+
+def refuse_several_outputs(request: Request, outputs: int) -> None:
+    """Raise if someone waits for one file and there are more.
+
+    Raises
+    ------
+    UnsupportedError
+        The text says how many there are, and how to get them all, or one.
+
+    **Reads:** nothing.
+    """
+    if request.synchronous and outputs > 1:
+        raise UnsupportedError(
+            f"A synchronous request must have exactly one output, and this one has {outputs}: each "
+            "store of the collection (a frame, say) gives one. Ask for a smaller box, or add "
+            "forceAsync=true."
+        )
+
+
+def check_total(costs: Sequence[Cost], limits: Limits) -> None:
+    """Raise if several plans, each of them allowed, are too much together.
+
+    Raises
+    ------
+    TooLargeError
+        The text gives what was asked, the limit and its setting.
+
+    **Reads:** nothing.
+    """
+    for verb, total, allowed, setting in (
+        ("read", sum(own.bytes_read for own in costs), limits.max_read_bytes,
+         "HARMONY_VDS_MAX_READ_BYTES"),
+        ("write", sum(own.bytes_written for own in costs), limits.max_output_bytes,
+         "HARMONY_VDS_MAX_OUTPUT_BYTES"),
+    ):  # fmt: skip
+        if total > allowed:
+            raise TooLargeError(
+                f"The request is too large: its {len(costs)} outputs would {verb} "
+                f"{human_bytes(total)} together, and one request may {verb} {human_bytes(allowed)} "
+                f"({setting}). Ask for a smaller box, a shorter time range or fewer collections."
+            )
 
 
 def check_volume(

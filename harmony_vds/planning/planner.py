@@ -14,7 +14,7 @@ from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.cost import price
 from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.ranges import select_times, time_coverage
+from harmony_vds.planning.ranges import select_steps, time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
 from harmony_vds.planning.variables import requested_paths, with_required
 
@@ -136,9 +136,14 @@ class _Draft:
             self.times[path] = axis
             if axis.dimension:
                 self._keep(axis.dimension, self._kept_steps(axis))
-            elif self.request.temporal is not None:
+            elif self.request.temporal is not None or self.request.periods:
                 self._kept_steps(axis)
         wanted = self.request.temporal
+        if self.request.periods and not paths:
+            raise UnsupportedError(
+                "The selected granules cannot be picked from their common store: the requested "
+                "variables have no time coordinate. Ask for the whole collection."
+            )
         if wanted is None:
             return
         if not paths:
@@ -153,16 +158,16 @@ class _Draft:
             )
 
     def _kept_steps(self, axis: Axis) -> AxisSelection:
-        wanted = self.request.temporal
+        wanted, periods = self.request.temporal, self.request.periods
         whole = AxisSelection.whole(axis.values.size)
-        if wanted is None:
+        if wanted is None and not periods:
             return whole
-        kept = select_times(axis, wanted)
+        kept = select_steps(axis, wanted, periods)
         if len(kept) == 0:
-            covered = time_coverage(axis, whole)
-            raise NoDataError(
-                f"No data lie in the time range {wanted}: the store covers {covered or 'no time'}."
-            )
+            covered = time_coverage(axis, whole) or "no time"
+            asked = [f"the time range {wanted}"] if wanted is not None else []
+            asked += [f"the times of the {len(periods)} selected granules"] if periods else []
+            raise NoDataError(f"No data lie in {' and '.join(asked)}: the store covers {covered}.")
         return kept
 
     def _keep(self, dimension: str, kept: AxisSelection) -> None:

@@ -14,6 +14,7 @@ instant before it and the first instant after it, and is neither.
 """
 
 import calendar
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import cftime
@@ -54,6 +55,27 @@ def select_times(axis: Axis, wanted: TimeRange) -> AxisSelection:
         instant = highest <= lowest
         inside &= np.where(instant, highest >= start - slack, highest > start + slack)
     return AxisSelection.of_mask(inside)
+
+
+def select_steps(
+    axis: Axis, wanted: TimeRange | None, periods: Sequence[TimeRange]
+) -> AxisSelection:
+    """The steps of `axis` that meet `wanted` and any of `periods`; errors as `select_times`.
+
+    None and an empty `periods` leave no step out. **Reads:** nothing.
+    """
+    inside = np.ones(axis.values.size, np.bool_)
+    if wanted is not None:
+        inside = _mask(select_times(axis, wanted))
+    if periods:
+        inside &= np.logical_or.reduce([_mask(select_times(axis, own)) for own in periods])
+    return AxisSelection.of_mask(inside)
+
+
+def _mask(kept: AxisSelection) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(kept.size, np.bool_)
+    mask[kept.positions] = True
+    return mask
 
 
 def _slack(numbers: Floats, axis: Axis) -> Floats:

@@ -243,7 +243,7 @@ class Ours(Method):
 
     def open(self, archive: Archive) -> None:
         from harmony_vds.access.credentials import Credentials
-        from harmony_vds.discovery.find import locate
+        from harmony_vds.discovery.found import locate
         from harmony_vds.pipeline import Services
         from harmony_vds.settings import settings_from_environment
         from harmony_vds.stores.open import open_store

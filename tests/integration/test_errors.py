@@ -153,16 +153,14 @@ def test_unreadable_catalogue_still_leaves_an_error(tmp_path: Path) -> None:
     assert "none.json" in checked(outcome, "Service")
 
 
-def test_catalogue_of_granules_is_refused_because_the_chain_is_wrong(
-    published: Published, tmp_path: Path
-) -> None:
+def test_catalogue_without_granules_is_no_data(published: Published, tmp_path: Path) -> None:
     catalog = {"type": "Catalog", "stac_version": "1.0.0", "id": "x", "description": "y",
                "links": []}  # fmt: skip
     (tmp_path / "input.json").write_text(json.dumps(catalog))
     published.cmr.forget()
     outcome = invoke(make_message("C1-T"), tmp_path, environment=published.environment,
                      sources=str(tmp_path / "input.json"))  # fmt: skip
-    assert "query-cmr" in checked(outcome, "NoRetry")
+    assert "selects no granules" in checked(outcome, "NoData", "Warning")
     assert published.cmr.asked == []
 
 

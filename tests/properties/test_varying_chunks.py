@@ -20,7 +20,7 @@ from systems.kits import ask, request, services
 from zarr.codecs.numcodecs import Shuffle, Zlib
 
 from harmony_vds.access.credentials import Credentials
-from harmony_vds.discovery.find import locate
+from harmony_vds.discovery.found import locate
 from harmony_vds.model.spans import merged_spans
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.pipeline import Services

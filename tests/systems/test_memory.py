@@ -25,7 +25,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from harmony_vds.access.credentials import Credentials
-from harmony_vds.discovery.find import locate
+from harmony_vds.discovery.found import locate
 from harmony_vds.memory import return_large_blocks
 from harmony_vds.model.request import Request, Source
 from harmony_vds.outputs.pieces import read_ahead

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from harmony_vds.discovery.overrides import Overrides
+from harmony_vds.model.request import Source
 from harmony_vds.settings import Settings
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -47,7 +49,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_block_has_a_language_that_some_test_runs_or_checks() -> None:
     fences = [line for page in PAGES for line in page.read_text().splitlines() if line[:3] == "```"]
     opened = [line[3:] for line in fences[::2]]
-    assert set(opened) <= {"bash", "python", "json", "yaml", "text"}
+    assert set(opened) <= {"bash", "python", "json", "yaml", "toml", "text"}
     assert len(fences) % 2 == 0
 
 
@@ -74,6 +76,14 @@ def test_shell_and_python_blocks_run_in_order(checkout: Path) -> None:
 def test_json_and_yaml_blocks_parse() -> None:
     for _, language, code in blocks("json", "yaml"):
         assert json.loads(code) if language == "json" else yaml.safe_load(code)
+
+
+def test_operators_table_in_the_readme_is_one_that_is_read(tmp_path: Path) -> None:
+    ((_, _, code),) = blocks("toml")
+    (tmp_path / "collections.toml").write_text(code)
+    told = Overrides.of_file(str(tmp_path / "collections.toml")).of(Source("C1-T", "RASI"))
+    assert told is not None
+    assert [own.label for own in told.candidates] == ["HISTORICAL", "SSP245"]
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:

@@ -17,10 +17,11 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.fetch import RetryPolicy
 from harmony_vds.access.gateway import Access
 from harmony_vds.access.loop import run
-from harmony_vds.discovery.find import FoundStores, find_stores, locate
+from harmony_vds.discovery.find import StoreSearch
+from harmony_vds.discovery.found import FoundStore, locate
 from harmony_vds.discovery.sniff import sniff
 from harmony_vds.errors import ForbiddenError, NoStoreError, StoreError, UpstreamError, VdsError
-from harmony_vds.model.request import Source
+from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import ManifestFormat
 from harmony_vds.pipeline import Services
 from harmony_vds.settings import Settings
@@ -35,12 +36,22 @@ def services(cmr: str, *trusted: str, seconds: float = 60) -> Iterator[Services]
         yield own
 
 
-def find(cmr: str, *trusted: str) -> FoundStores:
+def search_of(own: Services, **more: Any) -> StoreSearch:
+    source = more.pop("source", Source(COLLECTION, "DEMO"))
+    return StoreSearch(source, Request((source,), **more), own.cmr, own.access, own.overrides)
+
+
+def find(cmr: str, *trusted: str) -> list[FoundStore]:
+    """All answers that are one store; the error when there is none."""
     with services(cmr, *trusted) as own:
-        return find_stores(Source(COLLECTION, "DEMO"), own.cmr, own.access)
+        search = search_of(own)
+        found = [answer[0] for answer in search.answers()]
+        if not found:
+            raise search.failure()
+        return found
 
 
-def find_published(hrefs: list[str], *trusted: str, **more: Any) -> FoundStores:
+def find_published(hrefs: list[str], *trusted: str, **more: Any) -> list[FoundStore]:
     with cmr_server({COLLECTION: umm_collection(COLLECTION, hrefs, **more)}) as cmr:
         return find(cmr.url, *trusted)
 
@@ -48,9 +59,12 @@ def find_published(hrefs: list[str], *trusted: str, **more: Any) -> FoundStores:
 def test_question_to_cmr_names_the_collection_and_carries_the_token(tmp_path: Path) -> None:
     (tmp_path / "repo").write_bytes(b"x")
     record = umm_collection(COLLECTION, [tmp_path.as_uri()])
-    with cmr_server({COLLECTION: record}, token=CANARY) as cmr:
-        find(cmr.url, tmp_path.as_uri())
-    (asked,) = cmr.asked
+    with (
+        cmr_server({COLLECTION: record}, token=CANARY) as cmr,
+        services(cmr.url, tmp_path.as_uri()) as own,
+    ):
+        next(search_of(own).answers())
+    (asked,) = cmr.asked  # nothing more is asked once a store is found
     assert asked.path == "/search/collections.umm_json"
     assert asked.query == {"concept_id": [COLLECTION]}
     assert asked.headers["Authorization"] == f"Bearer {CANARY}"
@@ -63,26 +77,27 @@ def test_stores_are_sniffed_and_the_rejected_ones_keep_their_reasons(tmp_path: P
     (tmp_path / "v1" / "refs" / "branch.main").mkdir(parents=True)
     (tmp_path / "v1" / "refs" / "branch.main" / "ref.json").write_text("{}")
     base = tmp_path.as_uri()
-    names = ["parent", "v1", "x.parquet", "v2.icechunk", "refs.json", "y.dmrpp", "z.zarr.zip"]
-    found = find_published([f"{base}/{name}" for name in names], base)
-    assert [(own.href.rpartition("/")[2], own.kind) for own in found.locations] == [
-        ("v1", ManifestFormat.ICECHUNK),
-        ("x.parquet", ManifestFormat.KERCHUNK_PARQUET),
+    names = ["refs.json", "parent", "v1", "v2.icechunk"]
+    record = umm_collection(COLLECTION, [f"{base}/{name}" for name in names])
+    with cmr_server({COLLECTION: record}) as cmr, services(cmr.url, base) as own:
+        search = search_of(own)
+        found = [answer[0].locations[0] for answer in search.answers()]
+    assert [(own.href.rpartition("/")[2], own.kind) for own in found] == [
         ("v2.icechunk", ManifestFormat.ICECHUNK),
         ("refs.json", ManifestFormat.KERCHUNK_JSON),
-        ("y.dmrpp", ManifestFormat.DMRPP),
+        ("v1", ManifestFormat.ICECHUNK),
     ]
-    assert len(found.rejected) == 2
-    for number, word in ((0, "parent"), (6, "packed as zip")):
-        reasons = [text for text in found.rejected if f"RelatedUrls[{number}]" in text]
-        assert len(reasons) == 1
-        assert word in reasons[0]
+    ((where, error),) = search.rejected.reasons
+    assert "RelatedUrls[1]" in where
+    assert "parent" in str(error)
 
 
 def test_https_form_comes_before_the_s3_form(tmp_path: Path) -> None:
     with file_server(tmp_path) as server:
-        found = find_published(["s3://any-bucket/a.json", f"{server.url}/a.json"], server.url)
-    assert [own.href.partition(":")[0] for own in found.locations] == ["http", "s3"]
+        hrefs = ["s3://any-bucket/d/a.json", f"{server.url}/any-bucket/d/a.json"]
+        found = find_published(hrefs, server.url)
+    (store,) = found  # one name in two places is one store
+    assert [own.href.partition(":")[0] for own in store.locations] == ["http", "s3"]
 
 
 def test_record_lets_its_own_prefixes_be_read_and_names_their_region(tmp_path: Path) -> None:
@@ -91,13 +106,13 @@ def test_record_lets_its_own_prefixes_be_read_and_names_their_region(tmp_path: P
         "S3CredentialsAPIEndpoint": "https://h.example.com/s3credentials",
         "S3CredentialsAPIDocumentationURL": "https://h.example.com/doc"}}  # fmt: skip
     (tmp_path / "repo").write_bytes(b"x")
-    found = find_published([tmp_path.as_uri()], tmp_path.as_uri(), **more)
+    found = find_published([tmp_path.as_uri()], tmp_path.as_uri(), **more)[0]
     assert found.access.fetcher.trust.check("s3://some-archive/DEMO/a.nc").host == "some-archive"
     assert found.access.fetcher.region == "us-east-1"
 
 
 def test_no_entry_says_what_the_publisher_should_add() -> None:
-    with pytest.raises(NoStoreError, match="RelatedUrls has the Subtype VIRTUAL COLLECTION"):
+    with pytest.raises(NoStoreError, match="Subtype VIRTUAL COLLECTION"):
         find_published([])
 
 
@@ -127,14 +142,18 @@ def test_untrusted_local_store_in_a_record_is_refused(tmp_path: Path) -> None:
 def test_trouble_of_one_candidate_may_pass_so_the_request_may_be_tried_again(
     tmp_path: Path,
 ) -> None:
-    with failing_server(503, "") as server:
-        record = umm_collection(COLLECTION, [f"{server.url}/store", tmp_path.as_uri()])
-        with (
-            cmr_server({COLLECTION: record}) as cmr,
-            services(cmr.url, server.url, tmp_path.as_uri()) as own,
-            pytest.raises(UpstreamError, match="503"),
-        ):
-            find_stores(Source(COLLECTION, "DEMO"), own.cmr, quick(own.access))
+    records: dict[str, dict[str, Any]] = {}
+    with (
+        failing_server(503, "") as server,
+        cmr_server(records) as cmr,
+        services(cmr.url, server.url, tmp_path.as_uri()) as own,
+    ):
+        published = [f"{server.url}/store", tmp_path.as_uri()]
+        records[COLLECTION] = umm_collection(COLLECTION, published)
+        search = replace(search_of(own), access=quick(own.access))
+        assert list(search.answers()) == []
+        with pytest.raises(UpstreamError, match="503"):
+            raise search.failure()
 
 
 def quick(access: Access) -> Access:
@@ -190,8 +209,11 @@ def test_cmr_in_passing_trouble_is_asked_again(fault: str, tmp_path: Path) -> No
     (tmp_path / "repo").write_bytes(b"x")
     item = umm_collection(COLLECTION, [tmp_path.as_uri()])
     body = json.dumps({"hits": 1, "took": 1, "items": [item]}).encode()
-    with faulty_server(body, fault, headers={"retry-after": "1"}) as cmr:
-        assert len(find(cmr.url, tmp_path.as_uri()).locations) == 1
+    with (
+        faulty_server(body, fault, headers={"retry-after": "1"}) as cmr,
+        services(cmr.url, tmp_path.as_uri()) as own,
+    ):
+        assert len(next(search_of(own).answers())) == 1
     assert len(cmr.asked) == 2
 
 
@@ -199,7 +221,7 @@ def test_cmr_that_stays_in_trouble_ends_as_upstream_error() -> None:
     with failing_server(504, "") as cmr, services(cmr.url) as own:
         client = replace(own.cmr, access=quick(own.cmr.access))
         with pytest.raises(UpstreamError, match="CMR did not answer"):
-            find_stores(Source(COLLECTION, "DEMO"), client, own.access)
+            next(replace(search_of(own), cmr=client).answers())
     assert len(cmr.asked) == 2
 
 

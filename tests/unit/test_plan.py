@@ -12,7 +12,7 @@ import pytest
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
-from harmony_vds.discovery.find import locate
+from harmony_vds.discovery.found import locate
 from harmony_vds.errors import NoDataError, TooLargeError, UnsupportedError
 from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.model.extent import BoundingBox, TimeRange

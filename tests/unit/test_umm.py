@@ -14,6 +14,8 @@ from world import umm_collection
 
 from harmony_vds.access.trust import Trust
 from harmony_vds.discovery import umm
+from harmony_vds.discovery.candidates import candidates_of, ranked
+from harmony_vds.discovery.placements.collection import collection_links
 from harmony_vds.errors import UntrustedError
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -53,7 +55,8 @@ def synthetic(path: Path, *hrefs: str) -> dict[str, Any]:
 
 
 def hrefs(record: dict[str, Any]) -> list[str]:
-    return [own.href for own in umm.collection_candidates(record)]
+    stores = ranked(candidates_of(collection_links(record)))
+    return [own.href for store in stores for own in store]
 
 
 @pytest.mark.shared
@@ -64,7 +67,7 @@ def test_real_record_names_no_store_until_one_is_injected(path: Path) -> None:
     record = synthetic(path)
     assert [error.message for error in umm_c_validator().iter_errors(record)] == []
     assert hrefs(record) == [VIRTUAL_COLLECTION["URL"]]
-    (candidate,) = umm.collection_candidates(record)
+    (candidate,) = candidates_of(collection_links(record))
     assert candidate.found_in == f"UMM-C RelatedUrls[{len(record['RelatedUrls']) - 1}]"
     assert candidate.description == "Virtual data set reference"
 
@@ -73,7 +76,7 @@ def test_real_record_names_no_store_until_one_is_injected(path: Path) -> None:
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem[11:40])
 def test_real_record_opens_its_own_buckets_and_folders_only(path: Path) -> None:
     record = synthetic(path)
-    prefixes = umm.recorded_prefixes(record, umm.collection_candidates(record))
+    prefixes = umm.distribution_prefixes(record)
     trust = Trust((), ()).recording(prefixes)
     for spelled in record["DirectDistributionInformation"]["S3BucketAndObjectPrefixNames"]:
         assert trust.check(f"s3://{spelled.rstrip('/')}/granule.nc").scheme == "s3"
@@ -111,7 +114,7 @@ def test_blanks_trailing_slashes_and_repeats_are_cleaned_away() -> None:
 @pytest.mark.parametrize("subtype", ["DIRECT DOWNLOAD", "DATA TREE", "", None])
 def test_other_links_are_no_stores(subtype: str | None) -> None:
     record = umm_collection("C1-T", ["https://h.example.com/a.json"])["umm"]
-    record["RelatedUrls"][0]["Subtype"] = subtype
+    record["RelatedUrls"][0] |= {"Subtype": subtype, "Description": "Time series"}
     assert hrefs(record) == []
     assert hrefs({}) == hrefs({"RelatedUrls": None}) == []
 
@@ -135,7 +138,7 @@ def test_direct_distribution_prefixes_in_every_spelling(
     spelled: list[str], readable: str, refused: str
 ) -> None:
     record = {"DirectDistributionInformation": {"S3BucketAndObjectPrefixNames": spelled}}
-    trust = Trust((), ()).recording(umm.recorded_prefixes(record, ()))
+    trust = Trust((), ()).recording(umm.distribution_prefixes(record))
     trust.check(readable)
     with pytest.raises(UntrustedError):
         trust.check(refused)
