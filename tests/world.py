@@ -218,10 +218,13 @@ def write_icechunk(
     *,
     container: str,
     rename: Callable[[str], str] | None = None,
+    specification: int | None = None,
+    covered: bool = True,
 ) -> str:
     """An icechunk repository of virtual datasets by VirtualiZarr; gives its snapshot id.
 
-    `store` is a folder or an icechunk storage; `container` the URL prefix of the references.
+    `store` is a folder or an icechunk storage; `container` the URL prefix of the references, or
+    of only some of them where they are not all `covered`; `specification` the format's version.
     """
     import icechunk
     import virtualizarr.accessor  # noqa: F401
@@ -242,10 +245,12 @@ def write_icechunk(
         storage = icechunk.local_filesystem_storage(str(store))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        session = icechunk.Repository.create(storage, config=config).writable_session("main")
+        session = icechunk.Repository.create(
+            storage, config=config, spec_version=specification
+        ).writable_session("main")
         for group, dataset in groups.items():
             renamed = dataset.vz.rename_paths(rename) if rename else dataset
-            renamed.vz.to_icechunk(session.store, group=group)
+            renamed.vz.to_icechunk(session.store, group=group, validate_containers=covered)
         return str(session.commit("written for a test"))
 
 
