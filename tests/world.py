@@ -220,11 +220,13 @@ def write_icechunk(
     rename: Callable[[str], str] | None = None,
     specification: int | None = None,
     covered: bool = True,
+    split: int | None = None,
 ) -> str:
     """An icechunk repository of virtual datasets by VirtualiZarr; gives its snapshot id.
 
     `store` is a folder or an icechunk storage; `container` the URL prefix of the references, or
-    of only some of them where they are not all `covered`; `specification` the format's version.
+    of only some of them where they are not all `covered`; `specification` the format's version;
+    manifests are `split` every so many times.
     """
     import icechunk
     import virtualizarr.accessor  # noqa: F401
@@ -239,6 +241,12 @@ def write_icechunk(
     config = icechunk.RepositoryConfig.default()
     place = places[container.partition(":")[0]]()
     config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(container, place))
+    if split is not None:
+        along = {icechunk.ManifestSplitDimCondition.DimensionName("time"): split}
+        splitting = icechunk.ManifestSplittingConfig.from_dict(
+            {icechunk.ManifestSplitCondition.AnyArray(): along}
+        )
+        config.manifest = icechunk.ManifestConfig(splitting=splitting)
     storage = store
     if isinstance(store, Path):
         store.mkdir(parents=True, exist_ok=True)

@@ -27,11 +27,12 @@ class Field:
 
 def write_fields(
     path: Path, fields: Mapping[str, Field], *, form: Format = "NETCDF4",
-    unlimited: str | None = None, **attributes: Any,
+    unlimited: str | None = None, group: str = "/", **attributes: Any,
 ) -> Path:  # fmt: skip
-    """A file of `fields` with `attributes`; dimensions have the sizes that the fields show."""
+    """A file of `fields` in a group, with `attributes`; fields show the sizes of dimensions."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with netCDF4.Dataset(path, "w", format=form) as nc:
+    with netCDF4.Dataset(path, "w", format=form) as root:
+        nc = root if group == "/" else root.createGroup(group)
         sizes = {
             dimension: size
             for own in fields.values()
