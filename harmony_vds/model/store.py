@@ -95,3 +95,5 @@ class VirtualStore:
     """Group or variable path → why it could not be opened, in words for the user."""
     repairs: Mapping[str, str] = field(default_factory=dict)
     """Variable path → what was wrong with its attributes and is put right here, likewise."""
+    doubt: Callable[[str], str | None] = lambda _: None
+    """For the array at a full path, why its price is a bound and not exact; None where it is."""

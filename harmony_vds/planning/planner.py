@@ -1,12 +1,12 @@
 """Turns a request and an open store into a plan: labels become positions once, and are priced."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harmony_vds.errors import NoDataError, StoreError, UnsupportedError
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind, Grid
-from harmony_vds.model.plan import GridPlan, Plan
+from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
@@ -50,6 +50,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.cut_boxes(named=bool(source.variables))
     draft.cut_times()
     variables = with_required(requested, hierarchy, draft.axes())
+    cost = price(variables, draft.selection, hierarchy)
+    draft.notes += _doubts(variables, hierarchy)
     return Plan(
         location=store.location,
         variables=variables,
@@ -59,8 +61,15 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         coverage=draft.coverage(),
         asked=request.parameters(source),
         notes=tuple(draft.notes),
-        cost=price(variables, draft.selection, hierarchy),
+        cost=cost,
     )
+
+
+def _doubts(variables: Iterable[PlannedVariable], hierarchy: Hierarchy) -> list[str]:
+    """What keeps the price from being exact."""
+    asked = [own.path for own in variables if own.path not in hierarchy.held]
+    found = [(path, hierarchy.store.doubt(path)) for path in asked]
+    return [f"The price of {path} is an upper bound: {why}." for path, why in found if why]
 
 
 @dataclass

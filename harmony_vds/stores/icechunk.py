@@ -125,11 +125,21 @@ class IcechunkStore(ManifestStore):
         except StoreError as error:
             raise StoreError(f"The array {path} cannot be read: {error}.") from None
         if boundaries or index.kinds.size < _WORTH_KEEPING:
+            return await self._listed(path, index)
+        return self._kept.load(path) or self._kept.keep(path, await self._listed(path, index))
+
+    async def _listed(self, path: str, index: ChunkIndex) -> ChunkIndex:
+        """`index`, filled in by icechunk."""
+        try:
             return await self._enumerated(path, index)
-        return self._kept.load(path) or self._kept.keep(path, await self._enumerated(path, index))
+        except icechunk.InvalidInputError as error:  # a container that the repository does not name
+            told = str(error).partition("\n")[0]
+            raise StoreError(f"The chunks of {path} cannot be found: {told}") from None
+        except IndexError:
+            raise StoreError(f"The repository holds chunks of {path} outside its shape.") from None
 
     async def _enumerated(self, path: str, index: ChunkIndex) -> ChunkIndex:
-        """`index`, filled in by icechunk."""
+        """The same, its errors left as they are."""
         numbers: dict[str, int] = {}
         batches = self._inner.array_chunk_iterator(path, batch_size=_BATCH)
         async for coordinates, kinds, paths, offsets, lengths, _ in batches:
@@ -165,12 +175,12 @@ def _itemsize(data_type: object) -> int:
 def open_icechunk(
     location: StoreLocation, access: Access, cache: ManifestCache | None = None
 ) -> tuple[IcechunkStore, StoreLocation]:
-    """The snapshot that `location` names, or else the tip of the branch ``main``, pinned.
+    """The state of a repository that `location` names, or the tip of ``main``, pinned.
 
     Raises
     ------
     StoreError
-        There is no repository, or no branch ``main``.
+        There is no repository, or it has no such state.
     ForbiddenError
         It may not be read.
     UpstreamError

@@ -26,6 +26,7 @@ from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.lazy import lazy_data
 from harmony_vds.stores.metadata import own_attributes
+from harmony_vds.stores.native import open_native
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.reference_records import open_records
@@ -139,6 +140,8 @@ def _open_manifest(
             from harmony_vds.stores.dmrpp import open_dmrpp  # XML, which few requests need
 
             return open_dmrpp(location, fetcher, refuse_stale=stale)
+        case ManifestFormat.ZARR:
+            return open_native(location, fetcher)
         case other:
             raise StoreError(f"{location.href} is {other}, which this service does not open.")
 
@@ -170,6 +173,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         lambda path: gaps.get(path, -1),
         defects,
         repairs,
+        opened.manifest.doubt,
     )
 
 

@@ -29,6 +29,7 @@ from harmony_vds.errors import (
     VdsError,
 )
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.versions import session_of
 from harmony_vds.telemetry import redact
 
 # icechunk has one class for most failures of its storage; what failed stands in the text.
@@ -40,14 +41,14 @@ _REFUSED = re.compile(
 
 
 def open_session(location: StoreLocation, access: Access) -> tuple[icechunk.Session, datetime]:
-    """A session at the snapshot that `location` names, or at the tip of the branch ``main``.
+    """A session at the state that `location` names, or at the tip of the branch ``main``.
 
     With it comes when the snapshot was written, UTC.
 
     Raises
     ------
     StoreError
-        There is no repository, or no branch ``main``.
+        There is no repository, or it has no such state.
     ForbiddenError
         It may not be read.
     UpstreamError
@@ -60,7 +61,6 @@ def open_session(location: StoreLocation, access: Access) -> tuple[icechunk.Sess
     storage = _storage(location, access)
 
     told = f"{location.href} cannot be opened as an icechunk repository"
-    branch = None if location.snapshot else "main"
 
     async def ask[T](attempt: Callable[[], Awaitable[T]]) -> T:
         return await persist(access.fetcher, told, attempt)
@@ -71,9 +71,7 @@ def open_session(location: StoreLocation, access: Access) -> tuple[icechunk.Sess
         repository = await ask(
             lambda: icechunk.Repository.open_async(storage, config=configuration)
         )
-        session = await ask(
-            lambda: repository.readonly_session_async(branch, snapshot_id=location.snapshot)
-        )
+        session = await ask(lambda: session_of(repository, location))
         snapshot = await ask(lambda: repository.lookup_snapshot_async(session.snapshot_id))
         return session, snapshot.written_at.astimezone(UTC)
 
@@ -81,7 +79,11 @@ def open_session(location: StoreLocation, access: Access) -> tuple[icechunk.Sess
 
 
 def _configuration(access: Access) -> icechunk.RepositoryConfig:
-    """A fresh one: containers and endpoints stored in the repository are not obeyed."""
+    """A fresh one: endpoints stored in the repository are not obeyed.
+
+    The addresses of its containers stand in for their names (``vcc://name/``), and like every
+    address must be trusted to be read.
+    """
     http = access.fetcher.http
     return icechunk.RepositoryConfig(
         storage=icechunk.StorageSettings(

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import ChunkIndex, Positions
 from harmony_vds.model.store import StoreLocation
@@ -35,6 +38,12 @@ class GroupStore(ManifestStore):
         """As of the whole store. **Reads:** metadata."""
         return await self._whole.children(self._key(prefix))
 
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """As of the whole store. **Reads:** chunks."""
+        return await self._whole.get(self._key(key), prototype, byte_range)
+
     async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
         """As of the whole store. **Reads:** metadata."""
         return await self._whole.index(f"{self._prefix}{path}", selection)
@@ -42,6 +51,14 @@ class GroupStore(ManifestStore):
     def attributes(self, path: str, stored: Mapping[str, Any]) -> Mapping[str, Any]:
         """As of the whole store. **Reads:** nothing."""
         return self._whole.attributes(f"{self._prefix}{path}".rstrip("/"), stored)
+
+    def may_lack(self, path: str, numbers: tuple[int, ...]) -> bool:
+        """As of the whole store. **Reads:** nothing."""
+        return self._whole.may_lack(f"{self._prefix}{path}", numbers)
+
+    def doubt(self, path: str) -> str | None:
+        """As of the whole store. **Reads:** nothing."""
+        return self._whole.doubt(f"{self._prefix}{path}")
 
     def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
         """Array path and chunk numbers that `key` names. **Reads:** nothing."""

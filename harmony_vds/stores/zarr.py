@@ -96,6 +96,20 @@ class ManifestStore(Store):
         """
         return stored
 
+    def may_lack(self, path: str, numbers: tuple[int, ...]) -> bool:  # noqa: ARG002
+        """Whether a chunk that the index has may turn out not to exist.
+
+        Never, where a manifest lists the chunks. **Reads:** nothing.
+        """
+        return False
+
+    def doubt(self, path: str) -> str | None:  # noqa: ARG002
+        """Why the price of reading the array at `path` is a bound and not exact, if it is one.
+
+        **Reads:** nothing.
+        """
+        return None
+
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:

@@ -11,6 +11,7 @@ import pytest
 NOT_NEEDED = {
     "dask", "distributed", "virtualizarr", "kerchunk", "h5py", "h5netcdf", "rasterio", "rioxarray",
     "matplotlib", "scipy", "lxml", "pyproj", "rich.progress", "pytest", "IPython",
+    "pyarrow.parquet", "fastparquet",
 }  # fmt: skip
 
 

@@ -1,10 +1,15 @@
 """kerchunk documents: what is read of them, and what is refused with its reason."""
 
+import gzip
+import itertools
 import json
+import zlib
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 from systems.kits import ask, raw, request, services
@@ -155,3 +160,93 @@ def test_chunks_named_with_slashes_are_read_by_both_readers(
     using = services(trusted=("file:///",), reader=reader)
     got = raw(ask(request(), href, using, tmp_path / "out").path, "field")
     assert got.tolist() == [[0, 1, 2, 3], [2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_gzipped_document_is_read_under_any_name(parts: int, binary: Path, tmp_path: Path) -> None:
+    url = binary.as_uri()
+    plain = tmp_path / document(tmp_path, {"field/0": [url, 10, 8]}).rpartition("/")[2]
+    text = plain.read_bytes()
+    cuts = [len(text) * n // parts for n in range(parts + 1)]
+    packed = b"".join(gzip.compress(text[a:b]) for a, b in itertools.pairwise(cuts))
+    for name in ("refs.json.gz", "refs.zarr.json", "refs"):
+        (tmp_path / name).write_bytes(packed)
+        assert answer((tmp_path / name).as_uri(), tmp_path / name[:-1]).tolist()[:4] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[:-20], lambda b: b[:40] + b"x" * 9 + b[49:]])
+def test_damaged_gzip_is_refused(spoil: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    plain = tmp_path / document(tmp_path, {}).rpartition("/")[2]
+    packed = tmp_path / "refs.json.gz"
+    packed.write_bytes(spoil(gzip.compress(plain.read_bytes())))
+    assert "gzip data" in refusal(packed.as_uri(), tmp_path)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("spelled", ["{{u}}", "{{ u }}"])
+def test_names_in_braces_stand_for_their_templates(
+    spelled: str, first: bool, binary: Path, tmp_path: Path
+) -> None:
+    folder, name = binary.as_uri().rsplit("/", 1)
+    refs = {
+        **FIELD,
+        "field/0": [f"{spelled}/{name}", 10, 8],
+        "field/1": [f"{spelled}/{name}", 18, 8],
+    }
+    told = {"version": 1, "templates": {"u": folder}, "refs": refs}
+    path = tmp_path / "refs.json"
+    path.write_text(json.dumps(told if first else dict(reversed(told.items()))))
+    assert answer(path.as_uri(), tmp_path).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+SHUFFLE, ZLIB = {"id": "shuffle", "elementsize": 2}, {"id": "zlib", "level": 4}
+
+
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        {"filters": [SHUFFLE], "compressor": ZLIB},
+        {"filters": [SHUFFLE, ZLIB]},
+        {"filters": [{"id": "numcodecs.shuffle", "elementsize": 2},
+                     {"id": "numcodecs.zlib", "level": 4}]},
+        {"filters": [{"name": "numcodecs.shuffle", "configuration": {"elementsize": 2}},
+                     {"name": "numcodecs.zlib", "configuration": {"level": 4}}]},
+    ],
+)  # fmt: skip
+def test_codecs_are_read_in_every_spelling(codecs: dict[str, Any], tmp_path: Path) -> None:
+    packed = zlib.compress(bytes(numcodecs.Shuffle(2).encode(VALUES[:4].tobytes())))
+    inline = f"base64:{b64encode(packed).decode()}"
+    refs = {
+        "field/.zarray": json.dumps(json.loads(FIELD["field/.zarray"]) | codecs),
+        "field/0": inline,
+        "field/1": inline,
+    }
+    assert answer(document(tmp_path, refs), tmp_path).tolist() == [0, 1, 2, 3, 0, 1]
+
+
+STRINGS = {"shape": [3], "chunks": [3], "dtype": "|O", "fill_value": None, "order": "C",
+           "filters": [{"id": "vlen-utf8"}], "compressor": None, "zarr_format": 2}  # fmt: skip
+
+
+def test_texts_of_varying_length_are_read(tmp_path: Path) -> None:
+    texts = np.array(["a", "Ålesund", ""], object)
+    encoded = b64encode(bytes(numcodecs.VLenUTF8().encode(texts))).decode()
+    refs = {"name/.zarray": json.dumps(STRINGS), "name/0": f"base64:{encoded}",
+            "name/.zattrs": '{"_ARRAY_DIMENSIONS":["n"]}'}  # fmt: skip
+    with services(trusted=("file:///",)) as using:
+        opened = prepare(request(["field"]), using, document(tmp_path, refs))[0].store
+        assert opened.tree["name"].values.tolist() == texts.tolist()
+
+
+@pytest.mark.parametrize("codec", ["pickle", "json2"])
+def test_variable_of_pickled_objects_is_refused_and_no_other(codec: str, tmp_path: Path) -> None:
+    inline = f"base64:{b64encode(VALUES[:4].tobytes()).decode()}"
+    refs = {"odd/.zarray": json.dumps(STRINGS | {"filters": [{"id": codec}]}), "odd/0": inline,
+            "odd/.zattrs": '{"_ARRAY_DIMENSIONS":["n"]}',
+            "field/0": inline, "field/1": inline}  # fmt: skip
+    href = document(tmp_path, refs)
+    assert answer(href, tmp_path).tolist() == [0, 1, 2, 3, 0, 1]
+    with services(trusted=("file:///",)) as using, pytest.raises(StoreError) as refused:
+        prepare(request(["odd"]), using, href)
+    assert "odd" in str(refused.value)
+    assert codec in str(refused.value)
