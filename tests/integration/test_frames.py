@@ -19,6 +19,7 @@ from world import (
     kerchunk_references,
     umm_collection,
     umm_granule,
+    umm_variable,
     write_days,
     write_references,
     write_stac,
@@ -26,6 +27,7 @@ from world import (
 )
 
 FRAMES, STATIC, DAILY, HOSTILE = "C1-TEST", "C2-TEST", "C3-TEST", "C4-TEST"
+BY_VARIABLE = "C5-TEST"
 TILES = {"F1": (0.0, 0.0), "F2": (10.0, 0.0), "F3": (-30.0, 40.0)}
 
 
@@ -120,7 +122,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                   link("https://127.0.0.1/a.zarr.json", Format="Zarr"),
                   link("https://169.254.169.254/a.zarr.json", Format="Zarr")]  # fmt: skip
         granules.append(umm_granule("G99-TEST", HOSTILE, "HOSTILE", passwd))
-        with cmr_server(records, *granules, token=CANARY) as cmr:
+        records[BY_VARIABLE] = umm_collection(BY_VARIABLE, [])
+        records[BY_VARIABLE]["meta"]["associations"] = {"variables": ["V1-TEST"]}
+        own = {"URL": f"{http.url}/daily.json", "Format": "Zarr"}
+        mask = umm_variable("V1-TEST", "mask", InstanceInformation=own)
+        with cmr_server(records, *granules, mask, token=CANARY) as cmr:
             yield World(tiles, days, http, cmr)
 
 
@@ -281,6 +287,35 @@ def test_granules_of_two_frames_are_picked_from_their_stacks(world: World, tmp_p
     assert sorted(world.opened()) == ["STACK_F1.zarr.json", "STACK_F2.zarr.json"]
     (asked,) = [own.query for own in world.cmr.asked if "granules" in own.path]
     assert asked["concept_id[]"] == ["G1-TEST", "G4-TEST"]
+
+
+def test_store_that_the_operator_names_is_used_whatever_records_say(
+    world: World, tmp_path: Path
+) -> None:
+    table = tmp_path / "collections.toml"
+    base = world.http.url
+    table.write_text("".join(
+        f'[[{HOSTILE}.stores]]\nname = "{frame}"\nurl = "{base}/STACK_{frame}.zarr.json"\n'
+        for frame in ("F1", "F2")
+    ))  # fmt: skip
+    environment = {**world.environment, "HARMONY_VDS_COLLECTIONS_FILE": str(table)}
+    message = make_message(HOSTILE, short_name="DISP", variables=["F2/displacement"])
+    outcome = invoke(message, tmp_path, environment=environment)
+    assert outcome.status == 0, outcome.error
+    (data,) = outcome.data
+    assert data.name == "DISP_1.0_F2_displacement_subsetted.nc4"
+    check_tile(data, world.tiles["F2"], None)
+
+
+def test_variable_is_answered_from_the_store_that_its_record_names(
+    world: World, tmp_path: Path
+) -> None:
+    outcome = invoke(make_message(BY_VARIABLE, variables=["mask"]), tmp_path,
+                     environment=world.environment)  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    values = packed(outcome.data[0], "mask")[0]
+    expected = [packed(path, "mask")[0] for path in world.days]
+    np.testing.assert_array_equal(values, np.concatenate(expected))
 
 
 def test_hostile_records_are_not_followed(world: World, tmp_path: Path) -> None:
