@@ -120,11 +120,25 @@ async def _vet_node(manifest: ManifestStore, key: str) -> bool:
             document["dimension_names"] = attributes.get("_ARRAY_DIMENSIONS")
         attributes = manifest.attributes(f"/{key}", attributes)
         defect = defect_of(name, document, attributes, manifest.zarr_format)
+        defect = defect or _unnamed(document)
     except _UNREADABLE as error:
         defect = f"its metadata cannot be read ({error})"
     if defect:
         manifest.defects[f"/{key}"] = defect
     return False
+
+
+def _unnamed(document: Mapping[str, Any]) -> str | None:
+    """What is wrong with the names of an array's dimensions; xarray needs one for each."""
+    names = document.get("dimension_names") or []
+    if len(names) != len(document["shape"]) or not all(isinstance(name, str) for name in names):
+        return (
+            "its metadata do not name its dimensions (`dimension_names`, or `_ARRAY_DIMENSIONS` in "
+            "version 2); the publisher can add them"
+        )
+    if len(set(names)) < len(names):
+        return f"two of its dimensions ({', '.join(names)}) have one name"
+    return None
 
 
 def _parsed(body: bytes | None) -> dict[str, Any] | None:

@@ -319,6 +319,28 @@ def test_array_with_an_unknown_codec_leaves_the_others_readable(
             prepare(request(["mask"]), using, store.as_uri())
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("names", [None, ("x",), ("x", None), ("x", "x")])
+def test_array_whose_dimensions_have_no_names_of_their_own_is_refused_alone(
+    version: int, names: Any, tmp_path: Path
+) -> None:
+    root = zarr.create_group(tmp_path / "store", zarr_format=version)
+    root.create_array("scalar", shape=(), dtype="i2", fill_value=4)
+    field = root.create_array("field", shape=(2, 3), chunks=(2, 3), dtype="i2")
+    document = tmp_path / "store" / "field" / ("zarr.json" if version == 3 else ".zattrs")
+    described = json.loads(document.read_text()) if document.is_file() else {}
+    if names is not None:
+        described["dimension_names" if version == 3 else "_ARRAY_DIMENSIONS"] = names
+        document.write_text(json.dumps(described))
+    if version == 2:
+        (tmp_path / "store" / "scalar" / ".zattrs").write_text('{"_ARRAY_DIMENSIONS":[]}')
+    assert field.shape == (2, 3)
+    with services(trusted=("file:///",)) as using:
+        found = opened((tmp_path / "store").as_uri(), using)
+        assert "dimensions" in found.defects["/field"]
+        assert found.tree["scalar"].values == 4
+
+
 def test_store_is_pinned_by_its_metadata(granule: Path, tmp_path: Path) -> None:
     store = write_zarr(granule, tmp_path / "store", 2)
     with services(trusted=("file:///",)) as using:
