@@ -218,10 +218,15 @@ def write_icechunk(
     *,
     container: str,
     rename: Callable[[str], str] | None = None,
+    specification: int | None = None,
+    covered: bool = True,
+    split: int | None = None,
 ) -> str:
     """An icechunk repository of virtual datasets by VirtualiZarr; gives its snapshot id.
 
-    `store` is a folder or an icechunk storage; `container` the URL prefix of the references.
+    `store` is a folder or an icechunk storage; `container` the URL prefix of the references, or
+    of only some of them where they are not all `covered`; `specification` the format's version;
+    manifests are `split` every so many times.
     """
     import icechunk
     import virtualizarr.accessor  # noqa: F401
@@ -236,16 +241,24 @@ def write_icechunk(
     config = icechunk.RepositoryConfig.default()
     place = places[container.partition(":")[0]]()
     config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(container, place))
+    if split is not None:
+        along = {icechunk.ManifestSplitDimCondition.DimensionName("time"): split}
+        splitting = icechunk.ManifestSplittingConfig.from_dict(
+            {icechunk.ManifestSplitCondition.AnyArray(): along}
+        )
+        config.manifest = icechunk.ManifestConfig(splitting=splitting)
     storage = store
     if isinstance(store, Path):
         store.mkdir(parents=True, exist_ok=True)
         storage = icechunk.local_filesystem_storage(str(store))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        session = icechunk.Repository.create(storage, config=config).writable_session("main")
+        session = icechunk.Repository.create(
+            storage, config=config, spec_version=specification
+        ).writable_session("main")
         for group, dataset in groups.items():
             renamed = dataset.vz.rename_paths(rename) if rename else dataset
-            renamed.vz.to_icechunk(session.store, group=group)
+            renamed.vz.to_icechunk(session.store, group=group, validate_containers=covered)
         return str(session.commit("written for a test"))
 
 

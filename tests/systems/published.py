@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from invocation import Outcome, invoke, make_message
 from servers import Server, cmr_server, file_server
 from world import umm_collection
@@ -106,3 +107,51 @@ def lengthened(
             for rest, place in own[step % files]:
                 refs[f"{name}/{step}.{rest}" if rest else f"{name}/{step}"] = place
     return {"version": 1, "refs": refs}
+
+
+def lengthened_dataset(
+    dataset: Any, replaced: Mapping[str, Any], *,
+    dimension: str = "time", written: np.ndarray | None = None,
+) -> Any:  # fmt: skip
+    """A virtual dataset of VirtualiZarr with its steps repeated to the length of an axis.
+
+    Step n has the references of step ``n % steps``.
+
+    Parameters
+    ----------
+    dataset
+        Its virtual variables have `dimension` first, in chunks of one step.
+    replaced
+        Loaded variables in place of its own, by name; `dimension` tells the new length.
+    written
+        Which steps have references; all, if None. The others stay slots of fill.
+    """
+    from virtualizarr.manifests import ChunkManifest, ManifestArray
+    from virtualizarr.manifests.utils import copy_and_replace_metadata
+
+    steps = replaced[dimension].size
+
+    def longer(variable: Any) -> Any:
+        array = variable.data
+        chunks = array.metadata.chunk_grid.chunk_shape
+        assert (variable.dims[0], chunks[0]) == (dimension, 1)
+        own, rows = array.manifest, np.arange(steps) % array.shape[0]
+        columns = [own._paths[rows], own._offsets[rows], own._lengths[rows]]
+        if written is not None:
+            for column, nothing in zip(columns, ("", 0, 0), strict=True):
+                column[~written] = nothing
+        metadata = copy_and_replace_metadata(
+            array.metadata, new_shape=[steps, *array.shape[1:]], new_chunks=list(chunks)
+        )
+        paths, offsets, lengths = columns
+        manifest = ChunkManifest.from_arrays(
+            paths=paths, offsets=offsets, lengths=lengths, validate_paths=False
+        )
+        return variable._replace(data=ManifestArray(metadata, manifest))
+
+    own = {
+        name: longer(variable) if dimension in variable.dims else variable
+        for name, variable in dataset.variables.items()
+        if name not in replaced
+    }
+    return type(dataset)({**own, **replaced}, attrs=dataset.attrs)

@@ -1,0 +1,102 @@
+"""ASDC PREFIRE monthly maps: kerchunk JSON without a coordinate variable, and without any time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from systems.granules import Field, centres, weather, write_fields
+from systems.kits import raw
+from systems.published import LAYOUTS, Publication, publishing
+from world import virtual_dataset, virtualizarr_references
+
+SIZES = LAYOUTS["prefire"]["dimensions"] | {"lat": 14, "lon": 30, "spectral": 7}  # the rest whole
+MONTHS = SIZES["time"]
+GROUP = "Sfc-Sorted"
+EMISSIVITY = ("xtrack", "sfc_type", "lat", "lon", "spectral")
+
+
+@pytest.fixture(scope="module")
+def granules(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("published")
+    return [granule(folder / "granules" / f"2024{n + 1:02d}.nc", n) for n in range(MONTHS)]
+
+
+def granule(path: Path, month: int) -> Path:
+    place = np.meshgrid(centres(SIZES["lat"], -84, 84), centres(SIZES["lon"], -180, 180),
+                        indexing="ij")  # fmt: skip
+    shape = tuple(SIZES[name] for name in EMISSIVITY)
+    emissivity = weather(shape, month)
+    emissivity[:, :, :3] = -9999.0
+    missing = np.float32(-9999.0)
+    fields = {
+        name: Field(
+            ("lat", "lon"), values,
+            {"standard_name": name, "long_name": name, "units": f"degrees_{toward}"},
+            chunks=values.shape, fill=missing,
+        )
+        for name, toward, values in zip(
+            ("latitude", "longitude"), ("north", "east"), place, strict=True
+        )
+    }  # fmt: skip
+    whole = tuple(SIZES[name] for name in EMISSIVITY)
+    fields["emis_mean"] = Field(EMISSIVITY, emissivity, {"long_name": "mean emissivity"},
+                                chunks=(4, 9, *whole[2:]), fill=missing)  # fmt: skip
+    fields["count"] = Field(EMISSIVITY, (emissivity * 0 + month).astype("i4"), {},
+                            chunks=whole, fill=np.int32(-9999))  # fmt: skip
+    return write_fields(path, fields, group=GROUP)
+
+
+@pytest.fixture
+def published(granules: list[Path]) -> Iterator[Publication]:
+    with publishing(granules[0].parent.parent) as publication:
+        months = [virtual_dataset([path], group=GROUP) for path in granules]
+        joined = xr.concat(months, dim="time", data_vars="all", coords="minimal",
+                           compat="override", join="override")  # fmt: skip
+        here = {path.as_uri(): publication.url(path) for path in granules}
+        path = publication.root / "prefire-monthly-kerchunk_created20250819.json"
+        virtualizarr_references(joined, path, here.__getitem__)
+        publication.publish(publication.url(path))
+        yield publication
+
+
+def test_variables_come_whole_with_the_maps_that_place_them(
+    published: Publication, granules: list[Path], tmp_path: Path
+) -> None:
+    outcome = published.invoke(tmp_path)
+    assert outcome.status == 0, outcome.error
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        nc.set_auto_maskandscale(False)
+        assert set(nc.variables) == {"latitude", "longitude", "emis_mean", "count"}
+        assert {name: own.size for name, own in nc.dimensions.items()} == SIZES
+        for name in nc.variables:
+            expected = np.stack([raw(path, f"{GROUP}/{name}") for path in granules])
+            np.testing.assert_array_equal(nc[name][...], expected)
+            assert nc[name].dimensions[0] == "time"
+        assert nc["emis_mean"].getncattr("_FillValue") == -9999
+    # Without times of its own, the answer has those of the collection's record.
+    assert outcome.items[0]["properties"]["start_datetime"] == "2024-01-01T00:00:00Z"
+    assert outcome.items[0]["bbox"] == [-180, -90, 180, 90]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"temporal": {"start": "2024-03-01T00:00:00Z", "end": "2024-03-31T00:00:00Z"}},
+         ("have no time coordinate", "Ask without a time range")),
+        ({"bbox": [0, 0, 10, 10]},
+         ("A bounding box cannot cut", "Ask without a box")),
+    ],
+    ids=["time", "box"],
+)  # fmt: skip
+def test_what_needs_a_coordinate_is_refused_and_nothing_is_guessed(
+    asked: dict[str, object], told: tuple[str, ...], published: Publication, tmp_path: Path
+) -> None:
+    published.archive.forget()
+    outcome = published.invoke(tmp_path, ["emis_mean"], **asked)
+    assert outcome.status != 0
+    assert outcome.error["category"] == "NoRetry"
+    assert all(words in outcome.error["error"] for words in told), outcome.error
+    assert not any(path.startswith("/granules/") for path in published.archive.paths())
