@@ -249,7 +249,7 @@ def test_service_stops_itself_at_its_time_limit_with_advice(
     text = checked(outcome, "NoRetry")
     for part in ("HARMONY_VDS_MAX_SECONDS", "3 s", "shorter time range"):
         assert part in text
-    assert 3 <= elapsed < 9
+    assert 3 <= elapsed < 30  # the server would take a minute
     assert list((tmp_path / "data").glob("*")) == []
 
 

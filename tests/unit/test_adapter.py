@@ -21,6 +21,7 @@ EXPECTED = {
     errors.UntrustedError: ("NoRetry", "Error"),
     errors.StaleSourceError: ("NoRetry", "Error"),
     errors.ForbiddenError: ("NoRetry", "Error"),
+    errors.SpentKeysError: ("NoRetry", "Error"),
     errors.SettingsError: ("NoRetry", "Error"),
     errors.UpstreamError: ("Server", "Error"),
 }

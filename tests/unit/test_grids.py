@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from harmony_vds.model.chunks import ChunkIndex
+from harmony_vds.model.chunks import ChunkIndex, Positions
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.request import Request, Source
@@ -26,7 +26,7 @@ def store_of(groups: dict[str, dict[str, tuple]]) -> VirtualStore:
     tree = xr.DataTree.from_dict(datasets)
     location = StoreLocation("https://example.com/store", ManifestFormat.KERCHUNK_JSON, None, "1")
 
-    def index(path: str) -> ChunkIndex:
+    def index(path: str, selection: Positions | None = None) -> ChunkIndex:
         group, _, name = path.rpartition("/")
         own = tree[group or "/"].variables[name]
         return ChunkIndex.empty(own.shape, tuple(max(n, 1) for n in own.shape), own.dtype.itemsize)
