@@ -84,3 +84,17 @@ def test_dockerfile_keeps_the_shell_that_harmony_replaces_the_entrypoint_with() 
     assert "ARG BASE_IMAGE" in dockerfile
     assert "uv sync --frozen" in dockerfile
     assert "USER 10001" in dockerfile
+
+
+def test_second_chain_hands_all_selected_granules_to_one_work_item() -> None:
+    first, second = entries()
+    query, ours = second["steps"]
+    assert query["image"] == "${QUERY_CMR_IMAGE}"
+    assert query["is_sequential"] is True
+    assert ours["image"] == first["steps"][0]["image"]
+    assert ours["is_batched"]
+    assert ours["always_wait_for_prior_step"]
+    assert "operations" not in ours  # a list would strip the message
+    assert second["capabilities"] == first["capabilities"]
+    assert second["capabilities"]["concatenate_by_default"] is True
+    assert second["umm_s"] != first["umm_s"]
