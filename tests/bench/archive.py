@@ -7,10 +7,13 @@ read back from the granules.
 
 import base64
 import datetime as dt
+import gzip
 import itertools
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -90,7 +93,7 @@ def _ostia(name: str, steps: int, cell: int) -> Product:
     return Product(
         name, steps, _DAY, dt.datetime(1982, 1, 1, 12, tzinfo=dt.UTC),
         3600 // cell, 7200 // cell, (1200 // cell, 2400 // cell), 8, OSTIA_FIELDS, _OSTIA_NAME,
-        ("kerchunk", "icechunk"),
+        ("kerchunk", "icechunk", "parquet"),
     )  # fmt: skip
 
 
@@ -111,6 +114,7 @@ PRODUCTS = {
         2,
         _floats(10),
         "SMAP_L4_SM_gph_%Y%m%dT%H%M%S_Vv8010_001.h5",
+        ("kerchunk", "parquet"),
     ),
     "opera": Product(
         "opera",
@@ -123,6 +127,7 @@ PRODUCTS = {
         1,
         _floats(2),
         "OPERA_L3_DISP-S1_IW_F11116_VV_20160701T000000Z_%Y%m%dT%H%M%SZ_v1.0.nc",
+        ("kerchunk", "gzip"),
     ),
 }
 
@@ -154,7 +159,7 @@ class Archive:
         return f"{self.base}{self.shared_granules}/{self.product.file_name(step)}"
 
     def manifest(self, form: str) -> Path:
-        suffix = "json" if form == "kerchunk" else form
+        suffix = {"kerchunk": "json", "gzip": "zarr.json.gz"}.get(form, form)
         return self.folder / "manifests" / f"{self.product.name}.{suffix}"
 
     def table(self, field: str) -> Table:
@@ -184,7 +189,7 @@ class Archive:
             wanted = f"{FORM} {self.port}"
             if not note.exists() or note.read_text() != wanted:
                 shutil.rmtree(path, ignore_errors=True)
-                (_write_json if form == "kerchunk" else _write_icechunk)(self, path)
+                _WRITERS[form](self, path)
                 note.write_text(wanted)
 
     def _make_granules(self) -> None:
@@ -365,3 +370,25 @@ def _write_icechunk(archive: Archive, path: Path) -> None:
             places[..., 0].ravel().astype(np.uint64), places[..., 1].ravel().astype(np.uint64),
         )  # fmt: skip
     session.commit("stand-in")
+
+
+def _write_parquet(archive: Archive, path: Path) -> None:
+    """By kerchunk, in a process of its own: it holds millions of Python objects."""
+    code = (
+        "import sys; from kerchunk.df import refs_to_dataframe; "
+        "refs_to_dataframe(sys.argv[1], sys.argv[2], record_size=100_000)"
+    )
+    path.mkdir(parents=True)
+    command = [sys.executable, "-W", "ignore", "-c", code, str(archive.manifest("kerchunk"))]
+    subprocess.run([*command, str(path)], check=True)
+
+
+def _write_gzip(archive: Archive, path: Path) -> None:
+    with archive.manifest("kerchunk").open("rb") as plain, gzip.open(path, "wb", 5) as packed:
+        shutil.copyfileobj(plain, packed, 2**24)
+
+
+_WRITERS = {
+    "kerchunk": _write_json, "icechunk": _write_icechunk, "parquet": _write_parquet,
+    "gzip": _write_gzip,
+}  # fmt: skip

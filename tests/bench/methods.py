@@ -52,7 +52,8 @@ class Method(ABC):
 class _XarrayMethod(Method):
     """Through an xarray dataset, with one dask chunk for each stored chunk or without dask."""
 
-    def __init__(self, *, dask: bool) -> None:
+    def __init__(self, *, dask: bool, form: str = "kerchunk") -> None:
+        self.form = form
         self.chunks: dict[str, int] | None = {} if dask else None
         self.dataset: Any = None
 
@@ -117,7 +118,7 @@ class KerchunkEngine(_XarrayMethod):
         if self.chunks is None:
             inner["chunks"] = None
         self.dataset = xr.open_dataset(
-            str(archive.manifest("kerchunk")), engine="kerchunk",
+            str(archive.manifest(self.form)), engine="kerchunk",
             storage_options={"remote_protocol": "http"}, open_dataset_options=inner, **RAW,
         )  # fmt: skip
 
@@ -154,8 +155,6 @@ class VirtualiZarr(_XarrayMethod):
 
 class Icechunk(_XarrayMethod):
     """icechunk's own store."""
-
-    form = "icechunk"
 
     def imports(self) -> None:
         super().imports()
@@ -288,16 +287,20 @@ METHODS: dict[str, Method] = {
     "engine=kerchunk": KerchunkEngine(dask=True),
     "engine=kerchunk, no dask": KerchunkEngine(dask=False),
     "virtualizarr": VirtualiZarr(dask=False),
-    "icechunk + dask": Icechunk(dask=True),
-    "icechunk": Icechunk(dask=False),
+    "engine=kerchunk, parquet": KerchunkEngine(dask=False, form="parquet"),
+    "icechunk + dask": Icechunk(dask=True, form="icechunk"),
+    "icechunk": Icechunk(dask=False, form="icechunk"),
     "download": Download(),
     "ours/zarr, kerchunk": Ours("kerchunk", planned=False),
     "ours/zarr, icechunk": Ours("icechunk", planned=False),
     "ours, kerchunk": Ours("kerchunk", planned=True),
     "ours, icechunk": Ours("icechunk", planned=True),
+    "ours, parquet": Ours("parquet", planned=True),
+    "ours, gzip": Ours("gzip", planned=True),
 }
 OPENED = ("engine=kerchunk", "engine=kerchunk, no dask", "fsspec", "virtualizarr", "icechunk",
-          "ours, kerchunk", "ours, icechunk")  # fmt: skip
+          "engine=kerchunk, parquet", "ours, kerchunk", "ours, icechunk",
+          "ours, parquet")  # fmt: skip
 READ = ("fsspec + dask", "icechunk + dask", "icechunk", "virtualizarr", "download",
         "ours/zarr, kerchunk", "ours/zarr, icechunk",
         "ours, kerchunk", "ours, icechunk")  # fmt: skip

@@ -26,6 +26,7 @@ LONGEST = 1_800
 """Seconds after which a measurement is given up."""
 PEERS = ("harmony-service-lib", "xarray", "zarr", "icechunk", "dask", "fsspec", "kerchunk",
          "virtualizarr", "obstore", "numpy", "netCDF4", "h5py", "deflate")  # fmt: skip
+OPENED_AGAIN = "ours, kerchunk", "ours, icechunk", "ours, parquet", "icechunk"
 STARTED_WITH = "import harmony_service_lib, xarray, zarr, icechunk, dask"
 
 type Key = tuple[str, str, str, str]
@@ -94,13 +95,19 @@ class Bench:
             for method in _turned(OPENED, repeat):
                 self._open(self.main_product, method)
             for product in (self.main_product, f"{self.main_product}-tenth"):
-                for method in _turned(("ours, kerchunk", "ours, icechunk", "icechunk"), repeat):
+                for method in _turned(OPENED_AGAIN, repeat):
                     self._open_again(product, method)
             for form in ("kerchunk", "icechunk"):
                 self._start(form)
         for product in large:
             for method in ("ours, kerchunk", "engine=kerchunk", "virtualizarr"):
                 self._open(product, method)
+            packed = "parquet" if "parquet" in PRODUCTS[product].forms else "gzip"
+            self._open(product, f"ours, {packed}")
+            for method in ("ours, kerchunk", f"ours, {packed}"):
+                self._open_again(product, method)
+        if large:
+            self._open("smap", "engine=kerchunk, parquet")
 
     def run_read(self) -> None:
         ask(self.port, latency=LATENCY)
