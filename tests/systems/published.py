@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from archive import Archive
 from invocation import Outcome, invoke, make_message
 from servers import Server, cmr_server, file_server
 from world import umm_collection
@@ -155,3 +156,18 @@ def lengthened_dataset(
         if name not in replaced
     }
     return type(dataset)({**own, **replaced}, attrs=dataset.attrs)
+
+
+def protected(publication: Publication, centre: Archive, *prefixes: str) -> None:
+    """Let the record say that `prefixes` are protected, and where `centre` gives credentials."""
+    publication.publish(DirectDistributionInformation={
+        "Region": "us-west-2",
+        "S3BucketAndObjectPrefixNames": [own.removeprefix("s3://") for own in prefixes],
+        "S3CredentialsAPIEndpoint": centre.endpoint,
+        "S3CredentialsAPIDocumentationURL": f"{centre.tea.url}/s3credentialsREADME",
+    })  # fmt: skip
+    publication.environment.update({
+        "HARMONY_VDS_S3_ENDPOINT_URL": centre.s3.url,
+        "HARMONY_VDS_TRUSTED_PREFIXES": f"{centre.tea.url}/,{publication.archive.url}/",
+        "HARMONY_VDS_TOKEN_HOSTS": centre.tea.url,
+    })  # fmt: skip

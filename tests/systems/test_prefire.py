@@ -49,7 +49,7 @@ def granule(path: Path, month: int) -> Path:
     return write_fields(path, fields, group=GROUP)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def published(granules: list[Path]) -> Iterator[Publication]:
     with publishing(granules[0].parent.parent) as publication:
         months = [virtual_dataset([path], group=GROUP) for path in granules]
