@@ -163,7 +163,8 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
             defects[path] = reason
         else:
             datasets[path] = dataset
-    repairs |= add_grid_mappings(datasets)
+    for place, told in add_grid_mappings(datasets).items():
+        repairs[place] = f"{repairs[place]}; {told}" if place in repairs else told
     tree = xr.DataTree.from_dict(datasets)
     gaps = dict.fromkeys(opened.planned, reading.gap)
     return VirtualStore(
