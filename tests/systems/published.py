@@ -74,6 +74,7 @@ def publishing(
     records: dict[str, dict[str, Any]] = {}
     item = dict(record) if record else umm_collection(CONCEPT, [], short_name)
     records[CONCEPT] = copy.deepcopy(item)
+    records[CONCEPT]["meta"]["concept-id"] = CONCEPT
     with cmr_server(records) as cmr, file_server(root) as archive:
         environment = {
             "CMR_ENDPOINT": cmr.url,
