@@ -14,6 +14,7 @@ from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.cost import price
 from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import select_steps, time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
 from harmony_vds.planning.variables import requested_paths, with_required
@@ -27,7 +28,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     RequestError
         A variable is unknown, or a box or time range cannot be applied; the text says which.
     NoDataError
-        Nothing lies in the box or time range; the text says what the store covers.
+        Nothing lies in the box or time range; the text says what the store covers, or that its
+        manifest holds no data there.
     StoreError
         Coordinates are unusable.
 
@@ -51,6 +53,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.cut_times()
     variables = with_required(requested, hierarchy, draft.axes())
     cost = price(variables, draft.selection, hierarchy)
+    if cost.missing:
+        refuse_nothing(variables, draft.selection, hierarchy)
     draft.notes += _doubts(variables, hierarchy)
     return Plan(
         location=store.location,

@@ -102,6 +102,19 @@ def test_hours_without_data_are_fill_and_are_told_everywhere(
     assert "3 of 9 chunks are not in the manifest" in outcome.stderr
 
 
+def test_hours_yet_to_come_are_no_data_rather_than_a_file_of_fill(
+    published: Publication, granules: list[Path], tmp_path: Path
+) -> None:
+    store(published, granules, np.arange(10) < 7)
+    outcome = published.invoke(
+        tmp_path, ["O3"], temporal={"start": "2018-01-01T07:00:00Z", "end": "2018-01-02T00:00:00Z"}
+    )
+    assert outcome.status != 0
+    assert outcome.error["category"] == "NoData"
+    assert "room for O3 where the request looks" in outcome.error["error"]
+    assert "none of the 3 chunks" in outcome.error["error"]
+
+
 def test_both_poles_are_rows_of_the_grid(
     published: Publication, granules: list[Path], tmp_path: Path
 ) -> None:
