@@ -6,7 +6,7 @@ until when.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -38,6 +38,8 @@ class Archive:
     """Between date and time of the expiration; with a blank, the zone is written ``+00:00``."""
     fault: str = ""
     """Of the credentials endpoint: login, html, eula, outside, garbage, down."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """Folder that stands over https in a bucket's place → the bucket."""
     closed: bool = False
     """Whether S3 refuses every read, as to credentials used outside their region."""
     issued: dict[str, float] = field(default_factory=dict)
@@ -62,9 +64,11 @@ class Archive:
         known = request.headers.get("Authorization") == f"Bearer {self.token}"
         if request.path == "/s3credentials":
             return self._credentials(known=known)
-        if not known and request.path.split("/")[1] not in self.public:
+        folder, _, key = request.path[1:].partition("/")
+        bucket = self.folders.get(folder, folder)
+        if not known and bucket not in self.public:
             return web.Response(status=302, headers={"Location": "https://urs.example.org/login"})
-        return await self._forward(request)
+        return await self._forward(request, f"/{bucket}/{key}")
 
     def _credentials(self, *, known: bool) -> web.Response:
         match self.fault or ("" if known else "login"):
@@ -102,12 +106,12 @@ class Archive:
             return _refusal(400, "ExpiredToken", f"expired</Message><Token-0>{token}</Token-0>")
         return _refusal(403, "AccessDenied", "no") if self.closed else await self._forward(request)
 
-    async def _forward(self, request: web.Request) -> web.StreamResponse:
+    async def _forward(self, request: web.Request, path: str = "") -> web.StreamResponse:
         kept = {k: v for k, v in request.headers.items() if k in ("Range", "If-Match")}
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,
             session.request(
-                request.method, f"{self.moto}{request.path_qs}", headers=kept
+                request.method, f"{self.moto}{path or request.path_qs}", headers=kept
             ) as answer,
         ):
             body = await answer.read()

@@ -83,6 +83,18 @@ class Buckets:
         https = Address("https", endpoint.netloc, f"/{folder}/")
         return Twin(Address("s3", address.host, "/"), https)
 
+    def is_guess(self, prefix: str) -> bool:
+        """Whether the https form of a protected ``s3`` prefix is unknown, or only the usual one.
+
+        **Reads:** nothing.
+        """
+        address = _s3_prefix(prefix)
+        if address is None or address.host in shipped().public:
+            return False
+        if any(address.within(twin.s3) for twin in self.twins):
+            return False
+        return address.host not in shipped().archives or self.twin_of(address) is None
+
 
 NOTHING_RECORDED = Buckets()
 """What is known before any record is read."""

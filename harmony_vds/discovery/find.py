@@ -9,8 +9,9 @@ DMR++ sidecars.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from harmony_vds.access.buckets import learn_twins
+from harmony_vds.access.buckets import Twin, learn_twins
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery import umm
 from harmony_vds.discovery.candidates import Candidate, candidates_of, ranked
@@ -275,6 +276,16 @@ class StoreSearch:
         notes = _noted(store.notes, granules)
         return replace(store, granules=tuple(granules), periods=periods_of(times), notes=notes)
 
+    @cached_property
+    def _twins(self) -> tuple[Twin, ...]:
+        """How the collection's buckets are called over https, by the links of a granule."""
+        try:
+            sample = self._linked[0] if self._linked else self._search.first(self.source.collection)
+        except VdsError as error:
+            logger.info("The https form of the collection's buckets is not known: %s", error)
+            return ()
+        return () if sample is None else learn_twins(*data_hrefs(sample.links))
+
     def _notes(self) -> CollectionNotes:
         return umm.notes(self._record.umm)
 
@@ -282,7 +293,10 @@ class StoreSearch:
         """`access` that also trusts the collection's buckets and the addresses of a store."""
         told = self._record.umm
         region, endpoint = umm.region(told), umm.credentials_endpoint(told)
-        derived = access.recording(umm.distribution_prefixes(told), region, endpoint)
+        prefixes = umm.distribution_prefixes(told)
+        derived = access.recording(prefixes, region, endpoint)
+        if endpoint and any(map(derived.fetcher.buckets.is_guess, prefixes)):
+            derived = derived.recording((), twins=self._twins)
         for own in candidates:
             derived = derived.recording(
                 (own.href,), own.region, own.credentials_endpoint or endpoint

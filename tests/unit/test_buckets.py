@@ -134,3 +134,23 @@ def test_every_archive_on_the_shipped_list_is_earthdatas_and_trusted_in_both_for
         trust.check(f"s3://{bucket}/k")
         trust.check(f"https://{host}/k")
     assert set(shipped().folders) <= set(shipped().archives)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "unsure"),
+    [
+        ("s3://gesdisc-cumulus-prod-protected/MERRA2/", False),  # the shipped list has it
+        ("s3://podaac-ops-cumulus-public/", False),  # anyone may read it
+        ("s3://unheard-of-protected/SST/", True),
+        ("s3://learnt-protected/SST/", False),
+        ("nonsense", False),
+    ],
+)
+def test_https_form_of_a_bucket_is_asked_for_only_where_nothing_tells_it(
+    prefix: str, unsure: bool
+) -> None:
+    twins = learn_twins(["https://h.earthdata.nasa.gov/x/SST/a.nc"],
+                        ["s3://learnt-protected/SST/a.nc"])  # fmt: skip
+    endpoint = "https://h.earthdata.nasa.gov/s3credentials"
+    told = Buckets().recording(["s3://unheard-of-protected/"], None, endpoint, twins)
+    assert told.is_guess(prefix) is unsure
