@@ -175,6 +175,8 @@ def hunt(shelf: Shelf, fault: str, kind: str, seeds: range) -> Tally:
         else:
             tally.wrong.update(ended)
         check_tries(shelf.archive.counts(), usual)
+        if rate == 1 and fault in TRANSIENT:
+            check_tries_of_one_question(shelf.archive.counts())
     return tally
 
 
@@ -186,6 +188,12 @@ def check_tries(counts: Counter[str], usual: Counter[str]) -> None:
     for what, count in counts.items():
         ahead = QUICK.attempts if "/store.icechunk/" in what else 0
         assert count <= QUICK.attempts * max(usual[what], 1) + ahead, (what, counts, usual)
+
+
+def check_tries_of_one_question(counts: Counter[str]) -> None:
+    """Where all fails the first question is the last, and is asked as often as the policy says."""
+    asked = [count for what, count in counts.items() if what.startswith("GET ")]
+    assert max(asked) == QUICK.attempts, counts
 
 
 def healthy(shelf: Shelf, kind: str, *, planned: bool) -> Counter[str]:
