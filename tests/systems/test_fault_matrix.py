@@ -141,7 +141,8 @@ def one_run(shelf: Shelf, kind: str, mischief: Mischief, *, planned: bool) -> st
 async def no_more_requests() -> None:
     """Wait for what a failed read by zarr leaves under way."""
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others)
+        ended, stuck = await asyncio.wait(others, timeout=20)
+        assert ended, f"nothing cuts {stuck}"
 
 
 @dataclass
