@@ -109,6 +109,7 @@ class HttpClient:
     _resolved: dict[str, str] = field(default_factory=dict, repr=False)
     _resolving: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
     _targets: dict[str, _Target] = field(default_factory=dict, repr=False)
+    _bodies: set[aiohttp.StreamReader] = field(default_factory=set, repr=False)
 
     def pool(self, *, private: bool) -> aiohttp.ClientSession:
         """A pool, made on first use; to be called on the network loop. **Reads:** nothing.
@@ -143,6 +144,9 @@ class HttpClient:
     async def close(self) -> None:
         """Close the pools for good. **Reads:** nothing."""
         self._closed = True
+        # aiohttp forgets whom a closed connection owes a body: they would wait for ever.
+        for body in self._bodies:
+            body.set_exception(aiohttp.ClientConnectionError())
         while self._pools:
             await self._pools.popitem()[1].close()
 
@@ -273,7 +277,11 @@ class HttpClient:
             target = self._target(url)
             pool = self.pool(private=target.private)
             async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
-                body = await read_body(answer, limit)
+                self._bodies.add(answer.content)
+                try:
+                    body = await read_body(answer, limit)
+                finally:
+                    self._bodies.discard(answer.content)
                 return Answer(answer.status, answer.headers, body)
         except aiohttp.InvalidURL:  # such as http://127.1/, which some take for an address
             raise UntrustedError(f"The address {host_path(url)} is malformed.") from None

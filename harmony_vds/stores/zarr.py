@@ -22,6 +22,7 @@ from zarr.core.sync import sync
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.loop import bridge
+from harmony_vds.errors import VdsError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import FillRole
@@ -44,6 +45,7 @@ class ManifestStore(Store):
         self.defects: dict[str, str] = {}
         self._built: dict[str, ChunkIndex] = {}
         self._building: dict[str, asyncio.Lock] = {}
+        self._failed: dict[str, VdsError] = {}
 
     @abstractmethod
     async def document(self, key: str) -> bytes | None:
@@ -67,10 +69,18 @@ class ManifestStore(Store):
         selection
             Positions along each dimension; elsewhere chunks may be `ChunkKind.UNREAD`. None: all.
         """
+        known = self._failed.get(path)
         async with self._building.setdefault(path, asyncio.Lock()):
+            failed = self._failed.get(path)
+            if failed is not None and failed is not known:
+                raise failed  # for who went before: a hundred chunks do not each try again
             built = self._built.get(path)
             if built is None or built.is_partial:
-                built = self._built[path] = await self.build_index(path, selection)
+                try:
+                    built = self._built[path] = await self.build_index(path, selection)
+                except VdsError as error:
+                    self._failed[path] = error
+                    raise
             return built
 
     def chunk_index(self, path: str, selection: Positions | None = None) -> ChunkIndex:

@@ -283,6 +283,23 @@ def test_whole_document_beyond_its_limit_is_refused(clients: list[HttpClient]) -
             run(client.fetch_whole(f"{server.url}/a", len(BODY) - 1, client.trust))
 
 
+def test_closing_ends_what_still_waits_for_bytes() -> None:
+    with faulty_server(BODY, "stall") as server:
+        client = HttpClient(Trust.of_settings([server.url]), Credentials.of_token(None))
+
+        async def close_meanwhile() -> None:
+            work = client.fetch_range(f"{server.url}/a", 0, 1000, client.trust)
+            fetching = asyncio.ensure_future(work)
+            while not client._bodies:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await client.close()
+            async with asyncio.timeout(5):
+                await fetching
+
+        with pytest.raises(UpstreamError, match="broke off"):
+            run(close_meanwhile())
+
+
 def test_proxy_settings_of_the_environment_are_not_obeyed(
     clients: list[HttpClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
