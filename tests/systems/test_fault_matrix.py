@@ -331,8 +331,8 @@ def test_nearly_all_requests_to_a_busy_archive_succeed(tmp_path: Path) -> None:
 
 @pytest.mark.scale
 def test_requests_to_a_busy_archive_succeed_by_the_ten_thousands(tmp_path: Path) -> None:
-    assert share_of_success(tmp_path, 0.05, 30_000) >= 0.999
-    assert share_of_success(tmp_path, 0.01, 30_000) == 1
+    assert share_of_success(tmp_path, 0.05, 20_000) >= 0.999
+    assert share_of_success(tmp_path, 0.01, 20_000) == 1
 
 
 def reads_that_succeed(shelf: Shelf, kind: str, seeds: range) -> int:
@@ -354,8 +354,8 @@ def test_whole_reads_from_a_busy_archive_succeed(kind: str, shelf: Shelf) -> Non
 
 @pytest.mark.scale
 @pytest.mark.parametrize("kind", KINDS)
-def test_whole_reads_from_a_busy_archive_succeed_by_the_thousand(kind: str, shelf: Shelf) -> None:
-    assert reads_that_succeed(shelf, kind, range(1000)) >= 999
+def test_whole_reads_from_a_busy_archive_succeed_by_the_hundreds(kind: str, shelf: Shelf) -> None:
+    assert reads_that_succeed(shelf, kind, range(300)) == 300
 
 
 @pytest.mark.parametrize("kind", ["kerchunk over http", "icechunk over http", "icechunk over s3"])
