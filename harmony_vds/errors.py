@@ -57,6 +57,10 @@ class UnknownVariableError(RequestError):
     """The request names a variable that the store does not hold."""
 
 
+class UncutBoxError(UnsupportedError):
+    """A box in degrees cannot cut the grid of what was requested."""
+
+
 class TooLargeError(RequestError):
     """The request would read or write more than the limits allow."""
 

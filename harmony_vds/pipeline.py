@@ -19,6 +19,7 @@ from harmony_vds.errors import (
     ForbiddenError,
     NoDataError,
     StoreError,
+    UncutBoxError,
     UnknownVariableError,
     UnsupportedError,
     UpstreamError,
@@ -198,13 +199,32 @@ def _prepare_store(
     with timed("open"):
         store = open_store(found.locations, found.access, services.reading)
     with timed("plan"):
-        plan = make_plan(store, request, source)
+        try:
+            plan = make_plan(store, request, source)
+        except UncutBoxError as error:
+            if not found.by_region:
+                raise
+            request, plan = _plan_whole(store, request, source, str(error))
     logger.info("Planned: %s", plan)
     for note in plan.notes:
         logger.warning("%s", note)
     check_volume(plan, services.limits, store, request, source)
     services.deadline.check()
     return Prepared(source, store, plan, found.notes, found.label)
+
+
+def _plan_whole(
+    store: VirtualStore, request: Request, source: Source, reason: str
+) -> tuple[Request, Plan]:
+    """`request` without its box, which chose the frame and cannot cut it; and its plan."""
+    boxless = replace(request, bbox=None)
+    plan = make_plan(store, boxless, source)
+    remark = (
+        f"The box {request.bbox} chose this frame or granule by its record and does not cut it: "
+        f"all of its rows and columns are here. {reason.partition('; ')[0].rstrip('.')}."
+    )
+    asked = request.parameters(source)
+    return boxless, replace(plan, asked=asked, notes=(remark, *plan.notes))
 
 
 def fulfil(

@@ -260,7 +260,11 @@ class StoreSearch:
             store = FoundStore(locations, access, self._notes(), label=_label(share))
             members = tuple(own.granule for own in share.granules) if selected else ()
             restricted = self._restricted(store, members) if share.is_stack else store
-            found.append(replace(restricted, granules=members, notes=_noted(store.notes, members)))
+            frame = share.granules[0].granule.bbox
+            notes = _noted(store.notes, members) if members else replace(store.notes, bbox=frame)
+            # A sidecar's granule may be a whole orbit, which is no answer to a box.
+            whole = not share.candidates[0].data_href
+            found.append(replace(restricted, granules=members, notes=notes, by_region=whole))
         yield tuple(found)
 
     def _restricted(self, store: FoundStore, granules: Sequence[Granule]) -> FoundStore:

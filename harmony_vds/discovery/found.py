@@ -35,6 +35,8 @@ class FoundStore:
     """Times to which a store of more granules is restricted; empty for no restriction."""
     variables: tuple[str, ...] | None = None
     """The requested variables that it holds; None for all that were requested."""
+    by_region: bool = False
+    """Whether it is of a frame or granule that was chosen for meeting the requested region."""
 
 
 type Answer = tuple[FoundStore, ...]

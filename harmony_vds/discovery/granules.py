@@ -102,6 +102,7 @@ def _completed(granule: Granule, record: Record) -> Linked:
         granule,
         name=granule.name or told.granule.name,
         temporal=granule.temporal or told.granule.temporal,
+        bbox=granule.bbox or told.granule.bbox,
     )
     return Linked(known, (*told.links, *Linked.of_item(known).links))
 

@@ -8,6 +8,7 @@ from harmony_vds.discovery.cmr import Record
 from harmony_vds.discovery.links import Link
 from harmony_vds.discovery.placements.granule import (
     asset_links,
+    granule_box,
     granule_links,
     granule_time,
     sidecar_candidates,
@@ -38,6 +39,7 @@ class Linked:
             concept_id=record.concept_id,
             name=str(record.umm.get("GranuleUR") or ""),
             temporal=granule_time(record.umm),
+            bbox=granule_box(record.umm),
         )
         return cls(granule, granule_links(record.umm))
 

@@ -34,7 +34,7 @@ def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
     if variable.dtype.kind not in "iuf":
         return False
     if kind is AxisKind.T:
-        if not _SINCE.match(units):
+        if not has_time_units(variable):
             return False
         told = standard_name == "time" or variable.attrs.get("axis") == "T"
         return told or name == "time" or name in (str(d).lower() for d in variable.dims)
@@ -44,6 +44,12 @@ def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
     if pattern.fullmatch(units):
         return True
     return name in _NAMES[kind] and units.lower() in ("", "degrees", "degree", "deg")
+
+
+def has_time_units(variable: xr.Variable) -> bool:
+    """Whether a variable holds numbers in units such as ``days since …``. **Reads:** nothing."""
+    units = str(variable.attrs.get("units", "")).strip()
+    return variable.dtype.kind in "iuf" and _SINCE.match(units) is not None
 
 
 def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:

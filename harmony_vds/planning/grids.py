@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 from harmony_vds.model.grid import AxisKind
-from harmony_vds.model.paths import ancestors, group_of
-from harmony_vds.planning.axes import is_coordinate
+from harmony_vds.model.paths import ancestors, group_of, name_of
+from harmony_vds.planning.axes import has_time_units, is_coordinate
 from harmony_vds.planning.hierarchy import Hierarchy
+
+_AGREED_TIME = "secondary_datetime"
+"""Time of a step in stacks of interferograms, whose variables name no time by CF: that of the later
+of the two images."""
 
 _OTHER_HORIZONTAL = {
     "projection_x_coordinate": "it lies on a projected grid",
@@ -40,7 +44,8 @@ def footing(path: str, hierarchy: Hierarchy) -> Footing:
     """The footing of the variable at `path`, by CF metadata alone. **Reads:** nothing."""
     y = _axis(AxisKind.Y, path, hierarchy)
     x = _axis(AxisKind.X, path, hierarchy)
-    t = _axis(AxisKind.T, path, hierarchy) or _scalar_time(path, hierarchy)
+    t = _axis(AxisKind.T, path, hierarchy) or _auxiliary_time(path, hierarchy)
+    t = t or _scalar_time(path, hierarchy)
     if y is not None and x is not None:
         if hierarchy.dimensions(y) != hierarchy.dimensions(x):
             return Footing(y, x, t, None)
@@ -55,6 +60,30 @@ def _axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> str | None:
             if is_coordinate(kind, found, hierarchy.variables[found]):
                 return found
     return None
+
+
+def _auxiliary_time(path: str, hierarchy: Hierarchy) -> str | None:
+    """A time along a dimension that is not called time, such as the files of a stack.
+
+    It is the one that the variable's ``coordinates`` names, or else `_AGREED_TIME`; where several
+    are named, or none, none is guessed. Nor is one where each cell has a time of its own.
+    """
+    own = hierarchy.dimensions(path)
+    group = group_of(path)
+    listed = str(hierarchy.variables[path].attrs.get("coordinates", "")).split()
+    named = [p for name in listed if (p := hierarchy.resolve(name, group)) is not None]
+    timed = [p for p in named if has_time_units(hierarchy.variables[p])]
+    if any(hierarchy.variables[p].ndim > 1 for p in timed):
+        return None
+    found = [
+        p for dimension in own for p in hierarchy.along(dimension, group)
+        if has_time_units(hierarchy.variables[p])
+        and hierarchy.variables[p].attrs.get("standard_name", "time") == "time"
+    ]  # fmt: skip
+    marked = [p for p in found if p in named]
+    if len(marked) == 1:
+        return marked[0]
+    return next((p for p in found if name_of(p) == _AGREED_TIME), None)
 
 
 def _scalar_time(path: str, hierarchy: Hierarchy) -> str | None:

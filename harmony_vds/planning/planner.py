@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harmony_vds.errors import NoDataError, StoreError, UnsupportedError
+from harmony_vds.errors import NoDataError, StoreError, UncutBoxError, UnsupportedError
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind, Grid
+from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.planning.axes import read_axis
+from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cost import price
 from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -110,14 +111,14 @@ class _Draft:
         if blocked:
             path, reason = next(iter(blocked.items()))
             others = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
-            raise UnsupportedError(
+            raise UncutBoxError(
                 f"A bounding box cannot cut {path.lstrip('/')}{others}: {reason}; this service "
                 "cuts boxes on grids with one-dimensional latitudes and longitudes. Ask without a "
                 "box, or for other variables."
             )
         if not any(f.is_rectilinear for f in self.footings.values()):
             asked = ", ".join(p.lstrip("/") for p in self.footings) if named else "the store"
-            raise UnsupportedError(
+            raise UncutBoxError(
                 f"A bounding box cannot cut {asked[:200]}: there are no one-dimensional latitudes "
                 "and longitudes. Ask without a box."
             )
@@ -152,6 +153,8 @@ class _Draft:
             elif self.request.temporal is not None or self.request.periods:
                 self._kept_steps(axis)
         wanted = self.request.temporal
+        if wanted is not None or self.request.periods:
+            self._tell_auxiliary_times(paths)
         if self.request.periods and not paths:
             raise UnsupportedError(
                 "The selected granules cannot be picked from their common store: the requested "
@@ -169,6 +172,15 @@ class _Draft:
             self.notes.append(
                 f"The time range has no {side}; it was taken to the {side} of the record."
             )
+
+    def _tell_auxiliary_times(self, paths: Iterable[str]) -> None:
+        """Say which times were taken where a variable other than CF's time gives them."""
+        self.notes += [
+            f"The times of the steps along {name_of(self.times[path].dimension)} were taken from "
+            f"{path.lstrip('/')}."
+            for path in paths
+            if not is_coordinate(AxisKind.T, path, self.hierarchy.variables[path])
+        ]
 
     def _kept_steps(self, axis: Axis) -> AxisSelection:
         wanted, periods = self.request.temporal, self.request.periods

@@ -7,7 +7,8 @@ from typing import Any
 from harmony_vds.discovery.candidates import Candidate
 from harmony_vds.discovery.links import Link, links_of, stores_among
 from harmony_vds.discovery.moments import moments_of
-from harmony_vds.model.extent import TimeRange
+from harmony_vds.errors import RequestError
+from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.request import Granule
 
 type Umm = Mapping[str, Any]
@@ -103,3 +104,40 @@ def granule_time(umm: Umm) -> TimeRange | None:
     begin = moments_of(span.get("BeginningDateTime") or extent.get("SingleDateTime"))
     end = moments_of(span.get("EndingDateTime")) or begin
     return TimeRange(begin[0], max(end[0], begin[0])) if begin else None
+
+
+def granule_box(umm: Umm) -> BoundingBox | None:
+    """Where the granule's data are of; None where the record does not say it in one piece.
+
+    A rectangle stands as it is; of polygons it is the box around all of them, unless they may
+    cross the antimeridian.
+
+    **Reads:** nothing.
+    """
+    domain = (umm.get("SpatialExtent") or {}).get("HorizontalSpatialDomain") or {}
+    geometry = domain.get("Geometry") or {}
+    rectangles = geometry.get("BoundingRectangles") or []
+    points = [
+        (point["Longitude"], point["Latitude"])
+        for polygon in geometry.get("GPolygons") or []
+        for point in polygon["Boundary"]["Points"]
+    ]
+    if len(rectangles) == 1 and not points:
+        (own,) = rectangles
+        sides = (
+            own.get(f"{side}BoundingCoordinate") for side in ("West", "South", "East", "North")
+        )
+        return _box_of(*sides)
+    if rectangles or not points:
+        return None
+    longitudes, latitudes = zip(*points, strict=True)
+    if max(longitudes) - min(longitudes) > 180:
+        return None
+    return _box_of(min(longitudes), min(latitudes), max(longitudes), max(latitudes))
+
+
+def _box_of(*edges: Any) -> BoundingBox | None:
+    try:
+        return BoundingBox(*map(float, edges))
+    except (TypeError, RequestError):
+        return None
