@@ -45,6 +45,14 @@ class Settings(BaseSettings):
         "and the collection's own record, e.g. `file:///data/,http://127.0.0.1:8080/`. Only these "
         "may be files, plain http or private addresses.",
     )
+    rewrite_prefixes: CommaSeparated = Field(
+        default=(),
+        validation_alias="HARMONY_VDS_REWRITE_PREFIXES",
+        description="Comma-separated pairs `from=to` of URL prefixes, each ending with a slash: "
+        "what manifests and records place below the first is read below the second, e.g. "
+        "`file:///home/me/data/=s3://bucket/data/`. The second must be trusted like any other "
+        "place.",
+    )
     token_hosts: CommaSeparated = Field(
         default=(),
         validation_alias="HARMONY_VDS_TOKEN_HOSTS",
@@ -128,7 +136,7 @@ class Settings(BaseSettings):
         "first.",
     )
 
-    @field_validator("trusted_prefixes", "token_hosts", mode="before")
+    @field_validator("trusted_prefixes", "rewrite_prefixes", "token_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

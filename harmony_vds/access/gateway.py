@@ -30,7 +30,7 @@ class Access:
         cls, settings: Settings, credentials: Credentials, deadline: Deadline | None = None
     ) -> Self:
         """Access by an operator's settings and a user's credentials. **Reads:** nothing."""
-        trust = Trust.of_settings(settings.trusted_prefixes)
+        trust = Trust.of_settings(settings.trusted_prefixes, settings.rewrite_prefixes)
         http = HttpClient(trust, credentials)
         s3 = S3Reader(http, S3Client(settings.s3_endpoint_url), settings.s3)
         return cls(Fetcher(trust, http, s3, deadline=deadline), credentials)

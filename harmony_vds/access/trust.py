@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
@@ -115,7 +115,7 @@ def _netloc(scheme: str, host: str, port: int | None) -> str:
 
 @dataclass(frozen=True)
 class Trust:
-    """The prefixes that may be read."""
+    """The prefixes that may be read, and those that now lie elsewhere."""
 
     operator: tuple[Address, ...]
     """Set by the operator: may be files, plain http or private addresses."""
@@ -123,15 +123,24 @@ class Trust:
     """From ``trust.toml``."""
     recorded: tuple[Address, ...] = ()
     """Named by the collection's own record, or by the user of the command line."""
+    moved: tuple[tuple[str, str], ...] = ()
+    """Prefixes that the operator says lie elsewhere, and where; longest first."""
 
     @classmethod
-    def of_settings(cls, prefixes: Iterable[str]) -> "Trust":
+    def of_settings(cls, prefixes: Iterable[str], moved: Iterable[str] = ()) -> "Trust":
         """The shipped list and the operator's `prefixes`.
+
+        Parameters
+        ----------
+        prefixes
+            URL prefixes to trust.
+        moved
+            Pairs of URL prefixes as ``from=to``, each ending with a slash.
 
         Raises
         ------
         SettingsError
-            A prefix is not a URL.
+            A prefix is not a URL, or a pair is none; the text names the setting.
 
         **Reads:** nothing.
         """
@@ -139,12 +148,13 @@ class Trust:
             operator = tuple(Address.of(prefix) for prefix in prefixes)
         except UntrustedError as error:
             raise SettingsError(f"HARMONY_VDS_TRUSTED_PREFIXES is not usable: {error}") from None
-        return cls(operator, _shipped_prefixes())
+        pairs = sorted(map(_pair, moved), key=lambda own: -len(own[0]))
+        return cls(operator, _shipped_prefixes(), moved=tuple(pairs))
 
     def __reduce__(self) -> tuple[object, ...]:
         # The shipped list is long, and wherever this is unpacked it lies already.
         shipped = None if self.shipped == _shipped_prefixes() else self.shipped
-        return _unpacked_trust, (self.operator, shipped, self.recorded)
+        return _unpacked_trust, (self.operator, shipped, self.recorded, self.moved)
 
     def recording(self, prefixes: Iterable[str]) -> "Trust":
         """This trust with the `prefixes` of a collection's record added.
@@ -157,10 +167,10 @@ class Trust:
                 named.append(Address.of(prefix))
             except UntrustedError:
                 continue
-        return Trust(self.operator, self.shipped, (*self.recorded, *named))
+        return replace(self, recorded=(*self.recorded, *named))
 
     def check(self, url: str) -> Address:
-        """The address of `url`, if it may be read.
+        """The address of `url`, or of the place it has moved to, if that may be read.
 
         Raises
         ------
@@ -169,7 +179,16 @@ class Trust:
 
         **Reads:** nothing.
         """
-        address = Address.of(url)
+        return self._allowed(Address.of(self._present(url)))
+
+    def _present(self, url: str) -> str:
+        """Where `url` lies now. A place the operator moves things to is trusted no more for it."""
+        for before, after in self.moved:
+            if url.startswith(before):
+                return after + url.removeprefix(before)
+        return url
+
+    def _allowed(self, address: Address) -> Address:
         if self.is_operators(address):
             return address
         if address.scheme not in ("https", "s3"):
@@ -207,7 +226,7 @@ class Trust:
         known = address.hostname.endswith(_REDIRECT_DOMAINS)
         if address.scheme == "https" and known and not is_private(address.hostname):
             return address
-        return self.check(url)
+        return self._allowed(address)
 
     def is_operators(self, address: Address) -> bool:
         """Whether `address` lies in a prefix of the operator's, which lifts the other rules.
@@ -221,8 +240,19 @@ def _unpacked_trust(
     operator: tuple[Address, ...],
     shipped: tuple[Address, ...] | None,
     recorded: tuple[Address, ...],
+    moved: tuple[tuple[str, str], ...],
 ) -> Trust:
-    return Trust(operator, _shipped_prefixes() if shipped is None else shipped, recorded)
+    return Trust(operator, _shipped_prefixes() if shipped is None else shipped, recorded, moved)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    before, _, after = (part.strip() for part in text.partition("="))
+    if not all("://" in own and own.endswith("/") for own in (before, after)):
+        raise SettingsError(
+            f"HARMONY_VDS_REWRITE_PREFIXES is not usable: {text!r} is no pair from=to of URL "
+            "prefixes that end with a slash, such as file:///old/=s3://bucket/new/."
+        )
+    return before, after
 
 
 def is_private(host: str) -> bool:

@@ -1,5 +1,6 @@
 """What may be read, and what a hostile manifest, record or redirect cannot reach."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,57 @@ def test_unusable_operator_prefix_is_the_operators_error_and_names_the_setting()
 def test_refusal_says_who_can_change_it() -> None:
     with pytest.raises(UntrustedError, match=r"DirectDistributionInformation.*operator"):
         Trust.of_settings(()).check("https://example.com/store")
+
+
+MOVED = ("file:///home/me/=file:///srv/data/", "s3://old/=https://example.com/",
+         "s3://old/new/=s3://bucket/a/")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "now"),
+    [
+        ("file:///home/me/a.nc", "file:///srv/data/a.nc"),
+        ("s3://old/new/a.nc", "s3://bucket/a/a.nc"),
+        ("s3://old/b/a.nc", "https://example.com/b/a.nc"),
+        ("s3://bucket/a/a.nc", "s3://bucket/a/a.nc"),
+    ],
+)
+def test_place_that_the_operator_moves_is_read_where_it_lies_now(url: str, now: str) -> None:
+    trust = Trust.of_settings(
+        ["file:///srv/data/", "s3://bucket/a/", "https://example.com/b/"], MOVED
+    )
+    for own in (trust, trust.recording(["s3://other/"]), pickle.loads(pickle.dumps(trust))):
+        assert str(own.check(url)) == now
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///home/me/a.nc",
+        "file:///home/me/../../etc/passwd",
+        "file:///home/you/a.nc",
+        "s3://old/a.nc",
+        "s3://old/new/../secret",
+    ],
+)
+def test_moving_a_place_trusts_neither_its_old_nor_its_new_address(url: str) -> None:
+    trust = Trust.of_settings(["s3://bucket/a/"], MOVED).recording(["file:///home/me/"])
+    with pytest.raises(UntrustedError):
+        trust.check(url)
+
+
+def test_redirect_is_not_followed_by_way_of_a_moved_place() -> None:
+    trust = Trust.of_settings(
+        ["https://example.com/"], ["https://stranger.org/=https://example.com/"]
+    )
+    assert trust.check("https://stranger.org/a").host == "example.com"
+    with pytest.raises(UntrustedError, match=r"stranger\.org"):
+        trust.check_redirect("https://stranger.org/a")
+
+
+@pytest.mark.parametrize(
+    "pair", ["s3://old/", "s3://old=s3://new/", "s3://old/=s3://new", "/old/=s3://new/", "=", ""]
+)
+def test_pair_that_is_none_is_refused_naming_its_setting(pair: str) -> None:
+    with pytest.raises(SettingsError, match="HARMONY_VDS_REWRITE_PREFIXES"):
+        Trust.of_settings((), [pair])
