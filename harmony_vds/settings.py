@@ -51,7 +51,8 @@ class Settings(BaseSettings):
         description="Comma-separated pairs `from=to` of URL prefixes, each ending with a slash: "
         "what manifests and records place below the first is read below the second, e.g. "
         "`file:///home/me/data/=s3://bucket/data/`. The second must be trusted like any other "
-        "place.",
+        "place, and copies there must keep the dates of their files: icechunk snapshots refuse "
+        "younger ones.",
     )
     token_hosts: CommaSeparated = Field(
         default=(),

@@ -1,11 +1,14 @@
 """Axes as they are read from a store, and the cut of a packed one from end to end."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.chunks import ChunkIndex, Positions
-from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
@@ -100,3 +103,62 @@ def test_bounds_of_a_wrapped_box_follow_their_coordinate(place, dtype, unpacked)
 def _decoded(variable: xr.Variable) -> np.ndarray:
     scale, offset = (variable.attrs.get(n, d) for n, d in (("scale_factor", 1), ("add_offset", 0)))
     return variable.values.astype(float) * scale + offset
+
+
+SINCE = {"units": "days since 2020-01-01"}
+
+
+def stack(coordinates: str = "", **times: tuple[tuple[str, ...], np.ndarray]) -> VirtualStore:
+    """Three images along a dimension that is not called time, and their times."""
+    named = {"coordinates": coordinates} if coordinates else {}
+    fields = {
+        "file": (("file",), np.array(["a", "b", "c"]), {}),
+        "image": (("file", "y"), np.zeros((3, 2), "f4"), named),
+        **{name: (dims, values, SINCE) for name, (dims, values) in times.items()},
+    }
+    return store_of({"/": fields})
+
+
+ALONG, DAYS = ("file",), np.array([0, 10, 20])
+EARLY, LATE = (ALONG, DAYS), (ALONG, DAYS + 5)
+
+
+@pytest.mark.parametrize(
+    ("store", "taken"),
+    [
+        (stack(reference_datetime=EARLY, secondary_datetime=LATE), "/secondary_datetime"),
+        (stack("reference_datetime", reference_datetime=EARLY, secondary_datetime=LATE),
+         "/reference_datetime"),
+        (stack("reference_datetime secondary_datetime", reference_datetime=EARLY,
+               secondary_datetime=LATE), "/secondary_datetime"),
+        (stack("seen", seen=LATE, made=EARLY), "/seen"),
+    ],
+    ids=["agreed", "named", "both", "one-of-two"],
+)  # fmt: skip
+def test_steps_along_a_dimension_not_called_time_have_the_time_that_metadata_name(
+    store: VirtualStore, taken: str
+) -> None:
+    wanted = TimeRange(datetime(2020, 1, 12, tzinfo=UTC), None)
+    request = Request((Source("", "DEMO", variables=("image",)),), temporal=wanted)
+    plan = make_plan(store, request, request.sources[0])
+    assert plan.time_axes == (taken,)
+    positions = [2] if taken == "/reference_datetime" else [1, 2]
+    assert plan.selection["/file"].positions.tolist() == positions
+    assert f"taken from {taken[1:]}" in " ".join(plan.notes)
+    assert plan.coverage is not None
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        stack(made=EARLY),
+        stack("made seen", made=EARLY, seen=LATE),
+        stack("seen", seen=(("file", "y"), np.zeros((3, 2))), secondary_datetime=LATE),
+    ],
+    ids=["unnamed", "several", "each-cell"],
+)
+def test_no_time_is_guessed_where_metadata_name_none_or_several(store: VirtualStore) -> None:
+    wanted = TimeRange(datetime(2020, 1, 12, tzinfo=UTC), None)
+    request = Request((Source("", "DEMO", variables=("image",)),), temporal=wanted)
+    with pytest.raises(UnsupportedError, match="no time coordinate"):
+        make_plan(store, request, request.sources[0])
