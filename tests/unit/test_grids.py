@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.chunks import ChunkIndex, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.request import Request, Source
@@ -32,7 +32,10 @@ def store_of(groups: dict[str, dict[str, tuple]]) -> VirtualStore:
     def index(path: str, selection: Positions | None = None) -> ChunkIndex:
         group, _, name = path.rpartition("/")
         own = tree[group or "/"].variables[name]
-        return ChunkIndex.empty(own.shape, tuple(max(n, 1) for n in own.shape), own.dtype.itemsize)
+        chunks = tuple(max(n, 1) for n in own.shape)
+        present = ChunkIndex.empty(own.shape, chunks, own.dtype.itemsize)
+        present.kinds[...] = ChunkKind.INLINE
+        return present
 
     return VirtualStore(location, tree, index)
 
