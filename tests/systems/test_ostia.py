@@ -121,3 +121,32 @@ def test_store_is_found_in_the_record_of_its_sister_collection(
         expected = truth(granules, slice(140, 220), slice(360, 420))
         np.testing.assert_array_equal(nc["analysed_sst"][:], expected)
     assert outcome.items[0]["properties"]["virtual_store:href"] == href
+
+
+def test_times_of_one_value_each_are_read_in_merged_ranges(
+    published: Publication, granules: list[Path], tmp_path: Path
+) -> None:
+    days = 3_000
+    href = store(published, granules, days)
+    written = published.root / OSTIA["href"]
+    document = json.loads(written.read_text())
+    times = (FIRST_NOON + DAY * np.arange(days)).astype("<i4")
+    (published.root / "times.bin").write_bytes(times.tobytes())
+    url = f"{published.archive.url}/times.bin"
+    array = json.loads(document["refs"]["time/.zarray"])
+    document["refs"]["time/.zarray"] = json.dumps(array | {"chunks": [1]})
+    document["refs"] |= {f"time/{day}": [url, 4 * day, 4] for day in range(days)}
+    write_references(written, document)
+    published.archive.forget()
+    outcome = published.invoke(
+        tmp_path, ["analysed_sst"], bbox=[0, -20, 30, 20],
+        temporal={"start": "2025-03-01T00:00:00Z", "end": "2025-03-03T23:59:59Z"},
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    assert outcome.items[0]["properties"]["virtual_store:href"] == href
+    asked = [own for own in published.archive.asked if own.path == "/times.bin"]
+    assert sum(own.sent for own in asked if own.status == 206) <= 2 * times.nbytes
+    assert len(asked) <= 2  # all of them in the plan, and those that are written
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        start = (np.datetime64("2025-03-01T12:00:00") - np.datetime64("1981-01-01")).astype(int)
+        np.testing.assert_array_equal(nc["time"][:], start + DAY * np.arange(3))
