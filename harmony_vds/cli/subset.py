@@ -16,7 +16,7 @@ from harmony_vds.access.login import token_of_user
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.request import Request, Source
+from harmony_vds.model.request import DimensionRange, Request, Source
 from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
 from harmony_vds.settings import Settings, settings_from_environment
 from harmony_vds.staging import StagedOutput, output_name, stage
@@ -39,6 +39,13 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="ISO 8601 instants; '..' leaves a side open."),
     ] = None,
+    dimension: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MIN:MAX",
+            help="Values of another dimension, e.g. lev=500:850; a side may be empty; repeatable.",
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
     trust: Annotated[
         list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
@@ -51,7 +58,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
 ) -> None:
     """Cut a store by variables, box and time into a netCDF-4 file."""
     log_to_stderr(verbose=verbose)
-    request = _request(store, collection, variable or [], bbox, temporal)
+    request = _request(store, collection, variable or [], bbox, temporal, dimension or [])
     settings = trusting(settings_from_environment(), store, trust or [])
     credentials = Credentials.of_source(
         lambda: token_of_user(settings.oauth_host), settings.token_hosts
@@ -92,12 +99,13 @@ def _print_json(told: Sequence[object], indent: int | None = None) -> None:
     print(json.dumps(told[0] if len(told) == 1 else list(told), indent=indent))
 
 
-def _request(
+def _request(  # noqa: PLR0917  the options of the command
     store: str | None,
     collection: str | None,
     variables: list[str],
     bbox: tuple[float, float, float, float] | None,
     temporal: tuple[str, str] | None,
+    dimensions: list[str],
 ) -> Request:
     if (store is None) == (collection is None):
         raise RequestError("Name either --store or --collection.")
@@ -110,7 +118,23 @@ def _request(
         sources=(source,),
         bbox=BoundingBox(*bbox) if bbox else None,
         temporal=TimeRange(*sides) if sides else None,
+        dimensions=tuple(_range(text) for text in dimensions),
     )
+
+
+def _range(text: str) -> DimensionRange:
+    """A range as people write it: ``lev=500:850``, ``lev=500:``."""
+    name, _, sides = text.partition("=")
+    least, colon, most = sides.partition(":")
+    try:
+        numbers = [float(own) if own else None for own in (least, most)]
+    except ValueError:
+        colon = ""
+    if not name or not colon:
+        raise RequestError(
+            f"--dimension {text!r} should be NAME=MIN:MAX, such as lev=500:850 or lev=500:."
+        )
+    return DimensionRange(name, *numbers)
 
 
 def as_url(store: str) -> str:

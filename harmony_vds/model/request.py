@@ -57,6 +57,10 @@ class DimensionRange:
     maximum: float | None = None
     """Largest value."""
 
+    def __str__(self) -> str:
+        sides = ("" if own is None else f"{own:g}" for own in (self.minimum, self.maximum))
+        return f"{self.name}({':'.join(sides)})"
+
 
 @dataclass(frozen=True)
 class TargetGrid:
@@ -158,6 +162,8 @@ class Request:
             asked["bbox"] = [box.west, box.south, box.east, box.north]
         if self.temporal is not None:
             asked["temporal"] = str(self.temporal)
+        if self.dimensions:
+            asked["dimensions"] = [str(own) for own in self.dimensions]
         if self.pixel_subset:
             asked["pixelSubset"] = True
         if self.granules:

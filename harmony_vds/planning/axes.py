@@ -68,7 +68,7 @@ def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
         kind=kind,
         values=np.atleast_1d(values),
         units=str(variable.attrs.get("units", "")),
-        resolution=_resolution(raw, values, variable.attrs),
+        resolution=resolution_of(raw, values, variable.attrs),
         bounds=None if bounds is None else _decoded_bounds(path, bounds, hierarchy),
         bounds_path=bounds or "",
         calendar=str(variable.attrs.get("calendar", "standard")).lower(),
@@ -111,10 +111,13 @@ def decode(raw: npt.NDArray[Any], attributes: dict[Any, Any]) -> npt.NDArray[np.
     return np.asarray(values, np.float64)
 
 
-def _resolution(
+def resolution_of(
     raw: npt.NDArray[Any], values: npt.NDArray[np.float64], attributes: dict[Any, Any]
 ) -> float:
-    """Spacing of representable values at the largest coordinate; see `Axis.resolution`."""
+    """Spacing of representable values at the largest coordinate; see `Axis.resolution`.
+
+    **Reads:** nothing.
+    """
     finite = values[np.isfinite(values)] if values.ndim else values
     largest = float(np.max(np.abs(finite), initial=1.0))
     if raw.dtype.kind == "f":

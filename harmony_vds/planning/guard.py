@@ -40,12 +40,6 @@ def refuse_unsupported(request: Request) -> None:
         )
     if request.shape is not None:
         raise UnsupportedError("Shapes are not cut by this service; ask for a bounding box.")
-    if request.dimensions:
-        named = ", ".join(sorted(d.name for d in request.dimensions))
-        raise UnsupportedError(
-            f"Ranges of dimensions other than lat, lon and time ({named}) are not cut by this "
-            "service; ask without them."
-        )
     if request.target is not None:
         raise UnsupportedError(
             "Reprojection and regridding (outputCrs, scaleExtent, scaleSize, width, height, grid) "

@@ -1,9 +1,15 @@
 """Turns a request and an open store into a plan: labels become positions once, and are priced."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harmony_vds.errors import NoDataError, StoreError, UncutBoxError, UnsupportedError
+from harmony_vds.errors import (
+    NoDataError,
+    RequestError,
+    StoreError,
+    UncutBoxError,
+    UnsupportedError,
+)
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind, Grid
 from harmony_vds.model.paths import name_of
@@ -15,6 +21,7 @@ from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cost import price
 from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import select_steps, time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
@@ -52,6 +59,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     ]
     draft.cut_boxes(named=bool(source.variables))
     draft.cut_times()
+    draft.cut_levels(requested)
     variables = with_required(requested, hierarchy, draft.axes())
     cost = price(variables, draft.selection, hierarchy)
     if cost.missing:
@@ -181,6 +189,19 @@ class _Draft:
             for path in paths
             if not is_coordinate(AxisKind.T, path, self.hierarchy.variables[path])
         ]
+
+    def cut_levels(self, requested: Sequence[str]) -> None:
+        """Apply the request's ranges of named dimensions."""
+        placed = {*self.selection}
+        for dimension, kept in select_levels(
+            self.request.dimensions, requested, self.hierarchy
+        ).items():
+            if dimension in placed:
+                raise RequestError(
+                    f"The range of {name_of(dimension)} would cut latitudes, longitudes or times; "
+                    "ask for them by lat, lon and time (bbox and temporal)."
+                )
+            self._keep(dimension, kept)
 
     def _kept_steps(self, axis: Axis) -> AxisSelection:
         wanted, periods = self.request.temporal, self.request.periods

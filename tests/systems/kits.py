@@ -27,7 +27,7 @@ from world import (
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
-from harmony_vds.model.request import Request, Source
+from harmony_vds.model.request import DimensionRange, Request, Source
 from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
 from harmony_vds.settings import Settings
 
@@ -293,11 +293,13 @@ def request(
     box: Sequence[float] | None = None,
     times: Sequence[datetime | None] | None = None,
     name: str = "KIT",
+    dimensions: Sequence[DimensionRange] = (),
 ) -> Request:
     return Request(
         sources=(Source("", name, variables=tuple(variables)),),
         bbox=BoundingBox(*box) if box is not None else None,
         temporal=TimeRange(*times) if times is not None else None,
+        dimensions=tuple(dimensions),
     )
 
 

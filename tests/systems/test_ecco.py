@@ -116,14 +116,30 @@ def test_box_and_days_keep_all_depths_and_the_bounds_that_belong(
     assert outcome.items[0]["properties"]["start_datetime"] == "1992-01-02T00:00:00Z"
 
 
-def test_range_of_depths_is_refused_by_the_name_of_the_dimension(
+def test_range_of_depths_keeps_its_layers_and_their_bounds(
     published: Publication, granules: list[Path], tmp_path: Path
 ) -> None:
     store(published, granules, DAYS)
-    subset = {"dimensions": [{"name": "Z", "min": -100, "max": 0}]}
+    depths = raw(granules[0], "Z")
+    least, most = float(depths[7]), float(depths[2])  # negative and downwards
+    subset = {"dimensions": [{"name": "Z", "min": least, "max": most}]}
     outcome = published.invoke(tmp_path, ["THETA"], subset=subset)
-    assert outcome.status != 0
-    assert outcome.error["category"] == "NoRetry"
-    assert "(Z)" in outcome.error["error"]
-    assert "ask without them" in outcome.error["error"]
-    assert not any(path.startswith("/granules/") for path in published.archive.paths())
+    assert outcome.status == 0, outcome.error
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        nc.set_auto_maskandscale(False)
+        np.testing.assert_array_equal(nc["Z"][:], depths[2:8])
+        np.testing.assert_array_equal(nc["Z_bnds"][:], raw(granules[0], "Z_bnds")[2:8])
+        expected = np.concatenate([raw(path, "THETA")[:, 2:8] for path in granules[:DAYS]])
+        np.testing.assert_array_equal(nc["THETA"][:], expected)
+        assert "Z(" in nc.history_json
+
+
+def test_range_beyond_all_depths_is_no_data_and_tells_which_there_are(
+    published: Publication, granules: list[Path], tmp_path: Path
+) -> None:
+    store(published, granules, DAYS)
+    subset = {"dimensions": [{"name": "Z", "min": 5, "max": 10}]}
+    outcome = published.invoke(tmp_path, ["THETA"], subset=subset)
+    assert outcome.error["category"] == "NoData"
+    assert "Z(5:10)" in outcome.error["error"]
+    assert f"{float(raw(granules[0], 'Z')[0]):g}" in outcome.error["error"]

@@ -18,7 +18,7 @@ from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.plan import Plan
-from harmony_vds.model.request import DimensionRange, Request, Source, TargetGrid
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.guard import check_volume, refuse_unsupported
 from harmony_vds.planning.planner import make_plan
@@ -253,7 +253,6 @@ def test_what_is_within_its_limits_is_let_through(opened: VirtualStore) -> None:
         ({"average": "time"}, "average=time"),
         ({"point": (10.5, -3.0)}, r"lon\(10.5:10.5\), lat\(-3:-3\)"),
         ({"shape": "https://example.com/shape.geojson"}, "bounding box"),
-        ({"dimensions": (DimensionRange("lev", 0, 1),)}, "lev"),
         ({"target": TargetGrid(crs="EPSG:3857")}, "outputCrs"),
         ({"extend": ("time",)}, "extend"),
         ({"synchronous": True, "sources": (SOURCE, SOURCE)}, "2 collections.*forceAsync=true"),
