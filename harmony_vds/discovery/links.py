@@ -14,7 +14,7 @@ _MARKER = "VIRTUAL COLLECTION"
 _STORE_FORMATS = {"zarr", "parquet", "kerchunk", "icechunk"}
 _SIDECAR_TYPE = "application/vnd.opendap.dap4.dmrpp+xml"
 _WRITTEN_AS_STORE = re.compile(
-    r"""^[a-z0-9]+\+(https?|s3|file):// | \|\s*(icechunk|zarr|zarr2|zarr3|kerchunk)\s*(:|$)
+    r"""^[a-z0-9]+\+(https?|s3|file):// | \|\s*(icechunk|zarr|zarr2|zarr3|kerchunk|zip)\s*(:|$)
       | \.(icechunk|zarr|parq|parquet)/?$ | \.parq\.zip$ | \.zarr\.(zip|json|json\.gz)$
       | _virtual_(s3|https)[^/]*\.json(\.gz)?$ | combined-ref\.json$ """,
     re.IGNORECASE | re.VERBOSE,

@@ -20,6 +20,7 @@ _ENDINGS = {
     ".json.gz": ManifestFormat.KERCHUNK_JSON,
     ".parq": ManifestFormat.KERCHUNK_PARQUET,
     ".parquet": ManifestFormat.KERCHUNK_PARQUET,
+    ".zip": ManifestFormat.ZIP,
 }
 # Objects of a folder that only one form of store has, the cheapest to tell first. icechunk
 # repositories of version 2 have an object `repo`, those of version 1 a reference of their branch.
@@ -35,10 +36,10 @@ _HEADS = {
     b"\x1f\x8b": ManifestFormat.KERCHUNK_JSON,
     b"{": ManifestFormat.KERCHUNK_JSON,
     b"<": ManifestFormat.DMRPP,
+    b"PK": ManifestFormat.ZIP,
 }
 _CONSOLIDATED_LIMIT = 256 * 2**20
 _MOST_NAMES = 12
-_UNPACK = "publish the unpacked folder, or a reference file over it"
 
 
 def sniff(href: str, fetcher: Fetcher) -> ManifestFormat:
@@ -55,8 +56,6 @@ def sniff(href: str, fetcher: Fetcher) -> ManifestFormat:
     **Reads:** metadata.
     """
     path = urlsplit(href).path
-    if path.endswith(".zip"):
-        raise NoStoreError(f"{href} is packed as zip, which this service does not open: {_UNPACK}.")
     for ending, form in _ENDINGS.items():
         if path.endswith(ending):
             return form
@@ -88,8 +87,6 @@ def _by_head(href: str, fetcher: Fetcher) -> ManifestFormat | None:
         head = run(fetcher.fetch_range(href, 0, 2)).body
     except (StoreError, ForbiddenError):  # no file, or one too short to be a manifest
         return None
-    if head == b"PK":
-        raise NoStoreError(f"{href} is packed as zip, which this service does not open: {_UNPACK}.")
     return next((form for start, form in _HEADS.items() if head.startswith(start)), None)
 
 

@@ -21,6 +21,8 @@ class ManifestFormat(StrEnum):
     KERCHUNK_PARQUET = "kerchunk-parquet"
     DMRPP = "dmrpp"
     ZARR = "zarr"
+    ZIP = "zip"
+    """Zarr or kerchunk Parquet inside a zip file."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class StoreLocation:
     region: str | None = None
     """AWS region of the bucket, where the record names one."""
     group: str = ""
-    """Path of the group that is the store's root; empty for the whole hierarchy."""
+    """Path of the group that is the store's root, in a zip file that of the folder; empty for the
+    whole hierarchy."""
     version: str | None = None
     """Which version of an icechunk repository is asked for: ``branch.main``, ``tag.v1``, a snapshot
     id or ``as_of.<ISO time>``; None: the tip of its main branch."""

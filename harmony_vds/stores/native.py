@@ -6,14 +6,14 @@ told, up to a bound.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest
+from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from harmony_vds.access.fetch import Fetcher
@@ -22,10 +22,10 @@ from harmony_vds.access.loop import bridge, network_loop
 from harmony_vds.errors import MissingSourceError, StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions, chunk_numbers
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.folders import PlainFolder
 from harmony_vds.stores.freshness import SourceWatch
-from harmony_vds.stores.metadata import fill_role
+from harmony_vds.stores.hierarchy import HierarchyStore, shard_range
 from harmony_vds.stores.native_metadata import NativeMetadata, read_metadata
-from harmony_vds.stores.zarr import ManifestStore
 
 MOST_QUESTIONS = 2_048
 """Chunks of one selection whose length is asked for; beyond, their decoded size is the bound."""
@@ -42,47 +42,24 @@ class _Known:
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class NativeStore(ManifestStore):
+class NativeStore(HierarchyStore):
     """A hierarchy of objects at one address."""
 
     def __init__(self, metadata: NativeMetadata, href: str, fetcher: Fetcher) -> None:
-        super().__init__(fetcher, SourceWatch(None))
-        self.zarr_format = metadata.zarr_format
-        self._metadata = metadata
+        super().__init__(metadata, fetcher, SourceWatch(None))
         self._href = href
         self._known: dict[str, _Known] = {}
-        if metadata.zarr_format == 2:
-            described, attributes = metadata.described()
-            self.fill_role = fill_role(described, attributes)
 
     async def document(self, key: str) -> bytes | None:
         """The metadata document or chunk under `key`. **Reads:** chunks, where it names one."""
-        if key in self._metadata.documents:
-            return self._metadata.documents[key]
+        if key in self.metadata.documents:
+            return self.metadata.documents[key]
         split = self.split_chunk_key(key)
         if split is None:
             return None
-        limit = self._metadata.arrays[split[0]].most_stored
+        limit = self.metadata.arrays[split[0]].most_stored
         received = await self._asked(self.fetcher.fetch_whole(self._url(key), limit), key)
         return None if received is None else received.body
-
-    async def children(self, prefix: str) -> Iterable[str]:
-        """Names directly below `prefix`. **Reads:** nothing."""
-        return self._metadata.children.get(prefix, ())
-
-    def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
-        """Array path and chunk numbers that `key` names. **Reads:** nothing."""
-        path = f"/{key}"
-        while path and path not in self._metadata.arrays:
-            path = path.rpartition("/")[0]
-        if not path:
-            return None
-        numbers = self._metadata.arrays[path].numbers(f"/{key}"[len(path) + 1 :])
-        return None if numbers is None else (path, numbers)
-
-    def chunk_key(self, path: str, numbers: tuple[int, ...]) -> str:
-        """The key of a chunk, e.g. ``sst/c/0/1``. **Reads:** nothing."""
-        return f"{path.strip('/')}/{self._metadata.arrays[path].name(numbers)}"
 
     def may_lack(self, path: str, numbers: tuple[int, ...]) -> bool:
         """Whether nobody asked for this chunk before it was read. **Reads:** nothing."""
@@ -90,16 +67,16 @@ class NativeStore(ManifestStore):
 
     def doubt(self, path: str) -> str | None:
         """Why the price of the array at `path` is a bound, if it is one. **Reads:** nothing."""
-        layout, known = self._metadata.arrays[path], self._known.get(path)
-        if layout.is_sharded:
-            return "it is stored in shards, of which only parts are read"
+        known, sharded = self._known.get(path), super().doubt(path)
+        if sharded is not None:
+            return sharded
         if known is not None and known.guessed.any():
             return f"more than {MOST_QUESTIONS:,} chunks would have to be asked for their length"
         return None
 
     async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
         """The chunk index of the array at `path`, at least of `selection`. **Reads:** metadata."""
-        layout = self._metadata.arrays[path]
+        layout = self.metadata.arrays[path]
         if path not in self._known:
             index = ChunkIndex.empty(
                 layout.shape, layout.chunk_shape, layout.itemsize, layout.boundaries
@@ -116,7 +93,7 @@ class NativeStore(ManifestStore):
 
     async def _ask(self, path: str, known: _Known, selection: Positions) -> None:
         """Ask how long the chunks of `selection` are, unless that is known."""
-        index, layout = known.index, self._metadata.arrays[path]
+        index, layout = known.index, self.metadata.arrays[path]
         box = np.ix_(*(
             chunk_numbers(np.sort(own) if isinstance(own, np.ndarray) else own, cut)
             for own, cut in zip(selection, index.cuts, strict=True)
@@ -174,25 +151,12 @@ class NativeStore(ManifestStore):
             if found is None:
                 return None
             size = found
-        start, stop = _bounds(byte_range, size)
+        start, stop = shard_range(byte_range, size)
         work = self.fetcher.fetch_range(self._url(key), start, stop - start)
         received = await self._asked(work, key)
         if received is None:
             raise StoreError(f"{self._url(key)} vanished while it was read.")
         return prototype.buffer.from_bytes(received.body)
-
-
-def _bounds(wanted: ByteRequest, size: int) -> tuple[int, int]:
-    """First byte and the one after the last, of an object of `size` bytes."""
-    if isinstance(wanted, RangeByteRequest):
-        start, stop = wanted.start, wanted.end
-    elif isinstance(wanted, OffsetByteRequest):
-        start, stop = wanted.offset, size
-    else:
-        start, stop = size - wanted.suffix, size
-    if not 0 <= start <= stop <= size:
-        raise StoreError(f"A shard of {size:,} bytes points to bytes {start:,} to {stop:,}.")
-    return start, stop
 
 
 def open_native(location: StoreLocation, fetcher: Fetcher) -> tuple[NativeStore, StoreLocation]:
@@ -207,6 +171,6 @@ def open_native(location: StoreLocation, fetcher: Fetcher) -> tuple[NativeStore,
 
     **Reads:** metadata.
     """
-    metadata = read_metadata(location.href, fetcher)
+    metadata = read_metadata(PlainFolder(location.href, fetcher))
     store = NativeStore(metadata, location.href, fetcher)
     return store, replace(location, snapshot=metadata.digest)

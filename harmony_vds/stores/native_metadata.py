@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
-from harmony_vds.access.fetch import Fetcher
-from harmony_vds.access.listing import names_below
 from harmony_vds.access.loop import run
 from harmony_vds.errors import MissingSourceError, StoreError
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.stores.cuts import Boundaries, cut_of
+from harmony_vds.stores.folders import Folder
 from harmony_vds.stores.vetting import defect_of
 
 DOCUMENT_LIMIT = 256 * 2**20
@@ -148,8 +146,8 @@ def _array(document: dict[str, Any], zarr_format: int) -> NativeArray:
     )
 
 
-def read_metadata(href: str, fetcher: Fetcher) -> NativeMetadata:
-    """All metadata documents of the hierarchy at `href`.
+def read_metadata(folder: Folder) -> NativeMetadata:
+    """All metadata documents of the hierarchy in `folder`.
 
     Raises
     ------
@@ -160,15 +158,18 @@ def read_metadata(href: str, fetcher: Fetcher) -> NativeMetadata:
 
     **Reads:** metadata.
     """
-    return run(_Gathering(href, fetcher).metadata())
+    return run(_Gathering(folder).metadata())
 
 
 @dataclass(frozen=True)
 class _Gathering:
     """Fetches the documents of one hierarchy, on the network loop."""
 
-    href: str
-    fetcher: Fetcher
+    folder: Folder
+
+    @property
+    def href(self) -> str:
+        return self.folder.href
 
     async def metadata(self) -> NativeMetadata:
         root = await self._document("zarr.json")
@@ -222,7 +223,7 @@ class _Gathering:
         raise StoreError(f"{self.href} holds groups more than {_DEEPEST} levels deep.")
 
     async def _folders(self, prefix: str) -> list[str]:
-        names = await names_below(self._url(prefix), self.fetcher)
+        names = await self.folder.names(prefix)
         if names is None:
             raise StoreError(
                 f"{self.href} neither lists its members in its metadata nor can be listed, so that "
@@ -237,12 +238,9 @@ class _Gathering:
 
     async def _document(self, key: str) -> bytes | None:
         try:
-            return (await self.fetcher.fetch_whole(self._url(key), DOCUMENT_LIMIT)).body
+            return (await self.folder.read(key, DOCUMENT_LIMIT)).body
         except MissingSourceError:
             return None
-
-    def _url(self, key: str) -> str:
-        return f"{self.href}/{quote(key)}".rstrip("/")
 
 
 def _alone(document: Any) -> bytes:

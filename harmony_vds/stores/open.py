@@ -111,7 +111,8 @@ def open_again(packed: bytes, access: WorkerAccess) -> OpenArrays:
 def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> OpenArrays:
     zarr.config.set({"async.concurrency": REQUESTS_IN_FLIGHT, "array.rectilinear_chunks": True})
     manifest, pinned = _open_manifest(location, access, reading)
-    if location.group.strip("/"):
+    # Inside a zip file the group is a path that its reader has followed.
+    if location.group.strip("/") and location.kind is not ManifestFormat.ZIP:
         manifest = sync(group_store(manifest, location))
     sync(vet(manifest, location.href))
     try:
@@ -142,6 +143,10 @@ def _open_manifest(
             return open_dmrpp(location, fetcher, refuse_stale=stale)
         case ManifestFormat.ZARR:
             return open_native(location, fetcher)
+        case ManifestFormat.ZIP:
+            from harmony_vds.stores.zipped import open_zipped  # few stores are zip files
+
+            return open_zipped(location, fetcher, refuse_stale=stale)
         case other:
             raise StoreError(f"{location.href} is {other}, which this service does not open.")
 

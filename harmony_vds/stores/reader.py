@@ -124,9 +124,13 @@ class _Reading:
 
     async def _place(self, pieces: list[tuple[int, bytes | memoryview]]) -> None:
         """Decode chunks in threads and put the wanted cells of each into the result."""
+        manifest, path = self.array.manifest, self.array.path
 
         def work(some: list[tuple[int, bytes | memoryview]]) -> None:
-            for member, stored in some:
+            for member, piece in some:
+                stored = piece
+                if manifest.is_wrapped:
+                    stored = manifest.unwrapped(path, self.box.chunk(member), piece)
                 crop = self.box.crop(member)
                 decoder = self.array.decoder.for_chunk(crop.shape)
                 self.out[crop.target] = decoder.decode_window(stored, crop.origin)

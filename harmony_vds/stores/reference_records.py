@@ -22,6 +22,7 @@ from harmony_vds.errors import MissingSourceError, StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.folders import Folder, PlainFolder
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.layouts import ArrayLayout, read_layouts
 from harmony_vds.stores.reference_table import complete
@@ -63,12 +64,10 @@ class _Filling:
 class RecordedReferences:
     """The references of a hierarchy in records, fetched when a selection touches them."""
 
-    href: str
-    """Folder of the store."""
+    folder: Folder
+    """Holds the records."""
     size: int
     """Rows of a record."""
-    fetcher: Fetcher
-    """Reads the records."""
     _arrays: dict[str, _Filling] = field(default_factory=dict)
 
     async def index(
@@ -97,7 +96,7 @@ class RecordedReferences:
                 try:
                     self._take(filling, number, body)
                 except StoreError as error:
-                    raise StoreError(f"{self.href}/{name} {error}") from None
+                    raise StoreError(f"{self.folder.href}/{name} {error}") from None
                 filling.known.add(number)
         return filling.so_far
 
@@ -128,7 +127,7 @@ class RecordedReferences:
 
         async def one(name: str) -> bytes | None:
             try:
-                received = await self.fetcher.fetch_whole(f"{self.href}/{name}", RECORD_LIMIT)
+                received = await self.folder.read(name, RECORD_LIMIT)
             except MissingSourceError:  # written only where it holds a reference
                 return None
             return received.body
@@ -238,9 +237,24 @@ def _whole(column: "pa.Array") -> npt.NDArray[np.int64]:
 
 
 def open_records(
-    location: StoreLocation, fetcher: Fetcher, *, refuse_stale: bool = False
+    location: StoreLocation,
+    fetcher: Fetcher,
+    folder: Folder | None = None,
+    *,
+    refuse_stale: bool = False,
 ) -> tuple[ReferenceStore, StoreLocation]:
     """The store of a folder of kerchunk Parquet, and its location pinned by its metadata.
+
+    Parameters
+    ----------
+    location
+        Where it is published.
+    fetcher
+        Reads the sources.
+    folder
+        Holds the metadata and records; None: they are objects at the location.
+    refuse_stale
+        Whether a source newer than the metadata is an error, or only a warning.
 
     Raises
     ------
@@ -251,18 +265,19 @@ def open_records(
 
     **Reads:** metadata.
     """
-    received = run(fetcher.fetch_whole(f"{location.href}/.zmetadata", METADATA_LIMIT))
+    folder = folder or PlainFolder(location.href, fetcher)
+    received = run(folder.read(".zmetadata", METADATA_LIMIT))
     try:
         told = json.loads(received.body)
         size, written = told["record_size"], told["metadata"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(
-            f"{location.href}/.zmetadata is not the metadata of kerchunk Parquet: it lacks "
+            f"{folder.href}/.zmetadata is not the metadata of kerchunk Parquet: it lacks "
             "`metadata` or `record_size`."
         ) from None
     if type(size) is not int or not 1 <= size <= MOST_ROWS or not isinstance(written, dict):
         raise StoreError(
-            f"{location.href}/.zmetadata gives records of {str(size)[:40]} rows; 1 to "
+            f"{folder.href}/.zmetadata gives records of {str(size)[:40]} rows; 1 to "
             f"{MOST_ROWS:,} are read."
         )
     documents = {
@@ -271,7 +286,7 @@ def open_records(
     }
     store = ReferenceStore(
         read_layouts(documents),
-        RecordedReferences(location.href, size, fetcher),
+        RecordedReferences(folder, size),
         fetcher,
         SourceWatch(received.modified, refuse_stale),
     )

@@ -21,6 +21,7 @@ class GroupStore(ManifestStore):
         self._prefix = f"/{group.strip('/')}"
         self.zarr_format = whole.zarr_format
         self.fill_role = whole.fill_role
+        self.is_wrapped = whole.is_wrapped
         self.defects = {
             path.removeprefix(self._prefix): reason
             for path, reason in whole.defects.items()
@@ -55,6 +56,12 @@ class GroupStore(ManifestStore):
     def may_lack(self, path: str, numbers: tuple[int, ...]) -> bool:
         """As of the whole store. **Reads:** nothing."""
         return self._whole.may_lack(f"{self._prefix}{path}", numbers)
+
+    def unwrapped(
+        self, path: str, numbers: tuple[int, ...], record: bytes | memoryview
+    ) -> bytes | memoryview:
+        """As of the whole store. **Reads:** nothing."""
+        return self._whole.unwrapped(f"{self._prefix}{path}", numbers, record)
 
     def doubt(self, path: str) -> str | None:
         """As of the whole store. **Reads:** nothing."""

@@ -35,6 +35,8 @@ class ManifestStore(Store):
     """2 for reference files, 3 for icechunk."""
     fill_role = FillRole.UNWRITTEN
     """What the arrays' ``fill_value`` says about missing data."""
+    is_wrapped = False
+    """Whether the byte ranges of chunks hold more than them; `unwrapped` then takes them out."""
 
     def __init__(self, fetcher: Fetcher, watch: SourceWatch) -> None:
         super().__init__(read_only=True)
@@ -112,6 +114,23 @@ class ManifestStore(Store):
         Never, where a manifest lists the chunks. **Reads:** nothing.
         """
         return False
+
+    def unwrapped(
+        self,
+        path: str,  # noqa: ARG002
+        numbers: tuple[int, ...],  # noqa: ARG002
+        record: bytes | memoryview,
+    ) -> bytes | memoryview:
+        """The chunk in the byte range that the index names for it.
+
+        Raises
+        ------
+        StoreError
+            The bytes are not those of the chunk.
+
+        **Reads:** nothing.
+        """
+        return record
 
     def doubt(self, path: str) -> str | None:  # noqa: ARG002
         """Why the price of reading the array at `path` is a bound and not exact, if it is one.

@@ -117,7 +117,7 @@ def test_no_entry_says_what_the_publisher_should_add() -> None:
 
 
 def test_when_nothing_serves_every_candidate_is_listed_with_its_reason(tmp_path: Path) -> None:
-    hrefs = [tmp_path.as_uri(), "http://other.example.com/store", f"{tmp_path.as_uri()}/a.zip"]
+    hrefs = [tmp_path.as_uri(), "http://other.example.com/store", f"{tmp_path.as_uri()}/nothing"]
     with pytest.raises(NoStoreError) as caught:
         find_published(hrefs, tmp_path.as_uri())
     told = str(caught.value)
@@ -128,7 +128,7 @@ def test_when_nothing_serves_every_candidate_is_listed_with_its_reason(tmp_path:
         "RelatedUrls[1]",
         "http addresses",
         "RelatedUrls[2]",
-        "zip",
+        "/nothing holds no store",
     ):
         assert part in told
 

@@ -57,11 +57,10 @@ def test_file_without_ending_is_told_by_how_it_begins(
     assert form((tmp_path / "manifest").as_uri()) is kind
 
 
-@pytest.mark.parametrize("name", ["store.zarr.zip", "store"])
-def test_zipped_store_is_refused_with_what_to_publish_instead(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["store.zarr.zip", "refs.parq.zip", "store"])
+def test_zip_file_is_told_by_its_ending_or_how_it_begins(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04rest")
-    with pytest.raises(NoStoreError, match="unpacked folder"):
-        form((tmp_path / name).as_uri())
+    assert form((tmp_path / name).as_uri()) is ManifestFormat.ZIP
 
 
 def test_folder_of_several_stores_is_listed_and_tells_how_to_choose(tmp_path: Path) -> None:
