@@ -33,6 +33,8 @@ class Footing:
     """Time variable: along one of its dimensions, or a scalar in its scope."""
     obstacle: str | None
     """Why a box cannot cut it, if it lies on a grid of another kind."""
+    untimed: str | None = None
+    """Why a time range cannot cut it, if its times lie along several dimensions."""
 
     @property
     def is_rectilinear(self) -> bool:
@@ -44,13 +46,16 @@ def footing(path: str, hierarchy: Hierarchy) -> Footing:
     """The footing of the variable at `path`, by CF metadata alone. **Reads:** nothing."""
     y = _axis(AxisKind.Y, path, hierarchy)
     x = _axis(AxisKind.X, path, hierarchy)
-    t = _axis(AxisKind.T, path, hierarchy) or _auxiliary_time(path, hierarchy)
-    t = t or _scalar_time(path, hierarchy)
+    t = _axis(AxisKind.T, path, hierarchy)
+    untimed = None if t else _spread_time(path, hierarchy)
+    if t is None and untimed is None:
+        t = _auxiliary_time(path, hierarchy) or _scalar_time(path, hierarchy)
     if y is not None and x is not None:
         if hierarchy.dimensions(y) != hierarchy.dimensions(x):
-            return Footing(y, x, t, None)
-        return Footing(None, None, t, "its latitudes and longitudes run along one dimension")
-    return Footing(None, None, t, _obstacle(path, hierarchy))
+            return Footing(y, x, t, None, untimed)
+        reason = "its latitudes and longitudes run along one dimension"
+        return Footing(None, None, t, reason, untimed)
+    return Footing(None, None, t, _obstacle(path, hierarchy), untimed)
 
 
 def _axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> str | None:
@@ -93,6 +98,19 @@ def _scalar_time(path: str, hierarchy: Hierarchy) -> str | None:
                 single = variable.ndim == 0 or hierarchy.dimensions(found)[0].endswith("/time")
                 if single and is_coordinate(AxisKind.T, found, variable):
                     return found
+    return None
+
+
+def _spread_time(path: str, hierarchy: Hierarchy) -> str | None:
+    """The times of the variable's cells where they have several dimensions, as those of swaths."""
+    dimensions, visible = set(hierarchy.dimensions(path)), set(ancestors(group_of(path)))
+    for found, variable in hierarchy.variables.items():
+        if variable.ndim < 2 or group_of(found) not in visible:
+            continue
+        own = hierarchy.dimensions(found)
+        if set(own) <= dimensions and is_coordinate(AxisKind.T, found, variable):
+            along = " and ".join(name_of(dimension) for dimension in own)
+            return f"its times ({found.lstrip('/')}) lie along {along}"
     return None
 
 

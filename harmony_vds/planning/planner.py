@@ -152,6 +152,8 @@ class _Draft:
 
     def cut_times(self) -> None:
         """Apply the request's time range to every time axis that carries a requested variable."""
+        if self.request.temporal is not None or self.request.periods:
+            self._refuse_spread_times()
         paths = dict.fromkeys(f.t for f in self.footings.values() if f.t is not None)
         for path in paths:
             axis = read_axis(AxisKind.T, path, self.hierarchy)
@@ -202,6 +204,20 @@ class _Draft:
                     "ask for them by lat, lon and time (bbox and temporal)."
                 )
             self._keep(dimension, kept)
+
+    def _refuse_spread_times(self) -> None:
+        """A time range must cut every variable that has times."""
+        spread = {p: f.untimed for p, f in self.footings.items() if f.untimed}
+        if not spread:
+            return
+        path, reason = next(iter(spread.items()))
+        others = f" (and {len(spread) - 1} more)" if len(spread) > 1 else ""
+        asked = f"The time range {self.request.temporal}" if self.request.temporal else (
+            "The choice of granules from their common store")  # fmt: skip
+        raise UnsupportedError(
+            f"{asked} cannot cut {path.lstrip('/')}{others}: {reason}; this service cuts times "
+            "along one dimension. Ask without it, or for other variables."
+        )
 
     def _kept_steps(self, axis: Axis) -> AxisSelection:
         wanted, periods = self.request.temporal, self.request.periods

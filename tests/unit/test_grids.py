@@ -165,3 +165,19 @@ def test_no_time_is_guessed_where_metadata_name_none_or_several(store: VirtualSt
     request = Request((Source("", "DEMO", variables=("image",)),), temporal=wanted)
     with pytest.raises(UnsupportedError, match="no time coordinate"):
         make_plan(store, request, request.sources[0])
+
+
+def test_a_time_range_that_cuts_one_variable_and_not_the_swath_beside_it_is_refused() -> None:
+    hours = {"units": "hours since 2024-01-01"}
+    store = store_of({"/": {
+        "time": (("time",), np.arange(3), hours),
+        "mean": (("time",), np.zeros(3, "f4"), {}),
+        "line_time": (("granule", "line"), np.zeros((2, 4)), hours | {"standard_name": "time"}),
+        "height": (("granule", "line", "pixel"), np.zeros((2, 4, 5), "f4"), {}),
+    }})  # fmt: skip
+    wanted = TimeRange(datetime(2024, 1, 1, 1, tzinfo=UTC), None)
+    asked = Request((Source("", "S"),), temporal=wanted)
+    with pytest.raises(UnsupportedError, match=r"height.*line_time.*along granule and line"):
+        make_plan(store, asked, Source("", "S", variables=("mean", "height")))
+    plan = make_plan(store, asked, Source("", "S", variables=("mean",)))
+    assert plan.selection["/time"].positions.tolist() == [1, 2]
