@@ -74,23 +74,35 @@ class ChunkDecoder:
         body = self._undo(stored, self.steps)
         return np.frombuffer(body, self.dtype).reshape(self.chunk_shape)
 
-    def decode_window(self, stored: Stored, window: Any) -> npt.NDArray[Any]:
-        """The cells at `window`, an index of one slice or integer array for each dimension.
+    def decode_into(self, stored: Stored, window: Any, out: npt.NDArray[Any], target: Any) -> None:
+        """Put the cells at `window` of a chunk to `target` of `out`.
 
-        Shuffled bytes are put together for these cells alone. Errors as in `decode`.
+        Both are indexes of one slice or integer array for each dimension. Shuffled bytes are put
+        together for these cells alone, in their place. Errors as in `decode`.
         **Reads:** nothing.
         """
+        in_place = isinstance(target, tuple) and all(isinstance(own, slice) for own in target)
+        if not self.shuffled or not in_place:
+            out[target] = self._window(stored, window)
+            return
+        cells = out[target].view(np.uint8)
+        for number, plane in enumerate(self._planes(stored)):
+            cells[..., number :: self.dtype.itemsize] = plane[window]
+
+    def _window(self, stored: Stored, window: Any) -> npt.NDArray[Any]:
         if not self.shuffled:
             cells: npt.NDArray[Any] = self.decode(stored)[window]
             return cells
-        body = self._undo(stored, self.steps[:-1])
-        planes = np.frombuffer(body, np.uint8).reshape(self.dtype.itemsize, *self.chunk_shape)
-        first = planes[0][window]
-        out = np.empty(first.shape, self.dtype)
-        own = out.view(np.uint8).reshape(*first.shape, self.dtype.itemsize)
+        planes = [plane[window] for plane in self._planes(stored)]
+        out = np.empty(planes[0].shape, self.dtype)
         for number, plane in enumerate(planes):
-            own[..., number] = plane[window]
+            out.view(np.uint8)[..., number :: self.dtype.itemsize] = plane
         return out
+
+    def _planes(self, stored: Stored) -> npt.NDArray[np.uint8]:
+        """The first bytes of all elements, then the second ones, and so on."""
+        body = self._undo(stored, self.steps[:-1])
+        return np.frombuffer(body, np.uint8).reshape(self.dtype.itemsize, *self.chunk_shape)
 
     def _undo(self, stored: Stored, steps: tuple[Step, ...]) -> Stored:
         body = stored

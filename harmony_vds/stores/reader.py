@@ -133,7 +133,7 @@ class _Reading:
                     stored = manifest.unwrapped(path, self.box.chunk(member), piece)
                 crop = self.box.crop(member)
                 decoder = self.array.decoder.for_chunk(crop.shape)
-                self.out[crop.target] = decoder.decode_window(stored, crop.origin)
+                decoder.decode_into(stored, crop.origin, self.out, crop.target)
 
         shared = max(1, _SHARE_BYTES // max(self.array.decoder.nbytes, 1))
         loop = asyncio.get_running_loop()
