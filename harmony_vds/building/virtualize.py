@@ -133,7 +133,13 @@ def _refuse_other_constants(
         if along in variable.dims or "grid_mapping_name" in variable.attrs:
             continue
         ours, theirs = (stored_values(own.path, group, str(key)) for own in (first, other))
-        if ours.shape != theirs.shape or ours.tobytes() != theirs.tobytes():
+        if ours.shape != theirs.shape:
+            size, first_size = (" x ".join(map(str, own.shape)) for own in (theirs, ours))
+            raise StoreError(
+                f"{other.path.name} is not of the first granule's size: its {key} has {size} "
+                f"values instead of {first_size}; granules may differ in size along {along} only."
+            )
+        if ours.tobytes() != theirs.tobytes():
             raise StoreError(
                 f"{other.path.name} holds other values of {key} than the first granule, and {key} "
                 f"does not run along {along}; joined, only one of them could be kept."

@@ -1,0 +1,233 @@
+"""ASDC TEMPO: an icechunk repository in an open bucket over a protected one, flat or in groups."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from archive import Archive, archive
+from servers import upload
+from systems.granules import Field, centres, latitudes, longitudes, weather
+from systems.kits import raw
+from systems.published import LAYOUTS, Publication, lengthened_dataset, publishing
+from world import virtual_dataset, write_icechunk
+
+from harmony_vds.building.virtualize import virtualize
+from harmony_vds.errors import StoreError
+
+TEMPO = LAYOUTS["tempo"]
+GROUPS = (None, *TEMPO["groups"])
+BUCKET, PROTECTED = (TEMPO[name].split("/")[2] for name in ("repository", "container"))
+KEY = TEMPO["repository"].split("/", 3)[3]
+KEYS = "TEMPO/TEMPO_NO2_L3_V04/2026.01.01"
+SCANS, FULL = 4, TEMPO["dimensions"]["time"]
+NLAT, NLON = (TEMPO["dimensions"][name] // 10 for name in ("latitude", "longitude"))
+LAT, LON = centres(NLAT, 14, 73), centres(NLON, -168, -13)
+FIRST = 1_451_304_018.0 + 0.25
+HOUR = 3600.0
+LEDGER = json.dumps({f"G{number}-LARC_CLOUD": "waits for its neighbour" for number in range(6000)})
+MISSING = {"f8": -1e30, "f4": -1e30, "i2": -9999}
+
+
+@pytest.fixture(scope="module")
+def granules(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("published") / "granules"
+    folder.mkdir()
+    return [granule(folder / f"TEMPO_NO2_L3_V04_S{n:03d}.nc", n) for n in range(SCANS)]
+
+
+def granule(path: Path, scan: int, rows: int = NLAT) -> Path:
+    """One scan: coordinates in the root, everything else in groups."""
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in (("time", 1), ("latitude", rows), ("longitude", NLON)):
+            nc.createDimension(name, size)
+        moment = {"units": TEMPO["epoch"], "standard_name": "time", "calendar": "gregorian"}
+        put(nc, "time", Field(("time",), np.array([FIRST + HOUR * scan]), moment))
+        put(nc, "latitude", latitudes("latitude", LAT[:rows]))
+        put(nc, "longitude", longitudes("longitude", LON))
+        for number, (name, told) in enumerate(TEMPO["variables"].items()):
+            where = nc.createGroup(told["group"]) if told["group"] else nc
+            dimensions = ("time", "latitude", "longitude")
+            chunks = (1, *(-(-n // 10) for n in told["chunks"][1:]))
+            if not told["group"]:
+                dimensions, chunks = dimensions[1:], chunks[1:]
+            shape = tuple(len(nc.dimensions[dimension]) for dimension in dimensions)
+            values = weather(shape, 10 * scan + number).astype(told["dtype"])
+            missing = np.dtype(told["dtype"]).type(MISSING[told["dtype"]])
+            values[..., :40, :] = missing
+            put(where, name, Field(dimensions, values, {
+                "long_name": name.replace("_", " "), "coordinates": "time longitude latitude",
+            }, chunks, missing))  # fmt: skip
+    return path
+
+
+def put(nc: Any, name: str, own: Field) -> None:
+    variable = nc.createVariable(
+        name, own.values.dtype, own.dimensions, fill_value=own.fill, chunksizes=own.chunks,
+        zlib=own.chunks is not None, shuffle=own.chunks is not None,
+    )  # fmt: skip
+    variable.set_auto_maskandscale(False)
+    variable.setncatts(dict(own.attributes))
+    variable[...] = own.values
+
+
+@pytest.fixture
+def centre(s3: str, granules: list[Path]) -> Iterator[Archive]:
+    upload(s3, PROTECTED, granules[0].parent, f"{KEYS}/")
+    with archive(s3, public=(BUCKET,)) as own:
+        yield own
+
+
+@pytest.fixture
+def published(centre: Archive, granules: list[Path], tmp_path: Path) -> Iterator[Publication]:
+    settings = {"HARMONY_VDS_S3_ENDPOINT_URL": centre.s3.url,
+                "HARMONY_VDS_TOKEN_HOSTS": centre.tea.url}  # fmt: skip
+    with publishing(tmp_path, short_name=TEMPO["short_name"], **settings) as publication:
+        publication.publish(DirectDistributionInformation={
+            "Region": "us-west-2", "S3BucketAndObjectPrefixNames": [f"s3://{PROTECTED}/TEMPO/"],
+            "S3CredentialsAPIEndpoint": centre.endpoint,
+            "S3CredentialsAPIDocumentationURL": f"{centre.tea.url}/s3credentialsREADME",
+        })  # fmt: skip
+        yield publication
+
+
+def joined(granules: Sequence[Path], group: str | None, steps: int) -> xr.Dataset:
+    """One group of all granules; the weights, which have no time of their own, get it."""
+    parts = []
+    for path in granules:
+        own = virtual_dataset([path], group=group)
+        parts.append(own.assign({"weight": own["weight"].expand_dims("time")})
+                     if "weight" in own else own)  # fmt: skip
+    own = xr.concat(parts, dim="time", data_vars="minimal", coords="minimal", compat="override",
+                    join="override", combine_attrs="drop_conflicts")  # fmt: skip
+    axis = xr.Variable(("time",), FIRST + HOUR * np.arange(steps),
+                       {"units": TEMPO["epoch"], "calendar": "gregorian"})  # fmt: skip
+    longer = lengthened_dataset(own, {"time": axis})
+    return longer if group is None else longer.drop_vars("time")
+
+
+def store(
+    publication: Publication, centre: Archive, granules: Sequence[Path], *, flat: bool,
+    steps: int = SCANS,
+) -> str:  # fmt: skip
+    """The repository in the open bucket, without a suffix; every group in the root, or itself."""
+    there = {path.as_uri(): f"s3://{PROTECTED}/{KEYS}/{path.name}" for path in granules}
+    groups = {group: joined(granules, group, steps) for group in GROUPS}
+    names = np.array([granules[n % SCANS].name for n in range(steps)], object)
+    groups[None] = groups[None].assign(source=("time", names))
+    if flat:
+        merged = groups[None]
+        for own in list(groups.values())[1:]:
+            merged = merged.assign(own.variables)
+        groups = {None: merged}
+    groups[None] = groups[None].assign_attrs({TEMPO["ledger"]: LEDGER})
+    folder = publication.root / "repository"
+    write_icechunk(folder, groups, container=TEMPO["container"], rename=there.__getitem__)
+    key = f"{KEY}-{publication.root.name}"
+    upload(centre.moto, BUCKET, folder, f"{key}/")
+    publication.publish(f"s3://{BUCKET}/{key}/")
+    return f"s3://{BUCKET}/{key}"
+
+
+def truth(granules: Sequence[Path], path: str) -> np.ndarray:
+    """The values of all granules; shape (scan, latitude, longitude)."""
+    fields = [raw(own, path) for own in granules]
+    return np.stack([own[0] if own.ndim == 3 else own for own in fields])
+
+
+BOX = [-100, 15, -80, 40]
+ROWS, COLUMNS = (LAT >= 15) & (LAT <= 40), (LON >= -100) & (LON <= -80)
+
+
+def cut(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    return values[steps][:, ROWS][:, :, COLUMNS]
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["flat", "grouped"])
+def test_scans_of_a_box_are_those_of_the_granules_in_every_type_and_group(
+    flat: bool, published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
+) -> None:
+    href = store(published, centre, granules, flat=flat)
+    paths = [f"{own['group']}/{name}".lstrip("/") for name, own in TEMPO["variables"].items()]
+    outcome = published.invoke(
+        tmp_path, [*paths, "source"], bbox=BOX, short_name=TEMPO["short_name"],
+        temporal={"start": "2026-01-01T13:00:00Z", "end": "2026-01-01T15:00:00Z"},
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    assert outcome.items[0]["properties"]["virtual_store:href"] == href
+    kept = np.array([1, 2])
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        np.testing.assert_array_equal(nc["time"][:], FIRST + HOUR * kept)
+        assert nc["time"].dtype == np.float64
+        assert nc["source"][:].tolist() == [granules[n].name for n in kept]
+        for path in paths:
+            expected = cut(truth(granules, path), kept)
+            variable = nc[path.rpartition("/")[2] if flat else path]
+            missing = expected == np.asarray(variable.getncattr("_FillValue"))
+            np.testing.assert_array_equal(np.ma.getmaskarray(variable[:]), missing)
+            assert missing.any()
+            variable.set_auto_maskandscale(False)
+            np.testing.assert_array_equal(variable[:], expected)
+            assert variable.dtype == expected.dtype
+    assert centre.exchanges == 1
+    signed = {own.path.split("/")[1] for own in centre.s3.asked if "Authorization" in own.headers}
+    assert signed == {PROTECTED}
+
+
+def test_ledger_of_the_publisher_does_not_stand_in_the_way_of_an_output(
+    published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
+) -> None:
+    assert len(LEDGER) > 2**16  # more than HDF5 keeps in a header
+    store(published, centre, granules, flat=True)
+    outcome = published.invoke(tmp_path, ["weight"], short_name=TEMPO["short_name"])
+    assert outcome.status == 0, outcome.error
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        nc.set_auto_maskandscale(False)
+        np.testing.assert_array_equal(nc["weight"][:], truth(granules, "weight"))
+        assert nc.getncattr(TEMPO["ledger"]) == LEDGER
+
+
+def test_granule_a_row_short_is_refused_when_a_store_is_built(
+    granules: list[Path], tmp_path: Path
+) -> None:
+    short = granule(tmp_path / "short.nc", 9, NLAT - 1)
+    told = f"{NLAT - 1} x {NLON} values instead of {NLAT} x {NLON}"
+    with pytest.raises(StoreError, match=rf"short\.nc is not of the first .* {told}"):
+        virtualize([granules[0], short], tmp_path / "store", dimension="time")
+    assert not (tmp_path / "store").exists()
+
+
+def test_swaths_of_unequal_length_are_refused_when_a_store_is_built(tmp_path: Path) -> None:
+    """What rectilinear chunk grids can hold, VirtualiZarr does not write."""
+    files = []
+    for number, rows in enumerate((132, 131, 132)):
+        with netCDF4.Dataset(tmp_path / f"{number}.nc", "w") as nc:
+            nc.createDimension("mirror_step", rows)
+            nc.createDimension("xtrack", 64)
+            column = weather((rows, 64), number, "f8")
+            put(nc, "column", Field(("mirror_step", "xtrack"), column, {}, column.shape, -1e30))
+        files.append(tmp_path / f"{number}.nc")
+    with pytest.raises(StoreError, match=r"cannot be joined along mirror_step: .*chunk shapes"):
+        virtualize(files, tmp_path / "store", dimension="mirror_step")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.scale
+def test_month_of_scans_is_read_from_all_references_of_the_publication(
+    published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
+) -> None:
+    store(published, centre, granules, flat=True, steps=FULL)
+    outcome = published.invoke(
+        tmp_path, ["vertical_column", "weight"], bbox=BOX, short_name=TEMPO["short_name"]
+    )
+    assert outcome.status == 0, outcome.error
+    steps = np.arange(FULL) % SCANS
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        nc.set_auto_maskandscale(False)
+        for path in ("product/vertical_column", "weight"):
+            got = nc[path.rpartition("/")[2]][:]
+            np.testing.assert_array_equal(got, cut(truth(granules, path), steps))
