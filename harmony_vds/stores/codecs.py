@@ -174,18 +174,30 @@ def _step(codec: Mapping[str, Any], size: int) -> Step | None:
     if name == "fletcher32":
         checked = get_codec(dict(codec))
         return lambda body: memoryview(checked.decode(body)).cast("B")
-    declared = {"zstd": _zstd_size, "lz4": _lz4_size, "blosc": _blosc_size}.get(name)
-    if declared is None:
+    if name not in _DECLARED:
         return None
     bounded = get_codec(dict(codec))
 
     def undo(body: Stored) -> Stored:
-        told = declared(body)
+        told = declared_size(name, body)
         if told != size:
             raise ValueError(f"it claims {told} bytes instead of {size}")
         return memoryview(bounded.decode(body)).cast("B")
 
     return undo
+
+
+def declared_size(name: str, body: Stored) -> int:
+    """Bytes that `body` says it unpacks to; -1 if it does not say. **Reads:** nothing.
+
+    Parameters
+    ----------
+    name
+        ``zstd``, ``lz4`` or ``blosc``.
+    body
+        A whole compressed chunk.
+    """
+    return _DECLARED[name](body)
 
 
 def _lz4_size(body: Stored) -> int:
@@ -208,6 +220,10 @@ def _zstd_size(body: Stored) -> int:
         return -1
     value = int.from_bytes(body[start : start + width], "little")
     return value + 256 if width == 2 else value
+
+
+_DECLARED = {"zstd": _zstd_size, "lz4": _lz4_size, "blosc": _blosc_size}
+"""Compressors whose output begins with the size of their input, and where it stands."""
 
 
 def stored_dtype(array: zarr.Array[Any]) -> np.dtype[Any]:

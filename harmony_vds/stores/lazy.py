@@ -21,6 +21,7 @@ from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import Cut
 from harmony_vds.stores.cuts import cuts_of_array
+from harmony_vds.stores.inflation import within_bounds
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.tickets import OpenArrays
 
@@ -91,7 +92,7 @@ class PlainArray(StoreArray):
     """An array read chunk by chunk through zarr."""
 
     def __init__(self, path: str, opened: OpenArrays) -> None:
-        array = opened.arrays[path]
+        array = within_bounds(opened.arrays[path])
         super().__init__(path, cuts_of_array(array), opened)
         self._wrapper = ZarrArrayWrapper(array)  # type: ignore[no-untyped-call]
         self.shape = self._wrapper.shape
