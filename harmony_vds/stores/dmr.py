@@ -13,6 +13,7 @@ from lxml import etree
 
 from harmony_vds.errors import StoreError
 from harmony_vds.model.paths import ancestors, group_of, join, name_of
+from harmony_vds.stores.crowding import refuse_crowded_xml
 
 DAP = "{http://xml.opendap.org/ns/DAP/4.0#}"
 DMRPP = "{http://xml.opendap.org/dap/dmrpp/1.0.0#}"
@@ -86,7 +87,10 @@ def read_dmr(body: bytes, where: str) -> DmrDocument:
         remove_comments=True, remove_pis=True,
     )  # fmt: skip
     try:
+        refuse_crowded_xml(body)
         root = etree.fromstring(body, parser)
+    except StoreError as error:
+        raise StoreError(f"{where} is not read: {error}") from None
     except etree.XMLSyntaxError as error:
         raise StoreError(f"{where} is not readable XML: {error.msg}.") from None
     if root.getroottree().docinfo.doctype:

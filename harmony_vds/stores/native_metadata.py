@@ -15,6 +15,7 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from harmony_vds.access.loop import run
 from harmony_vds.errors import MissingSourceError, StoreError
 from harmony_vds.model.paths import group_of, name_of
+from harmony_vds.stores.crowding import refuse_crowded_json
 from harmony_vds.stores.cuts import Boundaries, cut_of
 from harmony_vds.stores.folders import Folder
 from harmony_vds.stores.vetting import defect_of
@@ -120,7 +121,10 @@ class NativeMetadata:
 def _parsed(key: str, body: bytes) -> dict[str, Any]:
     """A metadata document; Python writers put NaN into it, so the lenient parser reads it."""
     try:
+        refuse_crowded_json(body)
         document = json.loads(body)
+    except StoreError as error:
+        raise StoreError(f"The metadata document {key} is not read: {error}") from None
     except (ValueError, RecursionError) as error:
         raise StoreError(f"The metadata document {key} is not JSON: {error}.") from None
     if not isinstance(document, dict):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from harmony_vds.errors import StoreError
+from harmony_vds.stores.crowding import refuse_crowded_json
 from harmony_vds.stores.reference_table import ReferenceTable
 
 _HEAD = re.compile(
@@ -72,7 +73,8 @@ def read_document(
     msgspec.DecodeError
         The text is not a JSON object.
     StoreError
-        A metadata document is a byte range, or not valid base64.
+        A metadata document is a byte range, or not valid base64; or there is too much beside the
+        references.
 
     **Reads:** nothing.
     """
@@ -85,6 +87,7 @@ def read_document(
             continue
         position, size = cut.end(), piece
     rest = body[position:] if position else body
+    refuse_crowded_json(rest)
     document = msgspec.json.decode((b'{"refs":{' if head else b"") + rest, type=dict[str, Any])
     if head and head[1]:
         document.setdefault("templates", msgspec.json.decode(head[1]))
@@ -107,6 +110,7 @@ def _add_piece(table: ReferenceTable, text: bytes | bytearray) -> bool:
         if not any(odd in keys for odd in _ODD_KEYS) and not keys.startswith(".z"):
             table.add_ranges(ranges)
             return True
+    refuse_crowded_json(text)
     try:
         table.add(msgspec.json.decode(text, type=dict[str, Any]))
     except msgspec.DecodeError:

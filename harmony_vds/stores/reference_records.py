@@ -22,6 +22,7 @@ from harmony_vds.errors import MissingSourceError, StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.stores.crowding import refuse_crowded_json
 from harmony_vds.stores.folders import Folder, PlainFolder
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.layouts import ArrayLayout, read_layouts
@@ -268,8 +269,11 @@ def open_records(
     folder = folder or PlainFolder(location.href, fetcher)
     received = run(folder.read(".zmetadata", METADATA_LIMIT))
     try:
+        refuse_crowded_json(received.body)
         told = json.loads(received.body)
         size, written = told["record_size"], told["metadata"]
+    except StoreError as error:
+        raise StoreError(f"{folder.href}/.zmetadata is not read: {error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(
             f"{folder.href}/.zmetadata is not the metadata of kerchunk Parquet: it lacks "

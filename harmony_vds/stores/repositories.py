@@ -7,10 +7,12 @@ put around it. What it says went wrong is sorted as everything else is.
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import icechunk
@@ -99,10 +101,26 @@ def _configuration(access: Access) -> icechunk.RepositoryConfig:
 def _storage(location: StoreLocation, access: Access) -> icechunk.Storage:
     address = access.fetcher.trust.check(location.href)
     if address.scheme == "file":
+        _refuse_links_out(address, access)
         return icechunk.local_filesystem_storage(address.path)
     if address.scheme == "s3":
         return _s3_storage(address, location, access)
     return _http_storage(address, access)
+
+
+def _refuse_links_out(address: Address, access: Access) -> None:
+    """Raise for a link in a local repository to a file that may not be read: icechunk follows it.
+
+    **Reads:** nothing but the names of its files.
+    """
+    folders = [address.path]
+    while folders:
+        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    access.fetcher.trust.check(Path(entry.path).as_uri())
+                elif entry.is_dir():
+                    folders.append(entry.path)
 
 
 def _http_storage(address: Address, access: Access) -> icechunk.Storage:

@@ -20,6 +20,8 @@ from harmony_vds.stores.zarr import ManifestStore
 
 LONGEST_COORDINATE = 10_000_000
 """Entries of a coordinate that names its own dimension, which is read whole."""
+LARGEST_COORDINATE = 16 * LONGEST_COORDINATE
+"""Bytes of such a coordinate; its entries may be long texts."""
 LARGEST_ATTRIBUTE = 2**20
 """Bytes of one attribute as JSON."""
 
@@ -59,10 +61,11 @@ def defect_of(
         _refuse_codecs(_codecs(document, zarr_format), zarr_format)
         shape, chunks = _shapes(document, zarr_format)
         refuse_excess(shape, chunks, 1)
-        if document.get("dimension_names") == [name]:
-            _refuse_long(shape)
         refuse_large_attributes(attributes)
-        _refuse_unreadable(document, zarr_format)
+        dtype = _readable_type(document, zarr_format)
+        refuse_excess(shape, chunks, dtype.itemsize)
+        if document.get("dimension_names") == [name]:
+            _refuse_long(shape, dtype)
     except StoreError as error:
         return str(error)
     return None
@@ -167,11 +170,17 @@ def _are_lengths(given: Any, least: int) -> bool:
     )
 
 
-def _refuse_long(shape: Sequence[int]) -> None:
+def _refuse_long(shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     if shape and shape[0] > LONGEST_COORDINATE:
         raise StoreError(
             f"it is a coordinate of {shape[0]:,} entries, more than the {LONGEST_COORDINATE:,} "
             "that are read"
+        )
+    nbytes = shape[0] * dtype.itemsize if shape else 0
+    if nbytes > LARGEST_COORDINATE:
+        raise StoreError(
+            f"it is a coordinate of {nbytes:,} bytes, more than the {LARGEST_COORDINATE:,} that "
+            "are read"
         )
 
 
@@ -217,22 +226,36 @@ def _refuse_codecs(codecs: Iterable[Any], zarr_format: int) -> None:
             raise StoreError(
                 f"its chunks are encoded with {name[:80]!r}, which this service does not decode"
             )
+        _refuse_odd_types(name, codec.get("configuration") or codec if zarr_format == 3 else codec)
         if name == "sharding_indexed":
             inner = codec.get("configuration") or {}
             for part in ("codecs", "index_codecs"):
                 _refuse_codecs(inner.get(part) or (), zarr_format)
 
 
-def _refuse_unreadable(document: Mapping[str, Any], zarr_format: int) -> None:
-    """Raise for what zarr itself cannot make sense of, such as a type it does not know."""
+def _refuse_odd_types(name: str, settings: object) -> None:
+    """Raise for a filter that would make texts of megabytes, or objects, out of numbers."""
+    for key in ("dtype", "astype", "encode_dtype", "decode_dtype"):
+        told = settings.get(key) if isinstance(settings, Mapping) else None
+        try:
+            usual = told is None or np.dtype(told).kind in "iufbc"
+        except (TypeError, ValueError):
+            usual = False
+        if not usual:
+            raise StoreError(
+                f"its filter {name} makes values of the type {str(told)[:40]!r}, which is not read"
+            )
+
+
+def _readable_type(document: Mapping[str, Any], zarr_format: int) -> np.dtype[Any]:
+    """The type of an array that zarr itself can make sense of; raise where it cannot."""
     plain = {key: value for key, value in document.items() if key != "attributes"}
     if zarr_format == 2:
         plain.pop("dimension_names", None)
     try:
         if zarr_format == 3:
-            ArrayV3Metadata.from_dict(plain)
-        else:
-            ArrayV2Metadata.from_dict(plain)
+            return np.dtype(ArrayV3Metadata.from_dict(plain).data_type.to_native_dtype())
+        return np.dtype(ArrayV2Metadata.from_dict(plain).dtype.to_native_dtype())
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise StoreError(f"its metadata cannot be read ({told[:200]})") from None
