@@ -43,7 +43,7 @@ def output_item(staged: StagedOutput, plan: Plan) -> Item:
         end_datetime=_utc(output.temporal.end),
         properties={
             "title": output.title,
-            "virtual_store:href": plan.location.href,
+            "virtual_store:href": plan.location.shown,
             "virtual_store:snapshot": plan.location.snapshot,
             "virtual_store:chunks": plan.cost.chunks,
             "virtual_store:missing_chunks": output.missing,

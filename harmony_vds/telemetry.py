@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 _SECRETS = re.compile(
     r"(?i)(bearer\s+)[\w.~+/=-]{8,}"
-    r"|(x-amz-(?:security-token|credential|signature)=)[^&\s\"']+"
+    r"|((?:x-amz-|[?&])[\w-]*(?:token|credential|signature|sig|policy|key|secret|password)=)[^&\s\"']+"
     r"|((?:secret_?access_?key|session_?token|accesstoken|access_token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}&]+"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]+)?"

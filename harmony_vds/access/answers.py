@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from harmony_vds.access.trust import is_earthdata
 from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
 
 REDIRECTS = {301, 302, 303, 307, 308}
 _RETRIABLE = {408, 429}
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_RESOLUTION = re.compile(r'"resolution_url"\s*:\s*"([^"]+)"')
+_RESOLUTION = re.compile(r'"resolution_url"\s*:\s*"(https://[\w.~:/?#@!$&()*+,;=%-]+)"')
 
 
 class Answer(NamedTuple):
@@ -107,9 +109,9 @@ def refuse_failure(answer: Answer, url: str) -> None:
         wait = seconds_until(told) if told else None
         raise UpstreamError(f"{where} answered with status {status}.", retry_after=wait)
     if status in (401, 403):
-        agreement = _RESOLUTION.search(body.decode("utf-8", "replace"))
+        agreement = _agreement_in(body)
         advice = (
-            f"Accept the data centre's agreement at {agreement[1]} and ask again."
+            f"Accept the data centre's agreement at {agreement} and ask again."
             if agreement
             else "Check that the Earthdata token is valid and its user may read this collection."
         )
@@ -121,6 +123,15 @@ def refuse_failure(answer: Answer, url: str) -> None:
     if status >= 400:
         raise StoreError(f"{where} answered with status {status}.")
     refuse_web_page(headers, where)
+
+
+def _agreement_in(body: bytes) -> str | None:
+    """Where a refusal sends the user; only to Earthdata, for anybody may write refusals."""
+    found = _RESOLUTION.search(body.decode("utf-8", "replace"))
+    parts = urlsplit(found[1]) if found else None
+    if parts is None or parts.scheme != "https" or not is_earthdata(parts.netloc.lower()):
+        return None
+    return None if "@" in parts.netloc else found and found[1]
 
 
 def refuse_web_page(headers: Mapping[str, str], where: str) -> None:

@@ -77,9 +77,11 @@ class Credentials:
     def may_go_to(self, url: str) -> bool:
         """Whether the token may be sent with a request to `url`. **Reads:** nothing."""
         parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
         origin = f"{parts.scheme}://{parts.netloc}".lower()
-        listed = parts.scheme == "https" and (is_earthdata(host) or host in self.token_hosts)
+        # With a port or a user name in it, it is no host that anybody listed.
+        host = parts.netloc.lower().removesuffix(":443")
+        is_plain = "@" not in host and parts.scheme == "https"
+        listed = is_plain and (is_earthdata(host) or host in self.token_hosts)
         return listed or origin in self.operator_roots
 
     def for_worker(self) -> "WorkerCredentials":

@@ -142,7 +142,7 @@ class Plan:
         box = self.bbox()
         return {
             "store": {
-                "href": self.location.href,
+                "href": self.location.shown,
                 "kind": str(self.location.kind),
                 "snapshot": self.location.snapshot,
             },

@@ -49,9 +49,18 @@ class StoreLocation:
     """URL of the one data file that a DMR++ sidecar describes, where a record names it: it need not
     be the sidecar's own without its suffix."""
 
+    @property
+    def shown(self) -> str:
+        """The URL without a query, which may be a signature; for whatever others read.
+
+        **Reads:** nothing.
+        """
+        is_web = self.href.startswith(("http:", "https:"))
+        return self.href.partition("?")[0] if is_web else self.href
+
     def __str__(self) -> str:
         pinned = f"@{self.snapshot}" if self.snapshot else ""
-        return f"{self.kind} {self.href}{pinned}"
+        return f"{self.kind} {self.shown}{pinned}"
 
 
 @dataclass(frozen=True)

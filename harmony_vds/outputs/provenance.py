@@ -49,7 +49,7 @@ def global_attributes(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     updated["date_modified"] = moment
     updated.update(_spatial_coverage(source, plan))
     updated.update(_temporal_coverage(source, plan.coverage))
-    updated["virtual_store"] = plan.location.href
+    updated["virtual_store"] = plan.location.shown
     if plan.location.snapshot:
         updated["virtual_store_snapshot"] = plan.location.snapshot
     updated["virtual_store_missing_chunks"] = plan.cost.missing
@@ -88,7 +88,7 @@ def _history_json(existing: object, moment: str, plan: Plan) -> str:
             "program": PROGRAM,
             "version": __version__,
             "parameters": {**plan.asked, "snapshot": plan.location.snapshot},
-            "derived_from": [plan.location.href],
+            "derived_from": [plan.location.shown],
         }
     )
     return json.dumps(entries)

@@ -51,7 +51,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     ]
     if not requested:
         reasons = " ".join(left_out) or "It is empty."
-        raise StoreError(f"{store.location.href} holds no variable that can be read. {reasons}")
+        raise StoreError(f"{store.location.shown} holds no variable that can be read. {reasons}")
     draft = _Draft(hierarchy, {path: footing(path, hierarchy) for path in requested}, request)
     draft.notes += [] if source.variables else left_out
     draft.notes += [
