@@ -219,9 +219,10 @@ def _plan_whole(
     """`request` without its box, which chose the frame and cannot cut it; and its plan."""
     boxless = replace(request, bbox=None)
     plan = make_plan(store, boxless, source)
+    reason = reason.partition("; ")[0].partition(". ")[0]  # without what one could ask instead
     remark = (
         f"The box {request.bbox} chose this frame or granule by its record and does not cut it: "
-        f"all of its rows and columns are here. {reason.partition('; ')[0].rstrip('.')}."
+        f"all of its rows and columns are here. {reason}."
     )
     asked = request.parameters(source)
     return boxless, replace(plan, asked=asked, notes=(remark, *plan.notes))

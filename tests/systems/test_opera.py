@@ -233,7 +233,8 @@ def test_box_over_two_frames_chooses_their_stacks_and_times_cut_these(
         assert item["properties"]["end_datetime"] == "2016-09-15T14:05:41Z"
         with netCDF4.Dataset(data) as nc:
             told = nc.virtual_store_notes
-        assert "does not cut it: all of its rows and columns are here" in told
+        assert "does not cut it: all of its rows and columns are here. A bounding box" in told
+        assert "projected grid. The times of" in told
         assert "taken from secondary_datetime" in told
     for telling in ("all of its rows and columns", "secondary_datetime"):
         assert telling in outcome.stderr

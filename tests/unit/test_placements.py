@@ -18,6 +18,7 @@ from harmony_vds.discovery.links import Link, links_of, stores_among
 from harmony_vds.discovery.placements.collection import association_links, collection_links
 from harmony_vds.discovery.placements.granule import (
     data_hrefs,
+    granule_box,
     granule_links,
     granule_time,
     sidecar_candidates,
@@ -216,6 +217,46 @@ def test_granule_without_time_has_none() -> None:
     own = granule_time({"TemporalExtent": {"SingleDateTime": "2024-01-02T12:00:00Z"}})
     assert own is not None
     assert own.start == own.end
+
+
+def extent(**geometry: Any) -> dict[str, Any]:
+    return {"SpatialExtent": {"HorizontalSpatialDomain": {"Geometry": geometry}}}
+
+
+def rectangle(*edges: object) -> dict[str, object]:
+    sides = ("West", "South", "East", "North")
+    return {f"{side}BoundingCoordinate": own for side, own in zip(sides, edges, strict=True)}
+
+
+def polygon(*points: tuple[float, float]) -> dict[str, Any]:
+    return {"Boundary": {"Points": [{"Longitude": x, "Latitude": y} for x, y in points]}}
+
+
+NEAR, FAR = polygon((1, 2), (4, 3), (2, 6), (1, 2)), polygon((3, -1), (5, 0), (4, 1), (3, -1))
+
+
+@pytest.mark.parametrize(
+    ("umm", "box"),
+    [
+        (extent(BoundingRectangles=[rectangle(170, -5, -170, 5)]), (170, -5, -170, 5)),
+        (extent(GPolygons=[NEAR]), (1, 2, 4, 6)),
+        (extent(GPolygons=[NEAR, FAR]), (1, -1, 5, 6)),
+        (extent(GPolygons=[polygon((179, 0), (-179, 0), (180, 1), (179, 0))]), None),
+        (extent(BoundingRectangles=[rectangle(0, 0, 1, 1), rectangle(5, 5, 6, 6)]), None),
+        (extent(BoundingRectangles=[rectangle(0, 0, 1, 1)], GPolygons=[NEAR]), None),
+        (extent(BoundingRectangles=[rectangle(0, 3, 1, 2)]), None),
+        (extent(BoundingRectangles=[rectangle(0, None, 1, "x")]), None),
+        (extent(GPolygons=[{"Boundary": None}]), None),
+        (extent(GPolygons=3), None),
+        ({"SpatialExtent": None}, None),
+        ({}, None),
+    ],
+)
+def test_granule_lies_where_its_record_says_in_one_piece(
+    umm: dict[str, Any], box: tuple[float, ...] | None
+) -> None:
+    found = granule_box(umm)
+    assert (found and (found.west, found.south, found.east, found.north)) == box
 
 
 @pytest.mark.parametrize(

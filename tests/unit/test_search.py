@@ -138,7 +138,12 @@ def test_granules_are_paged_until_the_distinct_stores_are_known(tmp_path: Path) 
 def test_box_limits_the_search_for_frames(tmp_path: Path) -> None:
     asked = {"bbox": BoundingBox(1, 0, 2.2, 1)}
     with searching(tmp_path, *frames(tmp_path, 30), **asked) as (search, _):
-        assert at_home(search.first()) == ["STACK_001.json", "STACK_002.json"]
+        first = search.first()
+    assert at_home(first) == ["STACK_001.json", "STACK_002.json"]
+    assert [own.by_region for own in first] == [True, True]
+    assert [own.notes.bbox for own in first] == [
+        BoundingBox(1, 0, 1.5, 1), BoundingBox(2, 0, 2.5, 1)
+    ]  # fmt: skip
     with (
         searching(tmp_path, *frames(tmp_path, 30)) as (search, _),
         pytest.raises(TooLargeError, match="more than 20 stores") as caught,
@@ -191,6 +196,7 @@ def test_sidecars_come_last_with_the_data_they_describe(tmp_path: Path) -> None:
     assert location.kind is ManifestFormat.DMRPP
     assert location.data_href == f"{tmp_path.as_uri()}/protected/a.nc"
     assert found.label == "a"
+    assert not found.by_region  # it may be a whole orbit
 
 
 def test_denied_collection_is_refused_with_the_operators_reason_unasked(tmp_path: Path) -> None:

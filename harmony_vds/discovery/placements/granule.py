@@ -114,30 +114,27 @@ def granule_box(umm: Umm) -> BoundingBox | None:
 
     **Reads:** nothing.
     """
-    domain = (umm.get("SpatialExtent") or {}).get("HorizontalSpatialDomain") or {}
-    geometry = domain.get("Geometry") or {}
+    try:
+        edges = _edges(umm["SpatialExtent"]["HorizontalSpatialDomain"]["Geometry"])
+        return BoundingBox(*map(float, edges)) if edges else None
+    except (AttributeError, KeyError, TypeError, ValueError, RequestError):
+        return None
+
+
+def _edges(geometry: Umm) -> tuple[float, ...]:
+    """West, south, east and north of a geometry in one piece; nothing of any other."""
     rectangles = geometry.get("BoundingRectangles") or []
     points = [
-        (point["Longitude"], point["Latitude"])
+        (float(point["Longitude"]), float(point["Latitude"]))
         for polygon in geometry.get("GPolygons") or []
         for point in polygon["Boundary"]["Points"]
     ]
     if len(rectangles) == 1 and not points:
-        (own,) = rectangles
-        sides = (
-            own.get(f"{side}BoundingCoordinate") for side in ("West", "South", "East", "North")
-        )
-        return _box_of(*sides)
+        sides = ("West", "South", "East", "North")
+        return tuple(rectangles[0][f"{side}BoundingCoordinate"] for side in sides)
     if rectangles or not points:
-        return None
+        return ()
     longitudes, latitudes = zip(*points, strict=True)
     if max(longitudes) - min(longitudes) > 180:
-        return None
-    return _box_of(min(longitudes), min(latitudes), max(longitudes), max(latitudes))
-
-
-def _box_of(*edges: Any) -> BoundingBox | None:
-    try:
-        return BoundingBox(*map(float, edges))
-    except (TypeError, RequestError):
-        return None
+        return ()
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
