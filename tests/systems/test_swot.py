@@ -240,6 +240,3 @@ def test_segments_that_begin_in_a_time_range_are_those_of_the_granules(
                 expected = np.stack([raw(path, name) for path in segments[1:4]])
                 np.testing.assert_array_equal(nc[name][:], expected)
             assert nc["wind_speed"].dimensions[0] == "orbit_segment_start_time"
-        boxed = published.invoke(tmp_path / "box", ["wind_speed"], bbox=[20, -60, 30, -50],
-                                 short_name=SCATSAT["short_name"])  # fmt: skip
-        assert "a curvilinear grid or swath" in boxed.error["error"]
