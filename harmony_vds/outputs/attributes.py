@@ -7,6 +7,7 @@ of their variable. What netCDF cannot hold is turned into text or left out.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 _OF_VARIABLE_TYPE = {"flag_values", "flag_masks", "missing_value"}
 # Of the variable's type they limit stored numbers, of floating type the unpacked ones.
 _LIMITS = {"valid_min", "valid_max", "valid_range", "actual_range"}
+_ILLEGAL = re.compile(r"[\x00-\x1f\x7f/]")
+_LONGEST_NAME = 250
+"""Bytes; netCDF's own limit is 256."""
 _PACKING = ("scale_factor", "add_offset")
 _RESERVED = {"_FillValue", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
              "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_ARRAY_DIMENSIONS"}  # fmt: skip
@@ -47,8 +51,20 @@ def netcdf_attributes(
         else:
             held = _plain(value)
         if held is not None:
-            converted[name.replace("/", "_")] = held
+            converted[_legal(name)] = held
     return converted
+
+
+def _legal(name: str) -> str:
+    """`name` as netCDF takes it: without slashes and control characters, not too long."""
+    cleaned = _text_alone(_ILLEGAL.sub("_", name)).rstrip(" ")
+    short = cleaned.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return short if re.match(r"\w|[^\x00-\x7f]", short) else f"_{short}"
+
+
+def _text_alone(text: str) -> str:
+    """`text` without what no encoding has: JSON may hold halves of characters."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _packing_type(values: list[Any]) -> type[np.floating[Any]]:
@@ -91,7 +107,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float | np.generic):
         return value
     if isinstance(value, str):
-        return value.replace("\x00", "")
+        return _text_alone(value.replace("\x00", ""))
     if isinstance(value, list | tuple):
         return _sequence(list(value))
     if isinstance(value, np.ndarray):

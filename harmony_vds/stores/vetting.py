@@ -7,6 +7,7 @@ others of its store still work.
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ LARGEST_COORDINATE = 16 * LONGEST_COORDINATE
 LARGEST_ATTRIBUTE = 2**20
 """Bytes of one attribute as JSON."""
 
+_ILLEGAL_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DEEPEST = 64
 _MOST_NODES = 100_000
 _UNREADABLE = (ValueError, RecursionError)
@@ -57,6 +59,8 @@ def defect_of(
 
     **Reads:** nothing.
     """
+    if _ILLEGAL_NAME.search(name):
+        return "its name holds control characters"
     try:
         _refuse_codecs(_codecs(document, zarr_format), zarr_format)
         shape, chunks = _shapes(document, zarr_format)

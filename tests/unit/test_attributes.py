@@ -80,6 +80,21 @@ def test_attributes_that_the_libraries_set_themselves_are_left_out(name: str) ->
     assert netcdf_attributes({name: "x"}, SHORT) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "legal"),
+    [("a\nb\x1b", "a_b_"), ("<b>", "_<b>"), ("x" * 500, "x" * 250), ("ü" * 200, "ü" * 125),
+     ("half\ud800", "half?"), ("blank ", "blank")],
+)  # fmt: skip
+def test_name_that_netcdf_does_not_take_is_changed_to_one_that_it_takes(
+    name: str, legal: str, tmp_path: Path
+) -> None:
+    converted = netcdf_attributes({name: "half\ud800"})
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as nc:
+        nc.setncatts(converted)
+        assert nc.ncattrs() == [legal]
+        assert nc.getncattr(legal) == "half?"
+
+
 def test_slash_in_a_name_becomes_an_underscore(tmp_path: Path) -> None:
     held = netcdf_attributes({"QA/level": "good"})
     assert held == {"QA_level": "good"}

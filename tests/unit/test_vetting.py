@@ -149,3 +149,11 @@ def test_group_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) 
     refs = references({}) | {"ocean/.zgroup": '{"zarr_format":2}'}
     with pytest.raises(StoreError, match=r"no group 'land'.*ocean"):
         opened(refs, tmp_path, "land")
+
+
+def test_variable_whose_name_no_file_can_hold_is_refused_alone(tmp_path: Path) -> None:
+    refs = references({})
+    refs |= {key.replace("odd/", "o\x1bd/"): own for key, own in refs.items() if "odd/" in key}
+    store = opened(refs, tmp_path)
+    assert "control characters" in store.defects["/o\x1bd"]
+    assert store.tree["sound"].values.tolist() == [1, 2, 1, 2]
