@@ -68,6 +68,17 @@ def parquet_store(folder: Path, address: str) -> StoreLocation:
     return StoreLocation(root.as_uri(), ManifestFormat.KERCHUNK_PARQUET)
 
 
+def zip_store(folder: Path, address: str) -> StoreLocation:
+    """References in Parquet inside a zip file."""
+    import zipfile
+
+    root = Path(parquet_store(folder, address).href.removeprefix("file://"))
+    with zipfile.ZipFile(folder / "refs.zip", "w") as packed:
+        for path in sorted(own for own in root.rglob("*") if own.is_file()):
+            packed.write(path, path.relative_to(root).as_posix())
+    return StoreLocation((folder / "refs.zip").as_uri(), ManifestFormat.ZIP)
+
+
 def dmrpp_store(folder: Path, address: str) -> StoreLocation:
     chunk = (
         f'<dmrpp:chunk offset="0" nBytes="{LENGTH}" chunkPositionInArray="[0]" href="{address}"/>'
@@ -127,6 +138,7 @@ MANIFESTS: dict[str, Callable[[Path, str], StoreLocation]] = {
     "kerchunk JSON, gzip": gzip_store,
     "kerchunk JSON, templates": template_store,
     "kerchunk Parquet": parquet_store,
+    "kerchunk Parquet, zipped": zip_store,
     "DMR++": dmrpp_store,
     "icechunk 1": icechunk1_store,
     "icechunk 2": icechunk_store,

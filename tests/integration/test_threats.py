@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dmrpp
+import icechunk
 import numpy as np
 import pytest
 from aiohttp import web
@@ -494,3 +495,76 @@ def test_asset_of_a_selected_granule_leads_nowhere_else(href: str) -> None:
             prepare(wanted, using)
     assert "root:" not in str(refused.value)
     assert "not read" in str(refused.value)
+
+
+@forms
+def test_place_that_the_operator_moved_cannot_be_left(
+    form: str, secret: Path, tmp_path: Path
+) -> None:
+    place = f"{(tmp_path / 'open').as_uri()}/"
+    if form == "DMR++":  # a chunk of the name of its own file lies there, whatever its folder
+        secret = secret.rename(secret.with_name("other"))
+    location = MANIFESTS[form](
+        tmp_path / "open", f"https://old.example.com/x/../secret/{secret.name}"
+    )
+    moved = f"https://old.example.com/x/={place}"
+    with pytest.raises(VdsError) as refused:
+        read(location, [place], rewrite_prefixes=(moved,))
+    assert SECRET.decode() not in str(refused.value)
+
+
+def test_user_who_may_not_read_a_repository_gets_nothing_of_its_kept_indexes(
+    tmp_path: Path,
+) -> None:
+    root, kept = tmp_path / "store", tmp_path / "kept"
+    root.mkdir()
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(root)))
+    session = repository.writable_session("main")
+    array(session.store, shape=(5_000,), chunks=(1,))  # enough chunks to be worth keeping
+    session.commit("written for a test")
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {CANARY}":
+            return web.Response(status=403)
+        path = tmp_path / request.path.strip("/")
+        return ranged(path.read_bytes(), request) if path.is_file() else web.Response(status=404)
+
+    def count(server: Server, token: str) -> int:
+        settings = Settings(
+            trusted_prefixes=(server.url,), token_hosts=(server.url,), cache_dir=str(kept)
+        )
+        with Services.of(settings, Credentials.of_token(token, settings.token_hosts)) as using:
+            location = StoreLocation(f"{server.url}/store", ManifestFormat.ICECHUNK)
+            store = open_store([location], using.access, using.reading)
+            return int(store.chunk_index("/sst").kinds.size)
+
+    with serve(guarded) as server:
+        assert count(server, CANARY) == 5_000
+        assert len(list(kept.iterdir())) == 1
+        with pytest.raises(ForbiddenError):
+            count(server, "of-another-user")
+
+
+def test_words_of_a_store_cannot_forge_links_or_lines_in_the_catalogue(tmp_path: Path) -> None:
+    odd = "<a href='javascript:alert(1)'>\r\nx</a>\x1b[31m"
+    granule = write_granule(tmp_path / "day.nc", 0)
+    document = kerchunk_references([granule])
+    refs = document["refs"]
+    for name in (".zarray", ".zattrs"):
+        refs[f"{odd}/{name}"] = refs[f"mask/{name}"]
+    refs[".zattrs"] = json.dumps({"title": odd, "id": odd, odd: odd})
+    write_references(tmp_path / "refs.json", document)
+    record = umm_collection("C1-T", [(tmp_path / "refs.json").as_uri()], EntryTitle=odd)
+    with cmr_server({"C1-T": record}) as cmr:
+        environment = {"CMR_ENDPOINT": cmr.url, "PYTHONWARNINGS": "ignore",
+                       "HARMONY_VDS_TRUSTED_PREFIXES": tmp_path.as_uri()}  # fmt: skip
+        message = make_message("C1-T", short_name=odd, variables=["mask"])
+        outcome = invoke(message, tmp_path, environment=environment)
+    assert outcome.status == 0, outcome.stderr
+    (item,) = outcome.items
+    (asset,) = item["assets"].values()
+    assert Path(asset["href"]).parent == tmp_path / "data"
+    told = json.dumps([item, outcome.catalog])
+    for sign in ("<a", "javascript:", "\\r", "\\n", "\\u001b"):
+        assert sign not in told
+    assert "\x1b" not in outcome.stderr
