@@ -272,9 +272,11 @@ def test_selected_granule_is_answered_from_its_own_store_with_all_groups(
     item = {"concept_id": "G2-TEST", "name": path.stem, "box": BOXES["F11116"],
             "times": (when, when), "assets": {"data": {"href": https}}}  # fmt: skip
     catalog = write_stac(tmp_path / "input", CONCEPT, [item], published.cmr.url)
-    outcome = published.invoke(tmp_path, stac=str(catalog), short_name=SHORT_NAME)
+    outcome = published.invoke(tmp_path, stac=str(catalog), bbox=BOTH, short_name=SHORT_NAME)
     assert outcome.status == 0, outcome.error
     (data,) = outcome.data
+    with netCDF4.Dataset(data) as nc:
+        assert "all of its rows and columns are here" in nc.virtual_store_notes
     assert paths_of(data) == paths_of(path)
     for name in (DISPLACEMENT, "recommended_mask", "corrections/ionospheric_delay",
                  "identification/frame_id"):  # fmt: skip
