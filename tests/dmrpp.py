@@ -84,7 +84,8 @@ def _attributes(owner: Any) -> str:
 def _storage(dataset: h5py.Dataset) -> str:
     created = dataset.id.get_create_plist()
     order = "BE" if dataset.dtype.byteorder == ">" else "LE"
-    around = f' fillValue="{dataset.fillvalue:.6g}" byteOrder="{order}"'
+    digits = ".6g" if dataset.dtype.kind == "f" else ""
+    around = f' fillValue="{dataset.fillvalue:{digits}}" byteOrder="{order}"'
     if dataset.chunks is None:
         if dataset.id.get_offset() is None:
             if created.get_layout() == h5py.h5d.COMPACT:

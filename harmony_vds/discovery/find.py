@@ -17,7 +17,7 @@ from harmony_vds.discovery import umm
 from harmony_vds.discovery.candidates import Candidate, candidates_of, ranked
 from harmony_vds.discovery.cmr import CmrClient, Record
 from harmony_vds.discovery.explain import Rejected
-from harmony_vds.discovery.found import Answer, FoundStore, locations_of
+from harmony_vds.discovery.found import Answer, FoundStore, locations_of, noted
 from harmony_vds.discovery.granules import GranuleSearch
 from harmony_vds.discovery.overrides import Override, Overrides
 from harmony_vds.discovery.periods import periods_of
@@ -224,8 +224,28 @@ class StoreSearch:
                 return
             linked = self._search.frames(self.source.collection)
         way = sidecar_shares(linked)
+        if len(way) > 1:
+            yield from self._stacked(way)
         if way:
             yield from self._answer(way, selected=bool(self.granules))
+
+    def _stacked(self, way: Sequence[Share]) -> Iterator[Answer]:
+        """The granules of all shares as one store; where they are no stack, each is one alone."""
+        self._refuse_many(way)
+        access = self.access
+        for share in way:
+            access = self._taught(share, access)
+        members = []
+        for share in way:
+            found = locations_of(share.candidates[:1], access, self.rejected)
+            if not found:
+                return
+            members.append(found[0])
+        granules = tuple(own.granule for share in way for own in share.granules)
+        location = replace(members[0], members=tuple(members))
+        chosen = granules if self.granules else ()
+        notes = noted(self._notes(), chosen)
+        yield (FoundStore((location,), access, notes, granules=chosen),)
 
     @property
     def _search(self) -> GranuleSearch:
@@ -246,11 +266,7 @@ class StoreSearch:
 
     def _answer(self, way: Sequence[Share], *, selected: bool) -> Iterator[Answer]:
         """`way` as an answer, if there is a store behind each of its shares."""
-        if len(way) > self.most:
-            raise TooLargeError(
-                f"The request selects granules of {len(way)} stores, and one request may be "
-                f"answered from {self.most} (HARMONY_VDS_MAX_STORES). Select fewer granules."
-            )
+        self._refuse_many(way)
         found = []
         for share in way:
             access = self._taught(share)
@@ -261,11 +277,18 @@ class StoreSearch:
             members = tuple(own.granule for own in share.granules) if selected else ()
             restricted = self._restricted(store, members) if share.is_stack else store
             frame = share.granules[0].granule.bbox
-            notes = _noted(store.notes, members) if members else replace(store.notes, bbox=frame)
+            notes = noted(store.notes, members) if members else replace(store.notes, bbox=frame)
             # A sidecar's granule may be a whole orbit, which is no answer to a box.
             whole = not share.candidates[0].data_href
             found.append(replace(restricted, granules=members, notes=notes, by_region=whole))
         yield tuple(found)
+
+    def _refuse_many(self, way: Sequence[Share]) -> None:
+        if len(way) > self.most:
+            raise TooLargeError(
+                f"The request selects granules of {len(way)} stores, and one request may be "
+                f"answered from {self.most} (HARMONY_VDS_MAX_STORES). Select fewer granules."
+            )
 
     def _restricted(self, store: FoundStore, granules: Sequence[Granule]) -> FoundStore:
         """`store`, of more granules than were selected, restricted to the times of `granules`."""
@@ -277,7 +300,7 @@ class StoreSearch:
                 f"{store.locations[0].href} holds more than the selected granules, and not all of "
                 "these have a time by which to pick them from it. Ask for the whole collection."
             )
-        notes = _noted(store.notes, granules)
+        notes = noted(store.notes, granules)
         return replace(store, granules=tuple(granules), periods=periods_of(times), notes=notes)
 
     @cached_property
@@ -307,9 +330,9 @@ class StoreSearch:
             )
         return derived
 
-    def _taught(self, share: Share) -> Access:
+    def _taught(self, share: Share, before: Access | None = None) -> Access:
         """Access that trusts a share's store and data, and knows their https forms."""
-        access = self._trusting(share.candidates, self.access)
+        access = self._trusting(share.candidates, before or self.access)
         endpoint = share.candidates[0].credentials_endpoint
         sidecar = share.candidates[0].data_href
         for own in share.granules[:_MOST_TAUGHT]:
@@ -321,19 +344,3 @@ class StoreSearch:
 
 def _label(share: Share) -> str:
     return share.candidates[0].name if share.is_stack else share.granules[0].granule.name
-
-
-def _noted(notes: CollectionNotes, granules: Sequence[Granule]) -> CollectionNotes:
-    """`notes` with the time of `granules`, and the box of a single one, in the collection's place.
-
-    They stand where the data themselves have no time or no grid.
-    """
-    times = [own.temporal for own in granules if own.temporal is not None]
-    starts = [own.start for own in times if own.start is not None]
-    ends = [own.end for own in times if own.end is not None]
-    return replace(
-        notes,
-        start=min(starts, default=notes.start),
-        end=max(ends, default=notes.end),
-        bbox=granules[0].bbox if len(granules) == 1 else notes.bbox,
-    )

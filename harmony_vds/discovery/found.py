@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery.candidates import Candidate
@@ -82,6 +82,22 @@ def _said(url: StoreUrl) -> ManifestFormat | None:
     """
     known: Sequence[str] = [str(form) for form in ManifestFormat]
     return ManifestFormat(url.kind) if url.kind in known else None
+
+
+def noted(notes: CollectionNotes, granules: Sequence[Granule]) -> CollectionNotes:
+    """`notes` with the time of `granules`, and the box of a single one, in the collection's place.
+
+    They stand where the data themselves have no time or no grid. **Reads:** nothing.
+    """
+    times = [own.temporal for own in granules if own.temporal is not None]
+    starts = [own.start for own in times if own.start is not None]
+    ends = [own.end for own in times if own.end is not None]
+    return replace(
+        notes,
+        start=min(starts, default=notes.start),
+        end=max(ends, default=notes.end),
+        bbox=granules[0].bbox if len(granules) == 1 else notes.bbox,
+    )
 
 
 def locate(href: str, access: Access) -> FoundStore:

@@ -48,6 +48,9 @@ class StoreLocation:
     data_href: str | None = None
     """URL of the one data file that a DMR++ sidecar describes, where a record names it: it need not
     be the sidecar's own without its suffix."""
+    members: tuple["StoreLocation", ...] = ()
+    """The DMR++ sidecars of several granules that are one store; `href` is the first's. Empty for
+    all other stores."""
 
     @property
     def shown(self) -> str:
@@ -60,7 +63,8 @@ class StoreLocation:
 
     def __str__(self) -> str:
         pinned = f"@{self.snapshot}" if self.snapshot else ""
-        return f"{self.kind} {self.shown}{pinned}"
+        more = f" and {len(self.members) - 1} more granules" if self.members else ""
+        return f"{self.kind} {self.shown}{more}{pinned}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.http import Received
 from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Trust
 from harmony_vds.errors import StoreError, UntrustedError
@@ -31,65 +32,39 @@ DOCUMENT_LIMIT = 128 * 2**20
 SUFFIX = ".dmrpp"
 
 
-class DmrppStore(ManifestStore):
-    """A zarr v2 store over one DMR++ document."""
+class DmrHierarchy(ManifestStore):
+    """A zarr v2 hierarchy of variables whose storage is known; subclasses fill it in."""
 
     zarr_format = 2
 
-    def __init__(
-        self, document: DmrDocument, data_url: str, fetcher: Fetcher, watch: SourceWatch
-    ) -> None:
+    def __init__(self, fetcher: Fetcher, watch: SourceWatch) -> None:
         super().__init__(fetcher, watch)
-        self._data = data_url
-        self._own_names = {
-            document.root.get("name", ""), document.root.get(f"{DMRPP}href", ""), data_url
-        }  # fmt: skip
-        self._groups: Mapping[str, Mapping[str, Any]] = document.groups
-        self._attributes: dict[str, Mapping[str, Any]] = dict(document.groups)
-        self._dimensions: dict[str, tuple[str, ...]] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._storage: dict[str, DmrStorage] = {}
-        self._sources: dict[str, tuple[str, ...]] = {}
-        self.defects.update(document.defects)
-        ordered = document.root.get(f"{DMRPP}version") is not None
-        for path, variable in document.variables.items():
-            try:
-                self._add(path, variable, storage_of(variable, ordered=ordered))
-            except StoreError as error:
-                self.defects[path] = str(error)
-
-    def _add(self, path: str, variable: DmrVariable, storage: DmrStorage) -> None:
-        self._sources[path] = tuple(self._address(href) for href in storage.hrefs)
-        self._storage[path], self._shapes[path] = storage, variable.shape
-        self._dimensions[path] = variable.dimensions
-        self._attributes[path] = variable.attributes
-
-    def _address(self, href: str | None) -> str:
-        """Where a chunk lies; the document's own file goes by many names."""
-        if href is None or any(name_of(href) == name_of(own) for own in self._own_names):
-            return self._data
-        if urlsplit(href).scheme in ("https", "http", "s3", "file"):
-            return href
-        raise StoreError(f"its values lie in {href[:200]!r}, which is no complete address")
+        # All by full path: groups with their attributes, and what is known of each variable.
+        self.groups: Mapping[str, Mapping[str, Any]] = {}
+        self.described: dict[str, Mapping[str, Any]] = {}
+        self.dimensions: dict[str, tuple[str, ...]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.storage: dict[str, DmrStorage] = {}
+        self.sources: dict[str, tuple[str, ...]] = {}
 
     async def document(self, key: str) -> bytes | None:
         """The metadata document or inline chunk under `key`. **Reads:** nothing."""
         path, _, name = f"/{key}".rpartition("/")
         if name == ".zgroup":
-            return b'{"zarr_format":2}' if (path or "/") in self._groups else None
-        if path not in self._storage:
-            return b"{}" if name == ".zattrs" and (path or "/") in self._groups else None
+            return b'{"zarr_format":2}' if (path or "/") in self.groups else None
+        if path not in self.storage:
+            return b"{}" if name == ".zattrs" and (path or "/") in self.groups else None
         if name == ".zarray":
-            return json.dumps(self._described(path)).encode()
+            return json.dumps(self._zarray(path)).encode()
         if name == ".zattrs":
-            return json.dumps({"_ARRAY_DIMENSIONS": self._dimensions[path]}).encode()
-        return self._storage[path].inline
+            return json.dumps({"_ARRAY_DIMENSIONS": self.dimensions[path]}).encode()
+        return self.storage[path].inline
 
-    def _described(self, path: str) -> dict[str, Any]:
-        storage = self._storage[path]
+    def _zarray(self, path: str) -> dict[str, Any]:
+        storage = self.storage[path]
         return {
             "zarr_format": 2,
-            "shape": self._shapes[path],
+            "shape": self.shapes[path],
             "chunks": storage.chunk_shape,
             "dtype": storage.dtype.str,
             "fill_value": _as_json(storage.fill),
@@ -100,20 +75,20 @@ class DmrppStore(ManifestStore):
 
     def attributes(self, path: str, stored: Mapping[str, Any]) -> Mapping[str, Any]:
         """The attributes of the variable or group at `path`, in their types. **Reads:** nothing."""
-        return self._attributes.get(path, stored)
+        return self.described.get(path, stored)
 
     async def children(self, prefix: str) -> Iterable[str]:
         """Names directly below `prefix`. **Reads:** nothing."""
         above = f"/{prefix}"
-        listed = [path for path in (*self._groups, *self._storage) if path != "/"]
+        listed = [path for path in (*self.groups, *self.storage) if path != "/"]
         return sorted(name_of(path) for path in listed if group_of(path) == above)
 
     def split_chunk_key(self, key: str) -> tuple[str, tuple[int, ...]] | None:
         """Array path and chunk numbers that `key` names. **Reads:** nothing."""
         path, _, name = f"/{key}".rpartition("/")
-        if path not in self._storage:
+        if path not in self.storage:
             return None
-        if not self._shapes[path]:
+        if not self.shapes[path]:
             return path, ()
         try:
             return path, tuple(int(part) for part in name.split("."))
@@ -130,7 +105,7 @@ class DmrppStore(ManifestStore):
         selection: Positions | None,  # noqa: ARG002  the document is there as a whole
     ) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** nothing."""
-        storage, shape = self._storage[path], self._shapes[path]
+        storage, shape = self.storage[path], self.shapes[path]
         index = ChunkIndex.empty(shape, storage.chunk_shape, storage.dtype.itemsize)
         if storage.inline is not None:
             index.kinds[...] = ChunkKind.INLINE
@@ -138,13 +113,49 @@ class DmrppStore(ManifestStore):
             return index
         if not len(storage.offsets):
             return index
-        locations = tuple(dict.fromkeys(self._sources[path]))
+        locations = tuple(dict.fromkeys(self.sources[path]))
         places = {url: number for number, url in enumerate(locations)}
         box = tuple(storage.numbers.T) if shape else ...
         index.kinds[box] = ChunkKind.VIRTUAL
-        index.sources[box] = np.array([places[url] for url in self._sources[path]], np.int32)
+        index.sources[box] = np.array([places[url] for url in self.sources[path]], np.int32)
         index.offsets[box], index.lengths[box] = storage.offsets, storage.lengths
         return replace(index, locations=locations)
+
+
+class DmrppStore(DmrHierarchy):
+    """A zarr v2 store over one DMR++ document."""
+
+    def __init__(
+        self, document: DmrDocument, data_url: str, fetcher: Fetcher, watch: SourceWatch
+    ) -> None:
+        super().__init__(fetcher, watch)
+        self.data_url = data_url
+        self._own_names = {
+            document.root.get("name", ""), document.root.get(f"{DMRPP}href", ""), data_url
+        }  # fmt: skip
+        self.groups = document.groups
+        self.described.update(document.groups)
+        self.defects.update(document.defects)
+        ordered = document.root.get(f"{DMRPP}version") is not None
+        for path, variable in document.variables.items():
+            try:
+                self._add(path, variable, storage_of(variable, ordered=ordered))
+            except StoreError as error:
+                self.defects[path] = str(error)
+
+    def _add(self, path: str, variable: DmrVariable, storage: DmrStorage) -> None:
+        self.sources[path] = tuple(self._address(href) for href in storage.hrefs)
+        self.storage[path], self.shapes[path] = storage, variable.shape
+        self.dimensions[path] = variable.dimensions
+        self.described[path] = variable.attributes
+
+    def _address(self, href: str | None) -> str:
+        """Where a chunk lies; the document's own file goes by many names."""
+        if href is None or any(name_of(href) == name_of(own) for own in self._own_names):
+            return self.data_url
+        if urlsplit(href).scheme in ("https", "http", "s3", "file"):
+            return href
+        raise StoreError(f"its values lie in {href[:200]!r}, which is no complete address")
 
 
 def _as_json(fill: Any) -> Any:
@@ -184,6 +195,16 @@ def open_dmrpp(
     **Reads:** metadata.
     """
     received = run(fetcher.fetch_whole(location.href, DOCUMENT_LIMIT))
+    return store_of(received, location, fetcher, refuse_stale=refuse_stale)
+
+
+def store_of(
+    received: Received, location: StoreLocation, fetcher: Fetcher, *, refuse_stale: bool
+) -> tuple[DmrppStore, StoreLocation]:
+    """The store of a document that was `received`; otherwise as `open_dmrpp`.
+
+    **Reads:** nothing.
+    """
     document = read_dmr(received.body, location.href)
     written = str(document.root.get(f"{DMRPP}href", ""))
     data_url = location.data_href or _trusted(written, fetcher.trust)

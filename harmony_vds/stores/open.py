@@ -137,6 +137,10 @@ def _open_manifest(
             return open_references(location, fetcher, refuse_stale=stale, cache=cache)
         case ManifestFormat.KERCHUNK_PARQUET:
             return open_records(location, fetcher, refuse_stale=stale)
+        case ManifestFormat.DMRPP if location.members:
+            from harmony_vds.stores.dmrpp_stack import open_stack
+
+            return open_stack(location, fetcher, refuse_stale=stale)
         case ManifestFormat.DMRPP:
             from harmony_vds.stores.dmrpp import open_dmrpp  # XML, which few requests need
 

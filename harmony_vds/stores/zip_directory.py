@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harmony_vds.access.answers import host_path
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
@@ -117,11 +118,11 @@ def read_directory(href: str, fetcher: Fetcher, watch: SourceWatch) -> ZipDirect
         with zipfile.ZipFile(file) as opened:
             listed, end = opened.infolist(), opened.start_dir
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise StoreError(f"{href} is no zip file that can be read: {error}.") from None
+        raise StoreError(f"{host_path(href)} is no zip file that can be read: {error}.") from None
     try:
         members = _checked([own for own in listed if not own.is_dir()], end)
     except StoreError as error:
-        raise StoreError(f"{href} is not read: {error}") from None
+        raise StoreError(f"{host_path(href)} is not read: {error}") from None
     whole = hashlib.sha256()
     for name in sorted(members):
         whole.update(repr(members[name]).encode())
@@ -159,7 +160,7 @@ class _RangeFile(io.RawIOBase):
         self._href, self._fetcher, self._watch = href, fetcher, watch
         first = run(fetcher.fetch_range(href, 0, 1))
         if first.size is None:
-            raise StoreError(f"The server does not say how long {href} is.")
+            raise StoreError(f"The server does not say how long {host_path(href)} is.")
         watch.check(href, first)
         self._size, self._position = first.size, 0
         self._begin, self._block = self._size, b""
@@ -176,7 +177,7 @@ class _RangeFile(io.RawIOBase):
         """Move as files do. **Reads:** nothing."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise OSError(f"{self._href} has no byte {base + offset}.")
+            raise OSError(f"{host_path(self._href)} has no byte {base + offset}.")
         self._position = base + offset
         return self._position
 
@@ -190,7 +191,7 @@ class _RangeFile(io.RawIOBase):
         count = left if size is None or size < 0 else min(size, left)
         if count > LARGEST_DIRECTORY:
             raise StoreError(
-                f"{self._href} has a table of contents of {count:,} bytes; at most "
+                f"{host_path(self._href)} has a table of contents of {count:,} bytes; at most "
                 f"{LARGEST_DIRECTORY:,} are read. Publish it with fewer members: in shards, in "
                 "larger chunks, or unpacked."
             )

@@ -14,6 +14,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.sync import sync
 
+from harmony_vds.access.answers import host_path
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import bridge, run
@@ -51,7 +52,7 @@ class ZipFolder:
     @property
     def href(self) -> str:
         """What it is called in errors. **Reads:** nothing."""
-        return f"{self.archive}|zip:{self.path}"
+        return f"{host_path(self.archive)}|zip:{self.path}"
 
     def member(self, key: str) -> Member | None:
         """The member under `key`, if there is one. **Reads:** nothing."""
@@ -79,7 +80,7 @@ class ZipFolder:
         try:
             return member.unpacked(record)
         except StoreError as error:
-            raise StoreError(f"{self.archive} is damaged: {error}") from None
+            raise StoreError(f"{host_path(self.archive)} is damaged: {error}") from None
 
     def refuse_larger(self, member: Member, limit: int) -> None:
         """Raise for a member that would be larger than `limit` bytes. **Reads:** nothing.
@@ -92,7 +93,7 @@ class ZipFolder:
         for how, found in (("stored", member.stored), ("unpacked", member.size)):
             if found > limit:
                 raise StoreError(
-                    f"{self.archive} has a member {member.name} of {found:,} bytes {how}, more "
+                    f"{host_path(self.archive)} has a member {member.name} of {found:,} bytes {how}, more "
                     f"than the {limit:,} allowed."
                 )
 
@@ -207,7 +208,7 @@ class ZippedStore(HierarchyStore):
         try:
             return member.data_start(record)
         except StoreError as error:
-            raise StoreError(f"{self._folder.archive} is damaged: {error}") from None
+            raise StoreError(f"{host_path(self._folder.archive)} is damaged: {error}") from None
 
 
 def open_zipped(
@@ -266,8 +267,8 @@ def _root(top: ZipFolder, asked: str) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     where = f"no Zarr or kerchunk Parquet at {asked!r}" if asked else "neither Zarr nor Parquet"
     raise StoreError(
-        f"{top.archive} holds {where}; at its top lie {shown or 'no members'}{more}. Name the "
-        f"folder of the store as {top.archive}|zip:FOLDER."
+        f"{host_path(top.archive)} holds {where}; at its top lie {shown or 'no members'}{more}. Name the "
+        f"folder of the store as {host_path(top.archive)}|zip:FOLDER."
     )
 
 
