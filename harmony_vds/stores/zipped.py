@@ -93,8 +93,8 @@ class ZipFolder:
         for how, found in (("stored", member.stored), ("unpacked", member.size)):
             if found > limit:
                 raise StoreError(
-                    f"{host_path(self.archive)} has a member {member.name} of {found:,} bytes {how}, more "
-                    f"than the {limit:,} allowed."
+                    f"{host_path(self.archive)} has a member {member.name} of {found:,} bytes "
+                    f"{how}, more than the {limit:,} allowed."
                 )
 
     async def names(self, prefix: str) -> tuple[str, ...]:
@@ -266,9 +266,10 @@ def _root(top: ZipFolder, asked: str) -> str:
     shown = ", ".join(names[:_MOST_NAMED])
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     where = f"no Zarr or kerchunk Parquet at {asked!r}" if asked else "neither Zarr nor Parquet"
+    archive = host_path(top.archive)
     raise StoreError(
-        f"{host_path(top.archive)} holds {where}; at its top lie {shown or 'no members'}{more}. Name the "
-        f"folder of the store as {host_path(top.archive)}|zip:FOLDER."
+        f"{archive} holds {where}; at its top lie {shown or 'no members'}{more}. Name the folder "
+        f"of the store as {archive}|zip:FOLDER."
     )
 
 
