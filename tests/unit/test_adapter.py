@@ -11,6 +11,7 @@ from harmony_vds.telemetry import keep_secret
 EXPECTED = {
     errors.RequestError: ("NoRetry", "Error"),
     errors.UnsupportedError: ("NoRetry", "Error"),
+    errors.UncutBoxError: ("NoRetry", "Error"),
     errors.UnknownVariableError: ("NoRetry", "Error"),
     errors.TooLargeError: ("NoRetry", "Error"),
     errors.TimeLimitError: ("NoRetry", "Error"),
