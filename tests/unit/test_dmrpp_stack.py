@@ -1,6 +1,7 @@
 """DMR++ sidecars of several granules as one store: each value is the granule's own, or none is."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import netCDF4
@@ -236,3 +237,24 @@ def test_times_that_no_unit_holds_exactly_are_refused() -> None:
     units = ("days since 2024-01-01", "hours since 2024-01-01")
     with pytest.raises(StoreError, match="no common unit"):
         joined_times([np.array([0.1]), np.array([0.1])], units, "standard", ("a", "b"))
+
+
+@pytest.mark.shared
+def test_real_documents_of_two_months_are_one_axis_of_time(data: Path, tmp_path: Path) -> None:
+    members = []
+    for month in ("201606", "201607"):
+        name = f"MERRA2_400.tavgM_2d_slv_Nx.{month}.nc4"
+        with (tmp_path / name).open("wb") as granule:
+            granule.truncate(2**27)  # the archive's bytes are not here: every coordinate is 0
+        sidecar = (data / "s31_dmrpp_real" / f"{name}.dmrpp").as_uri()
+        own = (tmp_path / name).as_uri()
+        members.append(StoreLocation(sidecar, ManifestFormat.DMRPP, data_href=own))
+    location = replace(members[0], members=tuple(members))
+    with services(trusted=("file:///",)) as using:
+        store = open_store([location], using.access)
+        assert store.tree["T2M"].shape == (2, 361, 576)
+        assert np.asarray(store.tree["time"]).tolist() == [0, 30 * 24 * 60]
+        assert store.tree["time"].attrs["units"] == "minutes since 2016-06-01 00:30:00"
+        index = store.chunk_index("/T2M")
+        assert index.sources.ravel().tolist() == [0, 1]
+        assert index.locations == tuple(own.data_href for own in members)

@@ -17,6 +17,8 @@ from systems.kits import ask, raw, request, same_bits, services
 from world import kerchunk_references, write_days, write_granule
 from zarr.storage import ZipStore
 
+from harmony_vds.discovery.links import links_of
+from harmony_vds.discovery.urls import StoreUrl
 from harmony_vds.errors import StoreError
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.pipeline import Services
@@ -331,3 +333,11 @@ def test_table_beyond_all_bounds_is_refused_before_it_is_read(tmp_path: Path) ->
         file.write(struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 9, 9, 2**27, 2**26, 0))
     with pytest.raises(StoreError, match="134,217,728 bytes; at most"):
         opened(path.as_uri())
+
+
+def test_address_of_a_folder_in_a_zip_file_is_taken_for_a_store() -> None:
+    url = "https://h.nasa.gov/data/store.zip|zip:inner/path"
+    (link,) = links_of([{"URL": url, "Type": "GET DATA"}], "x")
+    assert link.is_store
+    own = StoreUrl.of(link.url)
+    assert (own.kind, own.group) == (str(ManifestFormat.ZIP), "inner/path")
