@@ -1,6 +1,7 @@
 """How protected, public and unknown buckets are read, and where the token and keys never go."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -31,9 +32,11 @@ OBJECT = f"s3://{PROTECTED}/MUR/a.nc"
 def moto(s3: str) -> str:
     client = s3_client(s3)
     for bucket in (PROTECTED, PUBLIC):
-        client.create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-        )
+        # One server serves the whole process, so that another test may have made the bucket.
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+            )
         client.put_object(Bucket=bucket, Key="MUR/a.nc", Body=BODY, ACL="public-read")
     return s3
 
