@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ PRODUCTS = {
     "ostia-tenth": _ostia("ostia-tenth", 1_534, 1),
     "small": _ostia("small", 1_534, 10),
     "small-tenth": _ostia("small-tenth", 153, 10),
-    "tiny": _ostia("tiny", 16, 50),
+    "tiny": replace(_ostia("tiny", 16, 50), forms=("kerchunk", "icechunk", "parquet", "gzip")),
     "smap": Product(
         "smap",
         29_200,
