@@ -17,8 +17,8 @@ from harmony_vds.stores.metadata import Attributes, default_fill
 
 _FLOAT32_DIGITS = 2.0**-22
 """Relative error of a number that went through float32 arithmetic twice."""
-_ELSEWHERE = ("fmissing_value", "missing_value")
-"""Attributes that say what ``_FillValue`` should: GMAO's own, and netCDF's older one."""
+_ELSEWHERE = "fmissing_value"
+"""GMAO's own attribute for what ``_FillValue`` should say."""
 
 # NSIDC's names for the projections of EASE-Grid 2.0 (Brodzik et al. 2012, doi:10.3390/ijgi1010032).
 _NAMED_PROJECTIONS = {
@@ -61,8 +61,10 @@ def missing_mark(
             f"its _FillValue {declared:g} is the unpacked form of {packed}, which marks missing "
             "data here"
         )
+    if "missing_value" in own:
+        return None  # CF's older mark (section 2.5.1): readers mask by it as it stands
     for name, place, held in (
-        *((name, "its", own) for name in _ELSEWHERE),
+        (_ELSEWHERE, "its", own),
         ("missing_value", "its group's", around),
     ):
         value = _as_stored(held.get(name), dtype)
