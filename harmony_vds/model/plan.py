@@ -13,6 +13,9 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
 
+_IDENTITY = ("store", "variables", "selection", "masks", "asked")
+"""What of a plan decides the bytes of its output."""
+
 
 def human_bytes(count: float) -> str:
     """`count` bytes in binary units, e.g. ``1.8 GiB``. **Reads:** nothing.
@@ -76,6 +79,28 @@ class PlannedVariable:
 
 
 @dataclass(frozen=True, eq=False)
+class Mask:
+    """Cells that are in the output's window and not in what was asked for: they become fill."""
+
+    dimensions: tuple[str, ...]
+    """Full paths of the dimensions it lies on."""
+    inside: npt.NDArray[np.bool_]
+    """True where values stay; over the kept positions of `dimensions`, in output order."""
+    variables: frozenset[str]
+    """Full paths of the variables it is put on, each of which has all of `dimensions`."""
+
+    def as_json(self) -> dict[str, object]:
+        """What it is, in plain JSON values, its cells by their SHA-256. **Reads:** nothing."""
+        packed = np.packbits(self.inside).tobytes()
+        return {
+            "dimensions": list(self.dimensions),
+            "cells": [int(self.inside.sum()), self.inside.size],
+            "sha256": hashlib.sha256(packed).hexdigest(),
+            "variables": sorted(self.variables),
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class GridPlan:
     """How one horizontal grid is cut."""
 
@@ -114,6 +139,8 @@ class Plan:
     """Remarks that the user should read, e.g. that an open time range was taken to the end."""
     cost: Cost
     """What `fulfil` will read and write."""
+    masks: tuple[Mask, ...] = ()
+    """What is blanked inside the selection."""
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -152,6 +179,7 @@ class Plan:
                 for v in self.variables
             ],
             "selection": {path: s.as_lists() for path, s in sorted(self.selection.items())},
+            "masks": [own.as_json() for own in self.masks],
             "bbox": None if box is None else [box.west, box.south, box.east, box.north],
             "temporal": None if self.coverage is None else str(self.coverage),
             "notes": list(self.notes),
@@ -165,7 +193,7 @@ class Plan:
         **Reads:** nothing.
         """
         told = self.as_json()
-        content = {key: told[key] for key in ("store", "variables", "selection", "asked")}
+        content = {key: told[key] for key in _IDENTITY}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def __str__(self) -> str:

@@ -12,15 +12,17 @@ from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.transform.longitudes import continue_longitudes
+from harmony_vds.transform.mask import masked
 
 
 def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     """The variables of `plan`, cut and ready to be read piece by piece.
 
     Values, types, attributes and fill values are those of the store; only longitudes that run on
-    across the edge of the data are renumbered. **Reads:** nothing.
+    across the edge of the data are renumbered, and what the plan masks is blanked.
+    **Reads:** nothing.
     """
-    variables = tuple(_cut(store, planned, plan) for planned in plan.variables)
+    variables = tuple(masked(_cut(store, own, plan), plan.masks) for own in plan.variables)
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
     return Subset(
         variables=variables,
