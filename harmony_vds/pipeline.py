@@ -75,7 +75,7 @@ class Services:
         limits = Limits(settings.max_read_bytes, settings.max_output_bytes, settings.max_seconds)
         reading = Reading(
             planned=settings.reader == "planned",
-            gap=settings.merge_gap_bytes,
+            gap=int(settings.merge_gap_bytes),
             refuse_stale_references=settings.stale_references == "refuse",
             cache=ManifestCache.of(settings.cache_dir, settings.cache_bytes),
         )
@@ -96,6 +96,11 @@ class Services:
     def __exit__(self, *exc_info: object) -> None:
         self.access.__exit__(*exc_info)
         self.cmr.access.__exit__(*exc_info)
+
+    def close_later(self) -> None:
+        """Close the connections without waiting for it, from any thread. **Reads:** nothing."""
+        self.access.close_later()
+        self.cmr.access.close_later()
 
 
 @dataclass(frozen=True, eq=False)

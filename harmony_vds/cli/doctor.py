@@ -14,13 +14,13 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.access.login import token_of_user
 from harmony_vds.cli import checks
 from harmony_vds.cli.checks import Finding, Verdict
-from harmony_vds.cli.subset import as_url, trusting
 from harmony_vds.discovery.found import Answer, locate
 from harmony_vds.errors import VdsError
 from harmony_vds.model.request import Source
 from harmony_vds.pipeline import Services
 from harmony_vds.settings import Settings, settings_from_environment
 from harmony_vds.telemetry import redact
+from harmony_vds.user import as_url, trusting
 
 
 def doctor(

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.login import token_of_user
-from harmony_vds.cli.subset import as_url, log_to_stderr, trusting
+from harmony_vds.cli.subset import log_to_stderr
 from harmony_vds.discovery.found import locate
 from harmony_vds.errors import RequestError
 from harmony_vds.inspection.findings import Severity
@@ -20,6 +18,7 @@ from harmony_vds.pipeline import Services
 from harmony_vds.settings import settings_from_environment
 from harmony_vds.stores.open import open_store
 from harmony_vds.telemetry import redact
+from harmony_vds.user import as_url, credentials_of_user, is_concept_id, trusting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,15 +46,12 @@ def inspect(
     Reads the manifest and the coordinates, no data.
     """
     log_to_stderr(verbose=verbose)
-    if store and not collection and _is_concept_id(store):
+    if store and not collection and is_concept_id(store):
         store, collection = None, store
     if (store is None) == (collection is None):
         raise RequestError("Name either a store or a collection.")
     settings = trusting(settings_from_environment(), store, trust or [])
-    credentials = Credentials.of_source(
-        lambda: token_of_user(settings.oauth_host), settings.token_hosts
-    )
-    with Services.of(settings, credentials) as services:
+    with Services.of(settings, credentials_of_user(settings)) as services:
         if store:
             found = locate(as_url(store), services.access)
         else:
@@ -66,12 +62,6 @@ def inspect(
         print(redact(json.dumps(seen.as_json(), indent=2)))
     else:
         _show(seen)
-
-
-def _is_concept_id(text: str) -> bool:
-    """Whether `text` looks like ``C1996881146-POCLOUD``."""
-    number, _, provider = text.removeprefix("C").partition("-")
-    return text.startswith("C") and number.isdigit() and provider.replace("_", "").isalnum()
 
 
 def _show(seen: Survey) -> None:

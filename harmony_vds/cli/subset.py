@@ -11,16 +11,15 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.login import token_of_user
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.request import DimensionRange, Request, Source
 from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
-from harmony_vds.settings import Settings, settings_from_environment
+from harmony_vds.settings import settings_from_environment
 from harmony_vds.staging import StagedOutput, output_name, stage
 from harmony_vds.telemetry import Progress, RedactingFormatter, no_progress
+from harmony_vds.user import as_url, credentials_of_user, trusting
 
 
 def subset(  # noqa: PLR0917  typer reads options from parameters
@@ -60,10 +59,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [])
     settings = trusting(settings_from_environment(), store, trust or [])
-    credentials = Credentials.of_source(
-        lambda: token_of_user(settings.oauth_host), settings.token_hosts
-    )
-    with Services.of(settings, credentials) as services:
+    with Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, as_url(store) if store else None)
         plans = [own.plan for own in prepared]
         if dry_run:
@@ -135,22 +131,6 @@ def _range(text: str) -> DimensionRange:
             f"--dimension {text!r} should be NAME=MIN:MAX, such as lev=500:850 or lev=500:."
         )
     return DimensionRange(name, *numbers)
-
-
-def as_url(store: str) -> str:
-    """The URL of a store, which people may name by its path. **Reads:** nothing."""
-    return store if "://" in store else Path(store).resolve().as_uri()
-
-
-def trusting(settings: Settings, store: str | None, trusted: list[str]) -> Settings:
-    """Settings of who runs the command: its operator, so a local store named on it is trusted.
-
-    **Reads:** nothing.
-    """
-    url = as_url(store) if store else ""
-    own = [url] if url.startswith("file:") else []
-    prefixes = (*settings.trusted_prefixes, *own, *(as_url(prefix) for prefix in trusted))
-    return settings.model_copy(update={"trusted_prefixes": prefixes})
 
 
 def log_to_stderr(*, verbose: bool) -> None:

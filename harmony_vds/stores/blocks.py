@@ -4,6 +4,7 @@ A task for each chunk would cost more than many chunks do, and would fetch them 
 own names would hash what they stand for.
 """
 
+from collections.abc import Hashable
 from itertools import pairwise
 from typing import Any
 
@@ -80,6 +81,19 @@ def variable_in_blocks(variable: xr.Variable, most: int = BLOCK_BYTES) -> xr.Var
     return variable.chunk(
         dict(zip(variable.dims, lengths, strict=True)), name=name, inline_array=True
     )
+
+
+def preferred_blocks(variable: xr.Variable, most: int = BLOCK_BYTES) -> dict[Hashable, Any]:
+    """Dimension → lengths of the blocks in which a lazily opened variable is best read.
+
+    What xarray takes for ``chunks={}`` from an encoding's ``preferred_chunks``; empty for variables
+    that are not lazy. **Reads:** nothing.
+    """
+    base = None if variable._in_memory else base_of(variable)  # noqa: SLF001
+    lengths = None if base is None else _block_lengths(base, most)
+    if lengths is None or tuple(map(sum, lengths)) != variable.shape:
+        return {}
+    return dict(zip(variable.dims, lengths, strict=True))
 
 
 def _block_lengths(selection: LazySelection, most: int) -> Lengths:
