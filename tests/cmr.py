@@ -1,6 +1,7 @@
 """CMR's searches over a handful of records: what a stand-in for CMR answers with."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ _PATHS = {
     "/search/granules.umm_json": "G",
     "/search/variables.umm_json_v1_9_0": "V",
     "/search/services.umm_json_v1_5_4": "S",
+    "/search/grids.umm_json": "GRD",
 }
 _PARAMETERS = {
-    "C": {"concept_id", "short_name", "version", "page_size"},
+    "C": {"concept_id", "short_name", "version", "doi", "page_size"},
     "G": {"concept_id", "collection_concept_id", "granule_ur", "bounding_box", "point", "temporal",
           "page_size", "sort_key"},
     "V": {"concept_id", "page_size"},
     "S": {"concept_id", "page_size"},
+    "GRD": {"concept_id", "page_size"},
 }  # fmt: skip
 
 
@@ -45,7 +48,8 @@ def search(
     for key in asked:
         if key not in _PARAMETERS[letter]:
             raise ValueError(f"Parameter [{key}] was not recognized.")
-    found = [own for own in known if own["meta"]["concept-id"].startswith(letter)]
+    of_kind = re.compile(rf"{letter}\d")
+    found = [own for own in known if of_kind.match(own["meta"]["concept-id"])]
     found = [own for own in found if _matches(own, asked)]
     if letter == "G" and "sort_key" in asked:
         found.sort(key=lambda own: own["umm"]["GranuleUR"])
@@ -66,6 +70,7 @@ def _matches(item: Item, asked: dict[str, list[str]]) -> bool:
         ("collection_concept_id", meta.get("collection-concept-id")),
         ("short_name", umm.get("ShortName")),
         ("version", umm.get("Version")),
+        ("doi", (umm.get("DOI") or {}).get("DOI")),
         ("granule_ur", umm.get("GranuleUR")),
     )
     if any(key in asked and value not in asked[key] for key, value in plain):

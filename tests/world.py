@@ -351,6 +351,20 @@ def umm_collection(
                      "provider-id": concept_id.rpartition("-")[2]}, "umm": umm}  # fmt: skip
 
 
+def umm_grid(concept_id: str, name: str, crs: str, rows: object, columns: object) -> dict[str, Any]:
+    """A synthetic ``{meta, umm}`` item of CMR for a grid, in the form of CMR's own example."""
+    definition = {
+        "CoordinateReferenceSystemID": {"Type": "EPSG", "Code": crs, "Title": name},
+        "DimensionSize": {"Height": rows, "Width": columns},
+    }
+    umm = {
+        "Name": name, "LongName": name, "Version": "v1.0", "GridDefinition": definition,
+        "MetadataSpecification": {"URL": "https://cdn.earthdata.nasa.gov/generic/grid/v0.0.1",
+                                  "Name": "Grid", "Version": "0.0.1"},
+    }  # fmt: skip
+    return {"meta": {"concept-id": concept_id, "concept-type": "grid"}, "umm": umm}
+
+
 def umm_granule(
     concept_id: str,
     collection: str,

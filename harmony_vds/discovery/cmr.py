@@ -72,13 +72,13 @@ class CmrClient:
             )
         return answer.items[0]
 
-    def collections_named(self, short_name: str, version: str = "") -> Sequence[Record]:
-        """The records of collections by short name; errors as in `collection`.
+    def collections_like(self, query: Mapping[str, str]) -> Sequence[Record]:
+        """The records of collections by short name or DOI; errors as in `collection`.
 
         **Reads:** metadata.
         """
-        query = {"short_name": short_name, **({"version": version} if version else {})}
-        return self._ask("collections.umm_json", query, f"the collection {short_name}").items
+        words = f"the collection {' '.join(query.values())}"
+        return self._ask("collections.umm_json", query, words).items
 
     def variables(self, concept_ids: Sequence[str]) -> Sequence[Record]:
         """The records of variables, newest form; errors as in `collection`. **Reads:** metadata."""
@@ -87,6 +87,10 @@ class CmrClient:
     def services(self, concept_ids: Sequence[str]) -> Sequence[Record]:
         """The records of services; errors as in `collection`. **Reads:** metadata."""
         return self._each("services.umm_json_v1_5_4", concept_ids, "the collection's services")
+
+    def grids(self, concept_ids: Sequence[str]) -> Sequence[Record]:
+        """The records of grids; errors as in `collection`. **Reads:** metadata."""
+        return self._each("grids.umm_json", concept_ids, "the collection's grids")
 
     def granules_by_id(self, concept_ids: Sequence[str]) -> Sequence[Record]:
         """The records of granules; errors as in `collection`. **Reads:** metadata."""

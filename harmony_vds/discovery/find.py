@@ -14,16 +14,16 @@ from functools import cached_property
 from harmony_vds.access.buckets import Twin, learn_twins
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery import umm
+from harmony_vds.discovery.associations import Associations
 from harmony_vds.discovery.candidates import Candidate, candidates_of, ranked
 from harmony_vds.discovery.cmr import CmrClient, Record
 from harmony_vds.discovery.explain import Rejected
 from harmony_vds.discovery.found import Answer, FoundStore, locations_of, noted
 from harmony_vds.discovery.granules import GranuleSearch
-from harmony_vds.discovery.overrides import Override, Overrides
+from harmony_vds.discovery.overrides import Override, Overrides, by_label
 from harmony_vds.discovery.periods import periods_of
 from harmony_vds.discovery.placements import collection as placed
 from harmony_vds.discovery.placements.granule import data_hrefs
-from harmony_vds.discovery.placements.service import service_links
 from harmony_vds.discovery.shares import Linked, Share, sidecar_shares, store_shares
 from harmony_vds.discovery.variables import VariableStores
 from harmony_vds.errors import (
@@ -39,8 +39,6 @@ from harmony_vds.model.store import CollectionNotes
 
 logger = logging.getLogger(__name__)
 
-_MOST_RELATED = 4
-"""Associated collections in which frames are looked for."""
 _MOST_TAUGHT = 20
 """Granules from whose links the https forms of buckets are learnt."""
 
@@ -97,17 +95,17 @@ class StoreSearch:
             )
         self._record = self.cmr.collection(self.source.collection)
         if override is not None:
-            yield from self._of_operator(override)
+            yield from map(self._with_grids, self._of_operator(override))
             return
         steps = (
             ("selected granules", self._of_selected), ("UMM-Var", self._of_variables),
             ("UMM-C", self._of_collection), ("associations", self._of_associations),
-            ("granules", self._of_frames), ("MetadataAssociations", self._of_related),
+            ("granules", self._of_frames), ("associated collections", self._of_related),
             ("DMR++", self._of_sidecars),
         )  # fmt: skip
         for where, step in steps:
             try:
-                yield from step()
+                yield from map(self._with_grids, step())
             except (StoreError, ForbiddenError, UpstreamError) as error:
                 logger.info("%s: %s", where, error)
                 self.rejected.add(where, error)
@@ -135,7 +133,7 @@ class StoreSearch:
     def _of_operator(self, override: Override) -> Iterator[Answer]:
         """The operator's stores: one output for each name that the request does not leave out."""
         labels = tuple(dict.fromkeys(own.label for own in override.candidates))
-        wanted = self._by_label(labels)
+        wanted = by_label(labels, self.source.variables)
         found: list[FoundStore] = []
         for label in wanted:
             own = [candidate for candidate in override.candidates if candidate.label == label]
@@ -145,20 +143,6 @@ class StoreSearch:
             variables = wanted[label] if self.source.variables else None
             found.append(replace(stores[0], label=label, variables=variables))
         yield tuple(found)
-
-    def _by_label(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The variables asked of each named store; ``NAME/variable`` asks one of NAME alone."""
-        asked = {label: list[str]() for label in labels}
-        everywhere = []
-        for variable in self.source.variables:
-            label, _, rest = variable.lstrip("/").partition("/")
-            if label and label in asked and rest:
-                asked[label].append(rest)
-            else:
-                everywhere.append(variable)
-        if not any(asked.values()):
-            return dict.fromkeys(labels, tuple(everywhere))
-        return {label: (*everywhere, *own) for label, own in asked.items() if own}
 
     def _of_selected(self) -> Iterator[Answer]:
         """The stores that the selected granules name, in their items or their records."""
@@ -190,12 +174,7 @@ class StoreSearch:
             yield from ((found,) for found in self._whole([store]))
 
     def _of_associations(self) -> Iterator[Answer]:
-        links = placed.association_links(self._record.meta)
-        for store in ranked(candidates_of(links)):
-            yield from ((found,) for found in self._whole([store]))
-        ids = placed.associated_ids(self._record.meta, "services")
-        told = [link for own in self.cmr.services(ids) for link in service_links(own.umm)]
-        for store in ranked(candidates_of(told)):
+        for store in self._associations.stores():
             yield from ((found,) for found in self._whole([store]))
 
     def _of_frames(self) -> Iterator[Answer]:
@@ -203,11 +182,8 @@ class StoreSearch:
             yield from self._frames_of(self.source.collection)
 
     def _of_related(self) -> Iterator[Answer]:
-        """Frames in a collection that this one's record relates it to; no further than that."""
-        for name, version in placed.associated_collections(self._record.umm)[:_MOST_RELATED]:
-            for record in self.cmr.collections_named(name, version)[:1]:
-                if record.concept_id not in ("", self.source.collection):
-                    yield from self._frames_of(record.concept_id)
+        for collection in self._associations.collections():
+            yield from self._frames_of(collection)
 
     def _frames_of(self, collection: str) -> Iterator[Answer]:
         sample = self._search.first(collection)
@@ -246,6 +222,20 @@ class StoreSearch:
         chosen = granules if self.granules else ()
         notes = noted(self._notes(), chosen)
         yield (FoundStore((location,), access, notes, granules=chosen),)
+
+    def _with_grids(self, answer: Answer) -> Answer:
+        """`answer`, whose stores may take from records what they do not say of their grids."""
+        grids = self._associations.grids()
+        if not grids:
+            return answer
+        return tuple(
+            replace(own, locations=tuple(replace(at, grids=grids) for at in own.locations))
+            for own in answer
+        )
+
+    @property
+    def _associations(self) -> Associations:
+        return Associations(self._record, self.cmr)
 
     @property
     def _search(self) -> GranuleSearch:

@@ -19,7 +19,7 @@ or without any, are one store, and the first that opens is used.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -96,6 +96,24 @@ class Overrides:
         """
         found = self.collections.get(source.collection) if source.collection else None
         return found or self.collections.get(source.short_name)
+
+
+def by_label(labels: Sequence[str], variables: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The `variables` asked of each named store; ``NAME/variable`` asks one of NAME alone.
+
+    **Reads:** nothing.
+    """
+    asked = {label: list[str]() for label in labels}
+    everywhere = []
+    for variable in variables:
+        label, _, rest = variable.lstrip("/").partition("/")
+        if label and label in asked and rest:
+            asked[label].append(rest)
+        else:
+            everywhere.append(variable)
+    if not any(asked.values()):
+        return dict.fromkeys(labels, tuple(everywhere))
+    return {label: (*everywhere, *own) for label, own in asked.items() if own}
 
 
 def _override(key: str, told: _Collection) -> Override:

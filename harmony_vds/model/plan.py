@@ -168,11 +168,7 @@ class Plan:
         """The plan in plain JSON values. **Reads:** nothing."""
         box = self.bbox()
         return {
-            "store": {
-                "href": self.location.shown,
-                "kind": str(self.location.kind),
-                "snapshot": self.location.snapshot,
-            },
+            "store": self.location.as_json(),
             "asked": dict(self.asked),
             "variables": [
                 {"path": v.path, "dimensions": list(v.dimensions), "role": str(v.role)}

@@ -26,6 +26,20 @@ class ManifestFormat(StrEnum):
 
 
 @dataclass(frozen=True)
+class RecordedGrid:
+    """A projected grid that a record associated with a collection describes."""
+
+    name: str
+    """What the record calls it."""
+    crs: str
+    """EPSG code or PROJ string."""
+    rows: int
+    """Cells along y."""
+    columns: int
+    """Cells along x."""
+
+
+@dataclass(frozen=True)
 class StoreLocation:
     """Where a chunk manifest is published."""
 
@@ -51,6 +65,9 @@ class StoreLocation:
     members: tuple["StoreLocation", ...] = ()
     """The DMR++ sidecars of several granules that are one store; `href` is the first's. Empty for
     all other stores."""
+    grids: tuple[RecordedGrid, ...] = ()
+    """Grids of the collection's records, of which one may be that of a variable whose projection
+    the store itself does not state."""
 
     @property
     def shown(self) -> str:
@@ -60,6 +77,17 @@ class StoreLocation:
         """
         is_web = self.href.startswith(("http:", "https:"))
         return self.href.partition("?")[0] if is_web else self.href
+
+    def as_json(self) -> dict[str, object]:
+        """What decides the bytes that are read, in plain JSON values. **Reads:** nothing."""
+        told: dict[str, object] = {
+            "href": self.shown,
+            "kind": str(self.kind),
+            "snapshot": self.snapshot,
+        }
+        if self.grids:
+            told["grids"] = [[own.crs, own.rows, own.columns] for own in self.grids]
+        return told
 
     def __str__(self) -> str:
         pinned = f"@{self.snapshot}" if self.snapshot else ""

@@ -27,11 +27,12 @@ from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.lazy import lazy_data
 from harmony_vds.stores.metadata import own_attributes
 from harmony_vds.stores.native import open_native
+from harmony_vds.stores.projections import add_grid_mappings
 from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.reference_records import open_records
 from harmony_vds.stores.references import open_references
-from harmony_vds.stores.repairs import add_grid_mappings, missing_mark, with_invented
+from harmony_vds.stores.repairs import missing_mark, with_invented
 from harmony_vds.stores.subgroup import group_store
 from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
 from harmony_vds.stores.vetting import vet
@@ -172,7 +173,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
             defects[path] = reason
         else:
             datasets[path] = dataset
-    for place, told in add_grid_mappings(datasets).items():
+    for place, told in add_grid_mappings(datasets, location.grids).items():
         repairs[place] = f"{repairs[place]}; {told}" if place in repairs else told
     tree = xr.DataTree.from_dict(datasets)
     gaps = dict.fromkeys(opened.planned, reading.gap)

@@ -8,10 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
-from harmony_vds.model.paths import ancestors
 from harmony_vds.model.store import IndexSource
 from harmony_vds.stores.metadata import Attributes, default_fill
 
@@ -19,13 +17,6 @@ _FLOAT32_DIGITS = 2.0**-22
 """Relative error of a number that went through float32 arithmetic twice."""
 _ELSEWHERE = "fmissing_value"
 """GMAO's own attribute for what ``_FillValue`` should say."""
-
-# NSIDC's names for the projections of EASE-Grid 2.0 (Brodzik et al. 2012, doi:10.3390/ijgi1010032).
-_NAMED_PROJECTIONS = {
-    "EASE2_global_projection": 6933,
-    "EASE2_north_polar_projection": 6931,
-    "EASE2_south_polar_projection": 6932,
-}
 
 
 def missing_mark(
@@ -126,43 +117,6 @@ def _candidates(dtype: np.dtype[Any]) -> Iterator[int]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def add_grid_mappings(datasets: Mapping[str, xr.Dataset]) -> dict[str, str]:
-    """Add grid mapping variables that are named but absent, where the name alone tells which.
-
-    Parameters
-    ----------
-    datasets
-        Group path → its variables; variables are added in place.
-
-    Returns
-    -------
-    dict
-        Full path of each variable that named one → what was added.
-
-    **Reads:** nothing.
-    """
-    repairs = {}
-    for path, dataset in datasets.items():
-        visible = {name for above in ancestors(path) for name in datasets.get(above, ())}
-        for name, variable in list(dataset.variables.items()):
-            mapping = variable.attrs.get("grid_mapping")
-            if mapping not in _NAMED_PROJECTIONS or mapping in visible:
-                continue
-            if mapping not in dataset:
-                dataset[mapping] = _grid_mapping(_NAMED_PROJECTIONS[mapping])
-            repairs[f"{path.rstrip('/')}/{name}"] = (
-                f"its grid mapping {mapping} is not in the store; it is known to be "
-                f"EPSG:{_NAMED_PROJECTIONS[mapping]} and was added"
-            )
-    return repairs
-
-
-def _grid_mapping(code: int) -> xr.Variable:
-    from pyproj import CRS  # few stores need it
-
-    return xr.Variable((), np.int32(0), CRS.from_epsg(code).to_cf())
 
 
 def with_invented(source: IndexSource, stored: Collection[str]) -> IndexSource:

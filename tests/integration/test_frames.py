@@ -27,7 +27,7 @@ from world import (
 )
 
 FRAMES, STATIC, DAILY, HOSTILE = "C1-TEST", "C2-TEST", "C3-TEST", "C4-TEST"
-BY_VARIABLE = "C5-TEST"
+BY_VARIABLE, BY_DOI = "C5-TEST", "C6-TEST"
 TILES = {"F1": (0.0, 0.0), "F2": (10.0, 0.0), "F3": (-30.0, 40.0)}
 
 
@@ -114,7 +114,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         }
         records = {
             FRAMES: umm_collection(FRAMES, [], "PARENT", **related),
-            STATIC: umm_collection(STATIC, [], "FRAMES"),
+            BY_DOI: umm_collection(
+                BY_DOI,
+                [],
+                "CITING",
+                AssociatedDOIs=[{"DOI": "https://doi.org/10.5067/FRAMES", "Type": "Child Dataset"}],
+            ),
+            STATIC: umm_collection(STATIC, [], "FRAMES", DOI={"DOI": "10.5067/FRAMES"}),
             DAILY: umm_collection(DAILY, [f"{http.url}/daily.json"]),
             HOSTILE: umm_collection(HOSTILE, []),
         }
@@ -164,7 +170,7 @@ def items(paths: list[Path], ids: list[int], assets: list[dict[str, Any]]) -> li
     ]
 
 
-@pytest.mark.parametrize("collection", [STATIC, FRAMES], ids=["own", "related"])
+@pytest.mark.parametrize("collection", [STATIC, FRAMES, BY_DOI], ids=["own", "related", "by DOI"])
 def test_box_over_two_frames_gives_each_as_an_output_of_its_own(
     collection: str, world: World, tmp_path: Path
 ) -> None:

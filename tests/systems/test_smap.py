@@ -14,8 +14,8 @@ import pytest
 import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
 from pyproj import CRS
-from systems.published import LAYOUTS, Publication, lengthened_dataset, publishing
-from world import virtual_dataset
+from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
+from world import umm_grid, virtual_dataset
 
 SMAP = LAYOUTS["smap"]
 GROUP = SMAP["group"]
@@ -175,6 +175,26 @@ def test_time_range_is_that_of_the_granules_with_its_mask_and_projection(
         assert repair in outcome.stderr  # what was repaired is told, both of it
     touched = {own for own in records_read(published) if own.split("/")[0] in (*FIELDS, *OTHERS)}
     assert touched == {"sm_surface/refs.1.parq"}
+
+
+def test_projection_that_the_store_lacks_is_taken_from_the_record_of_its_grid(
+    published: Publication, granules: list[Path], tmp_path: Path
+) -> None:
+    store(published, granules)
+    metadata = published.root / SMAP["href"] / ".zmetadata"
+    metadata.write_text(metadata.read_text().replace(MAPPING, "unheard_of"))
+    published.records["GRD1-TEST"] = umm_grid("GRD1-TEST", "M09", "EPSG:6933", ROWS, COLUMNS)
+    published.records[CONCEPT]["meta"]["associations"] = {"grids": ["GRD1-TEST"]}
+    outcome = published.invoke(tmp_path, ["sm_surface"], temporal=span(2, 2),
+                               short_name=SMAP["short_name"])  # fmt: skip
+    del published.records[CONCEPT]["meta"]["associations"]
+    assert outcome.status == 0, outcome.error
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        mapping = nc[nc["sm_surface"].grid_mapping]
+        assert mapping.name == "unheard_of"
+        told = CRS.from_cf({key: mapping.getncattr(key) for key in mapping.ncattrs()})
+        assert told.equals(CRS.from_epsg(SMAP["epsg"]))
+        assert "the grid M09" in nc.virtual_store_notes
 
 
 def test_box_in_degrees_is_refused_naming_the_projected_grid(

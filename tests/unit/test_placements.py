@@ -10,12 +10,16 @@ from conftest import REPOSITORY
 from jsonschema import Draft7Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
-from world import umm_collection, umm_granule, umm_service, umm_variable
+from world import umm_collection, umm_granule, umm_grid, umm_service, umm_variable
 
 from harmony_vds.discovery.candidates import Candidate, candidates_of, ranked
 from harmony_vds.discovery.cmr import Record
 from harmony_vds.discovery.links import Link, links_of, stores_among
-from harmony_vds.discovery.placements.collection import association_links, collection_links
+from harmony_vds.discovery.placements.collection import (
+    associated_collections,
+    association_links,
+    collection_links,
+)
 from harmony_vds.discovery.placements.granule import (
     data_hrefs,
     granule_box,
@@ -24,6 +28,7 @@ from harmony_vds.discovery.placements.granule import (
     sidecar_candidates,
     store_candidates,
 )
+from harmony_vds.discovery.placements.grid import recorded_grid
 from harmony_vds.discovery.placements.service import service_links
 from harmony_vds.discovery.placements.variable import instance_link, related_links
 from harmony_vds.discovery.shares import Linked, sidecar_shares, store_shares
@@ -96,6 +101,19 @@ def collection() -> dict[str, Any]:
                    "homepage": "https://example.com/about"}}],
         "variables": [{"concept-id": "V1-T"}],
     }  # fmt: skip
+    record["umm"]["MetadataAssociations"] = [
+        {"Type": "CHILD", "EntryId": " DEMO_FRAMES ", "Version": "2"},
+        {"Type": "RELATED", "EntryId": "DEMO_STATIC"}, {"Type": "INPUT", "EntryId": "DEMO_L2"},
+        {"Type": "CHILD", "EntryId": "DEMO_FRAMES", "Version": "2"},
+        {"Type": "PARENT", "EntryId": "DEMO_ALL"}, {"EntryId": "DEMO_WITHOUT_TYPE"},
+    ]  # fmt: skip
+    record["umm"]["AssociatedDOIs"] = [
+        {"DOI": "https://doi.org/10.5067/DEMO-F", "Type": "Child Dataset"},
+        {"DOI": "10.5067/DEMO-R", "Type": "Related Dataset"},
+        {"DOI": "10.5067/DEMO-P", "Type": "Parent Dataset"},
+        {"DOI": "10.5067/DEMO-C", "Type": "Field Campaign"},
+        {"DOI": "10.5067/DEMO-0", "Type": "IsNewVersionOf"},
+    ]
     return record
 
 
@@ -128,6 +146,17 @@ def service() -> dict[str, Any]:
                      "Type": "GET DATA"}])  # fmt: skip
 
 
+GRIDS = (
+    umm_grid("GRD1-T", "EASE-2 global, 9 km", "EPSG:6933", 1624, 3856)["umm"],
+    umm_grid("GRD2-T", "polar", " +proj=stere +lat_0=90 +lat_ts=70 ", 448.0, 304.0)["umm"],
+    umm_grid("GRD3-T", "half a cell", "EPSG:6933", 1624.5, 3856)["umm"],
+    umm_grid("GRD4-T", "no CRS", "", 1624, 3856)["umm"],
+    umm_grid("GRD5-T", "no size", "EPSG:6933", None, "many")["umm"],
+    {"Name": "no definition"},
+    {"GridDefinition": [3]},
+)
+
+
 def told(candidates: tuple[Candidate, ...]) -> list[dict[str, Any]]:
     """Candidates in plain values, without what they leave unsaid."""
     plain = [{**asdict(own), **asdict(own.url)} for own in candidates]
@@ -146,6 +175,8 @@ def all_placements() -> dict[str, Any]:
     related = related_links(variable()["umm"]["RelatedURLs"], "/product/rain")
     return {
         "UMM-C RelatedUrls": [told(store) for store in by_store],
+        "associated collections": list(associated_collections(record["umm"])),
+        "Grid": [grid and asdict(grid) for grid in map(recorded_grid, GRIDS)],
         "association-details": told(candidates_of(association_links(record["meta"]))),
         "UMM-Var": told(candidates_of([instance, *related])),
         "UMM-S": told(candidates_of(service_links(service()["umm"]))),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from invocation import CANARY
 from servers import Server, cmr_server, failing_server
-from world import umm_collection, umm_granule, umm_service, umm_variable
+from world import umm_collection, umm_granule, umm_grid, umm_service, umm_variable
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.loop import run
@@ -20,7 +20,7 @@ from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.errors import NoDataError, NoStoreError, TooLargeError, VdsError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.request import Granule, Request, Source, VariableLink
-from harmony_vds.model.store import ManifestFormat
+from harmony_vds.model.store import ManifestFormat, RecordedGrid
 from harmony_vds.pipeline import Services
 from harmony_vds.settings import Settings
 
@@ -116,6 +116,29 @@ def frames(root: Path, count: int, per: int = 3) -> list[dict[str, Any]]:
                     [marked(root, f"STACK_{frame:03d}")], box=(frame, 0, frame + 0.5, 1))
         for frame in range(count) for number in range(per)
     ]  # fmt: skip
+
+
+def test_stores_know_the_grids_that_are_associated_with_the_collection(tmp_path: Path) -> None:
+    record = associated(grids=["GRD1-TEST", "GRD2-TEST"])
+    record["umm"]["RelatedUrls"] = [marked(tmp_path, "daily")]
+    (tmp_path / "daily.json").write_text("{}")
+    grids = umm_grid("GRD1-TEST", "EASE", "EPSG:6933", 1624, 3856), umm_grid(
+        "GRD2-TEST", "no CRS", "", 1, 1)  # fmt: skip
+    with searching(tmp_path, *grids, record=record) as (search, _):
+        (found,) = search.first()
+    assert found.locations[0].grids == (RecordedGrid("EASE", "EPSG:6933", 1624, 3856),)
+
+
+def test_grids_that_cmr_does_not_give_keep_nobody_waiting(tmp_path: Path) -> None:
+    record = associated(grids=[f"GRD{number}-TEST" for number in range(30)])
+    record["umm"]["RelatedUrls"] = [marked(tmp_path, "daily")]
+    (tmp_path / "daily.json").write_text("{}")
+    with searching(tmp_path, record=record) as (search, cmr):
+        (found,) = search.first()
+        asked = [own.query for own in cmr.asked if "grids" in own.path]
+    assert found.locations[0].grids == ()
+    assert len(asked) == 1
+    assert len(asked[0]["concept_id[]"]) == 20
 
 
 def test_granules_are_paged_until_the_distinct_stores_are_known(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stores that a collection's record (UMM-C) names, and where else it says to look."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def _announced(payload: object, where: str, key: str = "", depth: int = 0) -> It
 
 
 def associated_ids(meta: Umm, kind: str) -> tuple[str, ...]:
-    """Concept ids of the `kind` (``variables``, ``services``) associated with a collection.
+    """Concept ids of the `kind` (``variables``, ``grids``) associated with a collection.
 
     **Reads:** nothing.
     """
@@ -60,12 +61,34 @@ def associated_ids(meta: Umm, kind: str) -> tuple[str, ...]:
 
 
 _FRAME_TYPES = {"CHILD", "RELATED", "SCIENCE ASSOCIATED", "DEPENDENT"}
+_FRAME_DOI_TYPES = {"CHILD DATASET", "RELATED DATASET"}
+_RESOLVER = re.compile(r"^(https?://(dx\.)?doi\.org/|doi:)", re.IGNORECASE)
 
 
-def associated_collections(umm: Umm) -> tuple[tuple[str, str], ...]:
-    """(short name, version) of collections that may hold this one's frames. **Reads:** nothing."""
-    return tuple(
-        (str(own["EntryId"]).strip(), str(own.get("Version") or "").strip())
-        for own in umm.get("MetadataAssociations") or ()
-        if str(own.get("Type", "")).upper() in _FRAME_TYPES and own.get("EntryId")
-    )
+def associated_collections(umm: Umm) -> tuple[Mapping[str, str], ...]:
+    """Searches for collections that may hold this one's frames, each as CMR's parameters.
+
+    ``MetadataAssociations`` names them by short name and version, ``AssociatedDOIs`` by DOI. What
+    is an input, a parent, a campaign or another version holds no frames. **Reads:** nothing.
+    """
+    found = [
+        {"short_name": _text(own, "EntryId"), "version": _text(own, "Version")}
+        for own in _entries(umm, "MetadataAssociations")
+        if _text(own, "Type").upper() in _FRAME_TYPES and _text(own, "EntryId")
+    ]
+    found += [
+        {"doi": _RESOLVER.sub("", _text(own, "DOI"))}
+        for own in _entries(umm, "AssociatedDOIs")
+        if _text(own, "Type").upper() in _FRAME_DOI_TYPES and _text(own, "DOI")
+    ]
+    said = [{key: value for key, value in own.items() if value} for own in found]
+    return tuple(own for number, own in enumerate(said) if own not in said[:number])
+
+
+def _entries(umm: Umm, name: str) -> list[Umm]:
+    listed = umm.get(name)
+    return [own for own in listed if isinstance(own, Mapping)] if isinstance(listed, list) else []
+
+
+def _text(entry: Umm, name: str) -> str:
+    return str(entry.get(name) or "").strip()
