@@ -167,10 +167,11 @@ def run_subset(
 ) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, its time and peak memory on the last line."""
     code = (
-        "import resource, sys, time; from harmony_vds.cli.main import main; start = time.time()\n"
+        "import sys, time; from harmony_vds.cli.main import main; start = time.time()\n"
         "try: main()\n"
-        "finally: print(f'\\n{time.time() - start:.1f} '"
-        "f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}', file=sys.stderr)"
+        # Not ru_maxrss: it starts with what the process had that made this one.
+        "finally: print(f'\\n{time.time() - start:.1f}', open('/proc/self/status').read()"
+        ".partition('VmHWM:')[2].split()[0], file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, "subset", "--store", str(store), "--json",
                "--trust", str(granules[0].parent), "--output", str(folder), *options]  # fmt: skip
