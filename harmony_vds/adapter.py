@@ -43,7 +43,8 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
             # Imported here: a message without work must fail fast, and these imports are heavy.
             from harmony_vds.access.credentials import Credentials
             from harmony_vds.catalog import output_catalog
-            from harmony_vds.pipeline import Services, fulfil, prepare
+            from harmony_vds.pipeline import fulfil, prepare
+            from harmony_vds.services import Services
             from harmony_vds.settings import settings_from_environment
             from harmony_vds.staging import output_name, stage
 

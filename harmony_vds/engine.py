@@ -20,7 +20,7 @@ from harmony_vds.model.paths import ancestors
 from harmony_vds.model.request import Source
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.outputs.attributes import netcdf_attributes
-from harmony_vds.pipeline import Services
+from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
 from harmony_vds.stores.blocks import preferred_blocks
 from harmony_vds.stores.lazy import base_of

@@ -1,10 +1,15 @@
-"""Gives large blocks of memory back to the system as soon as they are free."""
+"""How much memory a process may have, and how it gives large blocks back to the system."""
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _LARGE = 16 * 2**20
+_CGROUPS = Path("/sys/fs/cgroup")
+_NO_LIMIT = 2**60
+"""What version 1 writes for "no limit" is a number near 2**63."""
 
 
 def return_large_blocks() -> None:
@@ -24,3 +29,51 @@ def return_large_blocks() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE)  # setting one fixes the other at 128 KiB
+
+
+def allowed_memory(groups: Path = _CGROUPS, membership: Path = Path("/proc/self/cgroup")) -> int:
+    """Bytes that this process may have: the least of its control groups' limits, or the machine's.
+
+    Parameters
+    ----------
+    groups
+        Where control groups are mounted, version 2 or version 1.
+    membership
+        The kernel's list of the groups that the process is in.
+
+    **Reads:** nothing from outside.
+    """
+    found = [_machine()]
+    try:
+        lines = membership.read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if kinds not in ("", "memory") and "memory" not in kinds.split(","):
+            continue
+        root, name = (
+            (groups / "memory", "memory.limit_in_bytes") if kinds else (groups, "memory.max")
+        )
+        # Inside a container the path is often that of the host, and the mount is the group itself.
+        own = root / path.lstrip("/")
+        found += [
+            _limit(place / name) for place in (root, own, *own.parents) if _below(place, root)
+        ]
+    return min(found)
+
+
+def _below(place: Path, root: Path) -> bool:
+    return place == root or root in place.parents
+
+
+def _limit(file: Path) -> int:
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except OSError:
+        return _NO_LIMIT
+    return int(text) if text.isdigit() else _NO_LIMIT
+
+
+def _machine() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

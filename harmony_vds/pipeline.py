@@ -1,20 +1,15 @@
 """The service in two moments: `prepare` ends with an exact price, `fulfil` reads the chunks.
 
-This is the one place where clients are put together and where the stages meet.
+This is the one place where the stages meet.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
-from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.gateway import Access
-from harmony_vds.discovery.cmr import CmrClient
 from harmony_vds.discovery.find import StoreSearch
 from harmony_vds.discovery.found import Answer, FoundStore, locate
-from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.errors import (
     ForbiddenError,
     NoDataError,
@@ -25,82 +20,20 @@ from harmony_vds.errors import (
     UpstreamError,
     VdsError,
 )
-from harmony_vds.model.limits import Limits
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import CollectionNotes, VirtualStore
 from harmony_vds.outputs.write import write
-from harmony_vds.planning.guard import (
-    check_total,
-    check_volume,
-    refuse_several_outputs,
-    refuse_unsupported,
-)
+from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
 from harmony_vds.planning.planner import make_plan
-from harmony_vds.settings import Settings
-from harmony_vds.stores.cache import ManifestCache
+from harmony_vds.planning.volume import check_total, check_volume
+from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
-from harmony_vds.stores.reading import DEFAULT_READING, Reading
-from harmony_vds.telemetry import Deadline, Progress, no_progress, timed
+from harmony_vds.telemetry import Progress, no_progress, timed
 from harmony_vds.transform.apply import apply_plan
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Services:
-    """What a request is answered with; a context manager that closes its connections."""
-
-    access: Access
-    """Way to stores and archives."""
-    cmr: CmrClient
-    """The operator's CMR."""
-    limits: Limits
-    """Ceilings of one request."""
-    deadline: Deadline
-    """When the request must be done."""
-    reading: Reading = DEFAULT_READING
-    """How chunks are read."""
-    overrides: Overrides = field(default_factory=Overrides)
-    """What the operator says of collections."""
-    max_stores: int = 20
-    """Stores from which one request may be answered."""
-
-    @classmethod
-    def of(cls, settings: Settings, credentials: Credentials) -> "Services":
-        """The services of one request, its clock started. **Reads:** nothing."""
-        deadline = Deadline(settings.max_seconds)
-        cmr = CmrClient(settings.cmr_root, Access.to_cmr(settings, credentials, deadline))
-        limits = Limits(settings.max_read_bytes, settings.max_output_bytes, settings.max_seconds)
-        reading = Reading(
-            planned=settings.reader == "planned",
-            gap=int(settings.merge_gap_bytes),
-            refuse_stale_references=settings.stale_references == "refuse",
-            cache=ManifestCache.of(settings.cache_dir, settings.cache_bytes),
-        )
-        access = Access.of(settings, credentials, deadline)
-        overrides = Overrides.of_file(settings.collections_file)
-        return cls(access, cmr, limits, deadline, reading, overrides, settings.max_stores)
-
-    def search(self, source: Source, request: Request | None = None) -> StoreSearch:
-        """The search for the stores of `source`, which asks nothing yet. **Reads:** nothing."""
-        return StoreSearch(
-            source, request or Request((source,)), self.cmr, self.access, self.overrides,
-            self.max_stores,
-        )  # fmt: skip
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.access.__exit__(*exc_info)
-        self.cmr.access.__exit__(*exc_info)
-
-    def close_later(self) -> None:
-        """Close the connections without waiting for it, from any thread. **Reads:** nothing."""
-        self.access.close_later()
-        self.cmr.access.close_later()
 
 
 @dataclass(frozen=True, eq=False)

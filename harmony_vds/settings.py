@@ -84,6 +84,35 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_MAX_OUTPUT_BYTES",
         description="Most bytes one request may write, counted before compression.",
     )
+    max_chunks: int = Field(
+        default=4_000_000,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_CHUNKS",
+        description="Most chunks one request may touch.",
+    )
+    max_requests: int = Field(
+        default=1_000_000,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_REQUESTS",
+        description="Most requests that one request may make to the archive, after neighbouring "
+        "chunks are merged.",
+    )
+    max_decoded_bytes: ByteSize = Field(
+        default=ByteSize(2**40),
+        validation_alias="HARMONY_VDS_MAX_DECODED_BYTES",
+        description="Most bytes of chunks, once decoded, that one request may touch.",
+    )
+    max_memory_bytes: ByteSize | None = Field(
+        default=None,
+        validation_alias="HARMONY_VDS_MAX_MEMORY_BYTES",
+        description="Most bytes the process may hold, its code included. Unset: the limit of its "
+        "control group (version 1 or 2), or the machine's memory.",
+    )
+    max_disk_bytes: ByteSize | None = Field(
+        default=None,
+        validation_alias="HARMONY_VDS_MAX_DISK_BYTES",
+        description="Most bytes of outputs on local disk at once. Unset: what is free there.",
+    )
     collections_file: str = Field(
         default="",
         validation_alias="HARMONY_VDS_COLLECTIONS_FILE",

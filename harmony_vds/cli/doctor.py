@@ -17,7 +17,7 @@ from harmony_vds.cli.checks import Finding, Verdict
 from harmony_vds.discovery.found import Answer, locate
 from harmony_vds.errors import VdsError
 from harmony_vds.model.request import Source
-from harmony_vds.pipeline import Services
+from harmony_vds.services import Services
 from harmony_vds.settings import Settings, settings_from_environment
 from harmony_vds.telemetry import redact
 from harmony_vds.user import as_url, trusting

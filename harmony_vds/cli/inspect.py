@@ -14,7 +14,7 @@ from harmony_vds.inspection.survey import Survey, VariableSurvey, survey
 from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.model.plan import human_bytes
 from harmony_vds.model.request import Source
-from harmony_vds.pipeline import Services
+from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
 from harmony_vds.stores.open import open_store
 from harmony_vds.telemetry import redact

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from harmony_vds.cli.doctor import doctor
+from harmony_vds.cli.estimate import estimate
 from harmony_vds.cli.inspect import inspect
 from harmony_vds.cli.subset import subset
 from harmony_vds.cli.virtualize import virtualize
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(inspect)
 app.command()(subset)
+app.command()(estimate)
 app.command()(virtualize)
 app.command()(doctor)
 

@@ -11,11 +11,13 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from harmony_vds.cli.price import tell_price
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.request import DimensionRange, Request, Source
-from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
+from harmony_vds.pipeline import Prepared, fulfil, prepare
+from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
 from harmony_vds.staging import StagedOutput, output_name, stage
 from harmony_vds.telemetry import Progress, RedactingFormatter, no_progress
@@ -63,7 +65,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         prepared = prepare(request, services, as_url(store) if store else None)
         plans = [own.plan for own in prepared]
         if dry_run:
-            _print_json([own.as_json() for own in plans], 2) if as_json else _print_each(plans)
+            tell_price(plans, as_json=as_json)
             return
         if not as_json:
             _print_each(plans, sys.stderr)

@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.duration import Duration, expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
@@ -32,7 +33,7 @@ def human_bytes(count: float) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """The price of a plan; exact except for the two peaks, which are upper estimates."""
+    """The price of a plan; exact except for the peaks, which are upper estimates, and the time."""
 
     chunks: int
     """Chunks touched by `fulfil`, missing ones included."""
@@ -51,11 +52,23 @@ class Cost:
     missing: int
     """Chunks touched that the manifest does not hold and that read as fill."""
 
+    @property
+    def duration(self) -> Duration:
+        """How long `fulfil` takes, by measured rates. **Reads:** nothing."""
+        return expected(self.requests, self.bytes_read, self.bytes_decoded, self.bytes_written)
+
+    def as_json(self) -> dict[str, object]:
+        """The price in plain JSON values, its time as [least, most] seconds. **Reads:** nothing."""
+        return {
+            **asdict(self),
+            "seconds": [round(self.duration.least, 1), round(self.duration.most, 1)],
+        }
+
     def __str__(self) -> str:
         gaps = f", {self.missing:,} of them not in the manifest" if self.missing else ""
         return (
             f"{self.chunks:,} chunks{gaps}, {human_bytes(self.bytes_read)} in "
-            f"→ {human_bytes(self.bytes_written)} out"
+            f"→ {human_bytes(self.bytes_written)} out, {self.duration}"
         )
 
 
@@ -179,7 +192,7 @@ class Plan:
             "bbox": None if box is None else [box.west, box.south, box.east, box.north],
             "temporal": None if self.coverage is None else str(self.coverage),
             "notes": list(self.notes),
-            "cost": asdict(self.cost),
+            "cost": self.cost.as_json(),
         }
 
     @property

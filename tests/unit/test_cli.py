@@ -86,6 +86,23 @@ def test_dry_run_prices_and_writes_nothing(local: list[str], tmp_path: Path) -> 
     assert list(tmp_path.rglob("*.nc4")) == []
 
 
+def test_estimate_prices_in_text_and_json_and_writes_nothing(
+    local: list[str], days: list[Path], tmp_path: Path
+) -> None:
+    plain = run("estimate", *local, "--variable", "mask", "--bbox", *BOX, home=tmp_path)
+    assert plain.returncode == 0, plain.stderr
+    told = dict(line.split(maxsplit=1) for line in plain.stdout.splitlines()[1:])
+    priced = run("estimate", *local, "--variable", "mask", "--bbox", *BOX, "--json", home=tmp_path)
+    cost = json.loads(priced.stdout)["cost"]
+    assert told["chunks"] == f"{cost['chunks']:,}"
+    assert told["requests"] == f"{cost['requests']:,}"
+    assert cost["bytes_written"] == expected(days, BOX).size + 4 * (5 + 2 + 6) + 4  # axes and crs
+    assert told["time"] == "1 to 5 s"
+    least, most = cost["seconds"]
+    assert 0 < least < most
+    assert list(tmp_path.rglob("*.nc4")) == []
+
+
 def test_verbose_logs_go_to_stderr_and_leave_stdout_to_the_result(
     local: list[str], tmp_path: Path
 ) -> None:

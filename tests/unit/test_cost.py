@@ -128,4 +128,4 @@ def test_a_price_reads_well() -> None:
     text = str(cost)
     assert text.startswith(f"{cost.chunks:,} chunks")
     assert f"{cost.missing} of them not in the manifest" in text
-    assert text.endswith("→ 630 B out")  # 5 by 7 by 9 numbers of two bytes
+    assert text.endswith("→ 630 B out, 1 to 5 s")  # 5 by 7 by 9 numbers of two bytes

@@ -13,14 +13,13 @@ import pytest
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery.found import locate
-from harmony_vds.errors import NoDataError, TooLargeError, UnsupportedError
+from harmony_vds.errors import NoDataError, UnsupportedError
 from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.limits import Limits
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.planning.guard import check_volume, refuse_unsupported
+from harmony_vds.planning.guard import refuse_unsupported
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.settings import Settings
 from harmony_vds.stores.open import open_store
@@ -171,78 +170,6 @@ def test_a_box_or_time_without_data_is_refused_with_what_there_is(opened: Virtua
 
 
 # -- the guard ------------------------------------------------------------------------------------
-
-TIME = re.compile(r"the time range (\S+)/(\S+) \((\d+) of (\d+) steps")
-NAMES = re.compile(r"the variables? (.+?) \(")
-BOX = re.compile(r"the box ([-\d.,]+) \(")
-
-
-def refusal(opened: VirtualStore, limits: Limits, request: Request, source: Source) -> str:
-    plan = make_plan(opened, request, source)
-    with pytest.raises(TooLargeError) as caught:
-        check_volume(plan, limits, opened, request, source)
-    return str(caught.value)
-
-
-def offers(text: str, request: Request, source: Source) -> list[tuple[Request, Source]]:
-    """The requests that a refusal offers, read from its text as a user would."""
-    found = []
-    if told := TIME.search(text):
-        start, end = (datetime.fromisoformat(told[i]) for i in (1, 2))
-        found.append((dataclasses.replace(request, temporal=TimeRange(start, end)), source))
-    if told := NAMES.search(text):
-        names = tuple(told[1].split(", "))
-        found.append((request, dataclasses.replace(source, variables=names)))
-    if told := BOX.search(text):
-        box = BoundingBox(*map(float, told[1].split(",")))
-        found.append((dataclasses.replace(request, bbox=box), source))
-    return found
-
-
-@pytest.mark.parametrize("share", [0.95, 0.5, 0.3, 0.1])
-@pytest.mark.parametrize("kind", ["read", "write"])
-@pytest.mark.parametrize("request_", [Request((SOURCE,)), boxed(150, -60, -150, 60)])
-def test_a_refusal_offers_requests_that_fit(
-    opened: VirtualStore, share: float, kind: str, request_: Request
-) -> None:
-    cost = make_plan(opened, request_, SOURCE).cost
-    limits = Limits(
-        int(cost.bytes_read * share) if kind == "read" else 10**15,
-        int(cost.bytes_written * share) if kind == "write" else 10**15,
-        100,
-    )
-    text = refusal(opened, limits, request_, SOURCE)
-    assert f"HARMONY_VDS_MAX_{'READ' if kind == 'read' else 'OUTPUT'}_BYTES" in text
-    assert f"{cost.chunks:,} chunks" in text
-    assert len(text) < 1000
-    assert len(text.splitlines()) == 1
-    smaller = offers(text, request_, SOURCE)
-    assert smaller
-    for request, source in smaller:
-        plan = make_plan(opened, request, source)
-        check_volume(plan, limits, opened, request, source)
-        assert str(plan.cost) in text
-        for path, kept in make_plan(opened, request_, SOURCE).selection.items():
-            assert set(plan.selection[path].positions) <= set(kept.positions)
-    if told := TIME.search(text):
-        longer = timed(1, int(told[3]) + 1)
-        more = make_plan(opened, dataclasses.replace(request_, temporal=longer.temporal), SOURCE)
-        over = more.cost.bytes_read > limits.max_read_bytes
-        assert over or more.cost.bytes_written > limits.max_output_bytes, "one more step fits"
-        assert told[4] == "5"
-
-
-def test_a_refusal_says_when_nothing_smaller_was_found(opened: VirtualStore) -> None:
-    text = refusal(opened, Limits(1, 10**15, 100), Request((SOURCE,)), SOURCE)
-    assert "may read 1 B (HARMONY_VDS_MAX_READ_BYTES)" in text
-    assert "No smaller request was found to fit" in text
-
-
-def test_what_is_within_its_limits_is_let_through(opened: VirtualStore) -> None:
-    request = Request((SOURCE,))
-    plan = make_plan(opened, request, SOURCE)
-    exactly = Limits(plan.cost.bytes_read, plan.cost.bytes_written, 100)
-    check_volume(plan, exactly, opened, request, SOURCE)
 
 
 @pytest.mark.parametrize(

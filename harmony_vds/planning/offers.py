@@ -1,0 +1,153 @@
+"""Kinds of smaller requests to offer in place of one that is too large.
+
+A kind is a function in `STRATEGIES`: it gives the largest request of its kind that fits, or None.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.grid import AxisKind
+from harmony_vds.model.request import Request, Source
+from harmony_vds.planning.axes import read_axis
+from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.narrowing import Narrowing, Offer, most_fitting
+from harmony_vds.planning.ranges import decode, step_edges
+
+_MOST_OFFERS = 3
+_MOST_HALVINGS = 24
+_MOST_NAMED = 6
+"""Variables that a text names; more would not be read."""
+_MOST_LETTERS = 120
+
+type Strategy = Callable[[Narrowing], Offer | None]
+
+
+def shorter_time(narrowing: Narrowing) -> Offer | None:
+    """The longest time range from the first kept step on. **Reads:** coordinates."""
+    starts = _starts_of_steps(narrowing)
+
+    def until(count: int) -> Request:
+        return replace(narrowing.request, temporal=TimeRange(starts[0], starts[count - 1]))
+
+    count = most_fitting(len(starts) - 1, lambda n: narrowing.fitting(until(n)) is not None)
+    cost = narrowing.fitting(until(count)) if count else None
+    if cost is None:
+        return None
+    first, last = (_instant(starts[position]) for position in (0, count - 1))
+    return Offer(
+        f'subset=time("{first}":"{last}")', f"--temporal {first} {last}", cost,
+        f"{count} of {len(starts)} steps",
+    )  # fmt: skip
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _starts_of_steps(narrowing: Narrowing) -> list[datetime]:
+    """When the kept steps of the longest time axis begin, in order of time."""
+    hierarchy = Hierarchy(narrowing.store)
+    longest: list[datetime] = []
+    for path in narrowing.plan.time_axes:
+        axis = read_axis(AxisKind.T, path, hierarchy)
+        if axis.dimension not in narrowing.plan.selection:
+            continue
+        kept = narrowing.plan.selection[axis.dimension].positions
+        lowest = step_edges(axis)[0][kept]
+        lowest = np.unique(lowest[np.isfinite(axis.values[kept])])
+        if lowest.size > len(longest):
+            longest = [decode(float(number), axis) for number in lowest]
+    asked = narrowing.request.temporal.start if narrowing.request.temporal else None
+    return [max(start, asked) if asked else start for start in longest]
+
+
+def fewer_variables(narrowing: Narrowing) -> Offer | None:
+    """The first of the requested variables, as many as fit, or one that fits.
+
+    **Reads:** coordinates.
+    """
+    ndims = {v.path: len(v.dimensions) for v in narrowing.plan.variables}
+    requested = narrowing.plan.requested
+    fullest = max((ndims[path] for path in requested), default=0)
+    names = [path.lstrip("/") for path in requested if ndims[path] == fullest]
+    if len(requested) < 2:
+        return None
+
+    def first(count: int) -> Source:
+        return replace(narrowing.source, variables=tuple(names[:count]))
+
+    nameable = [n for n in range(1, len(names) + 1) if len(",".join(names[:n])) < _MOST_LETTERS]
+    most = min(max(nameable, default=0), len(requested) - 1, _MOST_NAMED)
+    request = narrowing.request
+    count = most_fitting(most, lambda n: narrowing.fitting(request, first(n)) is not None)
+    if count:
+        return _offer_of(first(count).variables, narrowing)
+    for name in names[1:50]:
+        found = _offer_of((name,), narrowing)
+        if found is not None:
+            return found
+    return None
+
+
+def _offer_of(names: Sequence[str], narrowing: Narrowing) -> Offer | None:
+    source = replace(narrowing.source, variables=tuple(names))
+    cost = narrowing.fitting(narrowing.request, source)
+    if cost is None:
+        return None
+    return Offer(
+        f"variable={','.join(names)}", " ".join(f"--variable {name}" for name in names), cost
+    )
+
+
+def smaller_box(narrowing: Narrowing) -> Offer | None:
+    """The box halved, its longer side first, about its middle until it fits.
+
+    **Reads:** coordinates.
+    """
+    box = narrowing.request.bbox or narrowing.plan.bbox()
+    if box is None:
+        return None
+    for _ in range(_MOST_HALVINGS):
+        box = _halved(box)
+        cost = narrowing.fitting(replace(narrowing.request, bbox=box))
+        if cost is not None:
+            w, s, e, n = (f"{edge:.10g}" for edge in (box.west, box.south, box.east, box.north))
+            parameters = f"subset=lon({w}:{e})&subset=lat({s}:{n})"
+            return Offer(parameters, f"--bbox {w} {s} {e} {n}", cost)
+    return None
+
+
+def _halved(box: BoundingBox) -> BoundingBox:
+    """A box of half the size about the same middle, in numbers that can be typed."""
+    width, height = box.width, box.north - box.south
+    if width >= height:
+        west = round(box.west + width / 4, 4)
+        east = round(west + width / 2, 4)
+        if east > 180:  # in the turn that users write, unless it crosses the antimeridian there
+            west, east = (west - 360 if west > 180 else west), east - 360
+        return replace(box, west=round(west, 4), east=round(east, 4))
+    return replace(
+        box, south=round(box.south + height / 4, 4), north=round(box.north - height / 4, 4)
+    )
+
+
+STRATEGIES: tuple[Strategy, ...] = (shorter_time, fewer_variables, smaller_box)
+"""Tried in this order, until enough of them gave an offer."""
+
+
+def offers(
+    narrowing: Narrowing, strategies: Sequence[Strategy] = STRATEGIES, most: int = _MOST_OFFERS
+) -> list[Offer]:
+    """Requests that fit, at most one of each kind. **Reads:** coordinates."""
+    found: list[Offer] = []
+    for strategy in strategies:
+        offer = strategy(narrowing)
+        if offer is not None:
+            found.append(offer)
+        if len(found) == most:
+            break
+    return found
