@@ -101,7 +101,7 @@ def _prepare_source(source: Source, request: Request, services: Services) -> lis
         except (StoreError, ForbiddenError, UpstreamError, UnknownVariableError) as error:
             _give_up(answer, error, search)
         except UnsupportedError as error:
-            if not any(own.periods for own in answer):
+            if not any(own.from_stack for own in answer):
                 raise
             _give_up(answer, error, search)  # each granule may have a store of its own
 
@@ -133,7 +133,9 @@ def _prepare_store(
 ) -> Prepared:
     variables = source.variables if found.variables is None else found.variables
     source = replace(source, variables=variables)
-    request = replace(request, granules=found.granules, periods=found.periods)
+    request = replace(
+        request, granules=found.granules, from_stack=found.from_stack, periods=found.periods
+    )
     with timed("open"):
         store = open_store(found.locations, found.access, services.reading)
     with timed("plan"):

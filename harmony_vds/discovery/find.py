@@ -281,17 +281,14 @@ class StoreSearch:
             )
 
     def _restricted(self, store: FoundStore, granules: Sequence[Granule]) -> FoundStore:
-        """`store`, of more granules than were selected, restricted to the times of `granules`."""
+        """`store`, of more granules than were selected, restricted to `granules`."""
         if not granules:
             return store
         times = [own.temporal for own in granules if own.temporal is not None]
-        if len(times) < len(granules):
-            raise NoStoreError(
-                f"{store.locations[0].href} holds more than the selected granules, and not all of "
-                "these have a time by which to pick them from it. Ask for the whole collection."
-            )
-        notes = noted(store.notes, granules)
-        return replace(store, granules=tuple(granules), periods=periods_of(times), notes=notes)
+        return replace(
+            store, granules=tuple(granules), from_stack=True, periods=periods_of(times),
+            notes=noted(store.notes, granules),
+        )  # fmt: skip
 
     @cached_property
     def _twins(self) -> tuple[Twin, ...]:

@@ -31,8 +31,10 @@ class FoundStore:
     """Its name among several of a collection: of the frame, the granule or the operator's table."""
     granules: tuple[Granule, ...] = ()
     """The selected granules that it answers for; empty where none were selected."""
+    from_stack: bool = False
+    """Whether it holds other granules, too, so that `granules` are to be picked from it."""
     periods: tuple[TimeRange, ...] = ()
-    """Times to which a store of more granules is restricted; empty for no restriction."""
+    """Their times, as far as they are known, for picking them from a stack."""
     variables: tuple[str, ...] | None = None
     """The requested variables that it holds; None for all that were requested."""
     by_region: bool = False

@@ -146,6 +146,8 @@ class Request:
     """Cut by index without masking."""
     granules: tuple[Granule, ...] = ()
     """The granules to answer for; empty for whole collections."""
+    from_stack: bool = False
+    """Whether the store holds other granules beside `granules`, which are to be picked from it."""
     periods: tuple[TimeRange, ...] = ()
     """Times to keep, beside `temporal`: a step is kept if it meets any of them; empty for all."""
 

@@ -6,6 +6,7 @@ from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.planning.axes import has_time_units, is_coordinate
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.stacked import time_of_parts
 
 _AGREED_TIME = "secondary_datetime"
 """Time of a step in stacks of interferograms, whose variables name no time by CF: that of the later
@@ -48,8 +49,11 @@ def footing(path: str, hierarchy: Hierarchy) -> Footing:
     x = _axis(AxisKind.X, path, hierarchy)
     t = _axis(AxisKind.T, path, hierarchy)
     untimed = None if t else _spread_time(path, hierarchy)
+    if untimed is not None and (t := time_of_parts(path, hierarchy)):
+        untimed = None
     if t is None and untimed is None:
-        t = _auxiliary_time(path, hierarchy) or _scalar_time(path, hierarchy)
+        t = _auxiliary_time(path, hierarchy) or time_of_parts(path, hierarchy)
+        t = t or _scalar_time(path, hierarchy)
     if y is not None and x is not None:
         if hierarchy.dimensions(y) != hierarchy.dimensions(x):
             return Footing(y, x, t, None, untimed)

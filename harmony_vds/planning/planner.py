@@ -1,7 +1,7 @@
 """Turns a request and an open store into a plan: labels become positions once, and are priced."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harmony_vds.errors import (
     NoDataError,
@@ -25,6 +25,7 @@ from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import select_steps, time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
+from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.variables import requested_paths, with_required
 
 
@@ -58,6 +59,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
     ]
     draft.cut_boxes(named=bool(source.variables))
+    draft.pick_granules()
     draft.cut_times()
     draft.cut_levels(requested)
     variables = with_required(requested, hierarchy, draft.axes())
@@ -96,6 +98,7 @@ class _Draft:
     grids: list[GridPlan] = field(default_factory=list)
     times: dict[str, Axis] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    picked: NamedParts | None = None
 
     def axes(self) -> set[str]:
         """The coordinates that place the requested variables, scalar times among them."""
@@ -150,6 +153,23 @@ class _Draft:
         self._keep(grid.y.dimension, kept.y)
         self._keep(grid.x.dimension, kept.x)
 
+    def pick_granules(self) -> None:
+        """Find the parts of a stack that are the selected granules', by name or else by time."""
+        if not self.request.from_stack:
+            return
+        granules = self.request.granules
+        self.picked = parts_by_name(granules, self.footings, self.hierarchy)
+        if self.picked is not None:
+            self.request = replace(self.request, periods=())
+            self.notes.append(
+                f"The selected granules were picked by {self.picked.path.lstrip('/')}."
+            )
+        elif any(own.temporal is None for own in granules):
+            raise UnsupportedError(
+                "The selected granules cannot be picked from their common store: not all of them "
+                "have a time, and no text in it names their files. Ask for the whole collection."
+            )
+
     def cut_times(self) -> None:
         """Apply the request's time range to every time axis that carries a requested variable."""
         if self.request.temporal is not None or self.request.periods:
@@ -159,9 +179,11 @@ class _Draft:
             axis = read_axis(AxisKind.T, path, self.hierarchy)
             self.times[path] = axis
             if axis.dimension:
-                self._keep(axis.dimension, self._kept_steps(axis))
+                self._keep(axis.dimension, self._picked_of(axis, self._kept_steps(axis)))
             elif self.request.temporal is not None or self.request.periods:
                 self._kept_steps(axis)
+        if self.picked is not None and self.picked.dimension not in self.selection:
+            self._keep(self.picked.dimension, self.picked.kept)
         wanted = self.request.temporal
         if wanted is not None or self.request.periods:
             self._tell_auxiliary_times(paths)
@@ -187,7 +209,7 @@ class _Draft:
         """Say which times were taken where a variable other than CF's time gives them."""
         self.notes += [
             f"The times of the steps along {name_of(self.times[path].dimension)} were taken from "
-            f"{path.lstrip('/')}."
+            f"{path.lstrip('/')}, by which each is kept or left out as a whole."
             for path in paths
             if not is_coordinate(AxisKind.T, path, self.hierarchy.variables[path])
         ]
@@ -231,6 +253,18 @@ class _Draft:
             asked += [f"the times of the {len(periods)} selected granules"] if periods else []
             raise NoDataError(f"No data lie in {' and '.join(asked)}: the store covers {covered}.")
         return kept
+
+    def _picked_of(self, axis: Axis, kept: AxisSelection) -> AxisSelection:
+        """Those of the kept steps that are the selected granules'."""
+        if self.picked is None or self.picked.dimension != axis.dimension:
+            return kept
+        both = kept.intersection(self.picked.kept)
+        if len(both) == 0:
+            raise NoDataError(
+                f"None of the {len(self.request.granules)} selected granules lies in the time "
+                f"range {self.request.temporal}."
+            )
+        return both
 
     def _keep(self, dimension: str, kept: AxisSelection) -> None:
         """Note what is kept of a dimension; two axes may share one only if they agree."""

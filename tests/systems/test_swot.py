@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 from systems.granules import Field, write_fields
 from systems.kits import raw
-from systems.published import LAYOUTS, Publication, lengthened_dataset, publishing
-from world import virtual_dataset, virtualizarr_references
+from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
+from world import virtual_dataset, virtualizarr_references, write_stac
 
 SWOT, SCATSAT = LAYOUTS["swot"], LAYOUTS["scatsat"]
 GRANULES, FULL = 5, SWOT["dimensions"]["granule"]
@@ -139,23 +139,63 @@ def test_all_passes_come_out_with_their_masks_flags_and_coordinates(
     assert "214748" in outcome.stderr  # what was repaired is told
 
 
-@pytest.mark.parametrize(
-    ("asked", "reason"),
-    [
-        ({"bbox": [0, 0, 10, 10]},
-         "cannot cut ssha_karin: its latitudes and longitudes have two dimensions"),
-        ({"temporal": {"start": "2023-07-26T00:00:00Z", "end": "2023-07-26T02:00:00Z"}},
-         "cannot cut ssha_karin: its times (time) lie along granule and num_lines"),
-    ],
-)  # fmt: skip
-def test_box_and_time_range_that_cannot_cut_a_swath_are_refused_naming_why(
-    asked: dict[str, Any], reason: str, published: Publication, passes: list[Path], tmp_path: Path
+def test_box_that_cannot_cut_a_swath_is_refused_naming_why(
+    published: Publication, passes: list[Path], tmp_path: Path
 ) -> None:
     publish(published, stacked(passes, GRANULES), passes, SWOT["href"], with_defects)
-    outcome = published.invoke(tmp_path, ["ssha_karin"], short_name=SWOT["short_name"], **asked)
+    outcome = published.invoke(tmp_path, ["ssha_karin"], short_name=SWOT["short_name"],
+                               bbox=[0, 0, 10, 10])  # fmt: skip
     assert outcome.status != 0
     assert outcome.error["category"] == "NoRetry"
+    reason = "cannot cut ssha_karin: its latitudes and longitudes have two dimensions"
     assert reason in outcome.error["error"]
+
+
+def check_passes(data: Path, passes: list[Path], kept: list[int]) -> None:
+    """The output holds just these passes of the stack, in its order."""
+    with netCDF4.Dataset(data) as nc:
+        nc.set_auto_maskandscale(False)
+        for name in ("ssha_karin", "time", "latitude"):
+            expected = np.stack([raw(passes[number], name) for number in kept])
+            np.testing.assert_array_equal(nc[name][:], expected)
+
+
+def test_time_range_cuts_the_stack_by_the_orbits_of_passes(
+    published: Publication, passes: list[Path], tmp_path: Path
+) -> None:
+    """Also variables that do not name the orbit among their coordinates."""
+    publish(published, stacked(passes, GRANULES), passes, SWOT["href"], with_defects)
+    start, end = FIRST, FIRST + 2 * HALF_ORBIT
+    kept = np.flatnonzero((orbits(GRANULES) >= start) & (orbits(GRANULES) <= end)).tolist()
+    assert kept == [0, 1, 2, 4]  # the last is the third, processed again
+    outcome = published.invoke(
+        tmp_path, ["ssha_karin", "time", "latitude"], short_name=SWOT["short_name"],
+        temporal={"start": f"{start}Z", "end": f"{end}Z"},
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    check_passes(outcome.data[0], passes, kept)
+    assert "The times of the steps along granule were taken from orbit" in outcome.stderr
+
+
+def test_selected_passes_are_picked_from_the_stack_by_the_names_of_their_files(
+    published: Publication, passes: list[Path], tmp_path: Path
+) -> None:
+    """Of two that began at one time, as CMR tells it, the one that was selected."""
+    publish(published, stacked(passes, GRANULES), passes, SWOT["href"], with_defects)
+    chosen = [4, 1]
+    items = [
+        {"concept_id": f"G{number}-TEST", "name": passes[number].stem,
+         "times": (f"{orbits(GRANULES)[number]}"[:23] + "Z",) * 2,
+         "assets": {"data": {"href": published.url(passes[number])}}}
+        for number in chosen
+    ]  # fmt: skip
+    catalog = write_stac(tmp_path / "input", CONCEPT, items, published.cmr.url)
+    outcome = published.invoke(tmp_path / "out", ["ssha_karin", "time", "latitude"],
+                               stac=str(catalog), short_name=SWOT["short_name"])  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    (data,) = outcome.data
+    check_passes(data, passes, sorted(chosen))
+    assert "picked by filename" in outcome.stderr
 
 
 @pytest.mark.scale

@@ -254,13 +254,13 @@ def test_stores_that_the_operator_names_go_before_records_and_can_be_picked(
     assert {own.locations[0].version for own in answer} == {"tag.v1"}
 
 
-def test_selected_granules_without_times_are_not_answered_with_everything(tmp_path: Path) -> None:
+def test_selected_granules_are_to_be_picked_from_the_store_of_all(tmp_path: Path) -> None:
     record = umm_collection(COLLECTION, [f"{tmp_path.as_uri()}/whole.json"])
     granules = (Granule(COLLECTION, name="a"), Granule("C2-OTHER", name="b"))
     with searching(tmp_path, record=record, granules=granules) as (search, _):
-        assert [own.name for own in search.granules] == ["a"]
-        with pytest.raises(NoStoreError, match="not all of these have a time"):
-            search.first()
+        (found,) = search.first()
+    assert found.from_stack
+    assert [own.name for own in found.granules] == ["a"]
 
 
 def test_many_reasons_are_told_within_what_harmony_shows(tmp_path: Path) -> None:
