@@ -8,10 +8,10 @@ import numpy as np
 
 from harmony_vds.errors import VdsError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
-from harmony_vds.model.grid import Axis, AxisKind
+from harmony_vds.model.grid import Axis, AxisKind, GridKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.planning.axes import read_axis
-from harmony_vds.planning.grids import footing
+from harmony_vds.planning.grids import Ground, footing
 from harmony_vds.planning.hierarchy import Hierarchy
 
 
@@ -86,7 +86,7 @@ def _axes(hierarchy: Hierarchy) -> Iterator[Finding]:
     kinds = {
         path: kind
         for own in feet.values()
-        for kind, path in ((AxisKind.Y, own.y), (AxisKind.X, own.x), (AxisKind.T, own.t))
+        for kind, path in ((AxisKind.T, own.t), *_degrees(own.ground))
         if path is not None
     }
     for path, kind in kinds.items():
@@ -101,12 +101,19 @@ def _axes(hierarchy: Hierarchy) -> Iterator[Finding]:
             continue
         if own.obstacle:
             yield Finding(Severity.WARNING, path, f"a box cannot cut it: {own.obstacle}")
-        elif not own.is_rectilinear and own.t is None:
+        elif own.ground is None and own.t is None:
             bare = ", ".join(name_of(d) for d in hierarchy.dimensions(path))
             told = (
                 f"no coordinates lie along its dimensions ({bare}); boxes and times cannot cut it"
             )
             yield Finding(Severity.WARNING, path, told)
+
+
+def _degrees(ground: Ground | None) -> tuple[tuple[AxisKind, str | None], ...]:
+    """The latitudes and longitudes that run along dimensions of their own."""
+    if ground is None or ground.kind is not GridKind.RECTILINEAR or ground.mapping is not None:
+        return ()
+    return (AxisKind.Y, ground.y), (AxisKind.X, ground.x)
 
 
 def _axis(axis: Axis) -> Iterator[Finding]:

@@ -9,12 +9,13 @@ import numpy as np
 from harmony_vds.errors import VdsError
 from harmony_vds.inspection.findings import Finding, findings_of
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
-from harmony_vds.model.grid import AxisKind, Grid
+from harmony_vds.model.grid import AxisKind, GridKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.axes import read_axis
-from harmony_vds.planning.grids import footing
+from harmony_vds.planning.grids import Ground, footing
+from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.ranges import time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
@@ -115,9 +116,13 @@ def survey(store: VirtualStore) -> Survey:
         _variable(path, hierarchy, index) for path, index in indexes.items() if index is not None
     )
     feet = {path: footing(path, hierarchy) for path in hierarchy.variables}
-    pairs = dict.fromkeys((f.y, f.x) for f in feet.values() if f.y and f.x)
+    grounds = {
+        (f.ground.y, f.ground.x): (f.ground, path)
+        for path, f in feet.items()
+        if f.ground is not None and f.ground.kind is GridKind.RECTILINEAR
+    }
     times = dict.fromkeys(f.t for f in feet.values() if f.t)
-    grids = tuple(_readable(_grid(y, x, hierarchy) for y, x in pairs if y and x))
+    grids = tuple(_readable(_grid(*own, hierarchy) for own in grounds.values()))
     held = [index for index in indexes.values() if index is not None]
     sources = {url.partition("?")[0] for index in held for url in index.locations}
     return Survey(
@@ -170,12 +175,13 @@ def _readable[T](found: Iterator[T]) -> Iterator[T]:
             continue
 
 
-def _grid(y: str, x: str, hierarchy: Hierarchy) -> GridSurvey:
-    grid = Grid(read_axis(AxisKind.X, x, hierarchy), read_axis(AxisKind.Y, y, hierarchy))
+def _grid(ground: Ground, path: str, hierarchy: Hierarchy) -> GridSurvey:
+    grid = grid_of(ground, path, hierarchy)
     rows, columns = grid.y.values.size, grid.x.values.size
     whole = HorizontalSelection(AxisSelection.whole(rows), AxisSelection.whole(columns), None)
     box = grid_plan(grid, whole).bbox
-    return GridSurvey(y, x, (rows, columns), (box.west, box.south, box.east, box.north))
+    edges = (box.west, box.south, box.east, box.north)
+    return GridSurvey(grid.y.path, grid.x.path, (rows, columns), edges)
 
 
 def _time(path: str, hierarchy: Hierarchy) -> TimeSurvey:

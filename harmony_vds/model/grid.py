@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +16,36 @@ class AxisKind(StrEnum):
     T = "T"
 
 
+class GridKind(StrEnum):
+    """How a grid states where its cells are."""
+
+    RECTILINEAR = "rectilinear"
+    """Latitudes along one dimension, longitudes along another."""
+    PROJECTED = "projected"
+    """x along one dimension and y along another, in a coordinate reference system; those of
+    geostationary views and rotated poles too."""
+    CURVILINEAR = "curvilinear"
+    """A latitude and a longitude for each cell of two dimensions."""
+    TRACK = "track"
+    """A latitude and a longitude for each position along one dimension."""
+
+
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """A one-dimensional coordinate, decoded to physical values."""
+    """A coordinate, decoded to physical values."""
 
     path: str
-    """Full path of the coordinate variable, e.g. ``/lat``."""
+    """Full path of the coordinate variable, e.g. ``/lat``; empty where it was computed."""
     dimension: str
-    """Full path of the dimension it runs along, e.g. ``/lat``; empty for a scalar."""
+    """Full path of the dimension it runs along, e.g. ``/lat``; empty for a scalar, and where it
+    has two."""
     kind: AxisKind
     """Its role."""
     values: npt.NDArray[np.float64]
-    """Decoded values; shape (size,). NaN where the store holds its fill value."""
+    """Decoded values; shape (size,), of curvilinear grids (rows, columns). NaN where the store
+    holds its fill value. Those of projected grids are in units of the grid's reference system."""
     units: str
-    """CF units, e.g. ``degrees_east`` or ``days since 1990-01-01``."""
+    """CF units as stored, e.g. ``degrees_east`` or ``days since 1990-01-01``."""
     resolution: float
     """Spacing of representable values around the largest one, in `units`: the precision to which
     the store's own floating type states a coordinate. Integers are exact, and packed ones as exact
@@ -43,14 +60,27 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A rectilinear latitude/longitude grid."""
+    """A horizontal grid: where on the Earth the cells of some dimensions are."""
 
+    kind: GridKind
+    """How it states that."""
     x: Axis
-    """Longitudes of cell centres, degrees_east."""
+    """Longitudes of cell centres, degrees_east; of projected grids their x, in units of `crs`."""
     y: Axis
-    """Latitudes of cell centres, degrees_north."""
+    """Latitudes of cell centres, degrees_north; of projected grids their y, in units of `crs`."""
+    dimensions: tuple[str, ...]
+    """Full paths of the dimensions that carry it: (rows, columns), or the one of a track."""
+    crs: str = ""
+    """Coordinate reference system of x and y as WKT; empty for plain degrees."""
+
+    @classmethod
+    def rectilinear(cls, x: Axis, y: Axis) -> Self:
+        """The grid of longitudes `x` and latitudes `y`. **Reads:** nothing."""
+        return cls(GridKind.RECTILINEAR, x, y, (y.dimension, x.dimension))
 
     @property
-    def dimensions(self) -> tuple[str, str]:
-        """Full paths of the (y, x) dimensions. **Reads:** nothing."""
-        return self.y.dimension, self.x.dimension
+    def shape(self) -> tuple[int, ...]:
+        """Cells along each of `dimensions`. **Reads:** nothing."""
+        if self.kind in (GridKind.CURVILINEAR, GridKind.TRACK):
+            return self.y.values.shape
+        return self.y.values.size, self.x.values.size

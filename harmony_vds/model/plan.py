@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from harmony_vds.model.duration import Duration, expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.grid import GridKind
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
 
@@ -118,9 +119,9 @@ class GridPlan:
     """How one horizontal grid is cut."""
 
     x_path: str
-    """Longitude variable."""
+    """Variable of its longitudes, or of its x in `crs`; empty where they were computed."""
     y_path: str
-    """Latitude variable."""
+    """Variable of its latitudes, or of its y."""
     bbox: BoundingBox
     """Outer edges of the kept cells, degrees."""
     shifts: npt.NDArray[np.float64] | None = None
@@ -128,6 +129,12 @@ class GridPlan:
     data; shape (kept columns,), or None where stored values stand."""
     x_bounds_path: str = ""
     """Bounds of the longitudes; empty without them."""
+    kind: GridKind = GridKind.RECTILINEAR
+    """How the grid states where its cells are."""
+    crs: str = ""
+    """Its coordinate reference system as WKT; empty for plain degrees."""
+    dimensions: tuple[str, ...] = ()
+    """Full paths of the dimensions that carry it: (rows, columns), or the one of a track."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,21 @@
 """Coordinate variables as axes: recognised by CF, read once, decoded by their own attributes."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.errors import StoreError
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import group_of, name_of
-from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.crs import factor_to, is_angle, is_length
+
+if TYPE_CHECKING:
+    from harmony_vds.planning.hierarchy import Hierarchy
 
 _NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
 _EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
@@ -20,6 +25,14 @@ _NAMES = {
     AxisKind.X: {"lon", "longitude", "long", "nav_lon"},
 }
 _STANDARD_NAMES = {AxisKind.Y: "latitude", AxisKind.X: "longitude", AxisKind.T: "time"}
+_ON_PLANES = {
+    AxisKind.Y: {"projection_y_coordinate", "projection_y_angular_coordinate", "grid_latitude"},
+    AxisKind.X: {"projection_x_coordinate", "projection_x_angular_coordinate", "grid_longitude"},
+}
+_PLANE_NAMES = {
+    AxisKind.Y: {"y", "yc", "ygrid", "ycoordinates", "y_coordinates", "northing", "rlat"},
+    AxisKind.X: {"x", "xc", "xgrid", "xcoordinates", "x_coordinates", "easting", "rlon"},
+}
 
 
 def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
@@ -46,14 +59,37 @@ def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
     return name in _NAMES[kind] and units.lower() in ("", "degrees", "degree", "deg")
 
 
+def is_projected(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
+    """Whether a variable holds x (X) or y (Y) of a projected, rotated or geostationary grid, by CF.
+
+    ``standard_name`` decides, then ``axis``, then a telling name; the last two only in units of
+    lengths or angles, or in none. **Reads:** nothing.
+    """
+    if variable.dtype.kind not in "iuf" or is_coordinate(kind, path, variable):
+        return False
+    standard_name = str(variable.attrs.get("standard_name", "")).strip()
+    if standard_name:
+        return standard_name in _ON_PLANES[kind]
+    if not measures(variable):
+        return False
+    axis = str(variable.attrs.get("axis", "")).strip().upper()
+    return axis == kind if axis else name_of(path).lower() in _PLANE_NAMES[kind]
+
+
+def measures(variable: xr.Variable) -> bool:
+    """Whether a variable may hold lengths or angles, by its units. **Reads:** nothing."""
+    units = str(variable.attrs.get("units", ""))
+    return not units.strip() or is_length(units) or is_angle(units)
+
+
 def has_time_units(variable: xr.Variable) -> bool:
     """Whether a variable holds numbers in units such as ``days since …``. **Reads:** nothing."""
     units = str(variable.attrs.get("units", "")).strip()
     return variable.dtype.kind in "iuf" and _SINCE.match(units) is not None
 
 
-def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
-    """The axis stored at `path`, with its bounds where the store holds them.
+def read_axis(kind: AxisKind, path: str, hierarchy: "Hierarchy") -> Axis:
+    """The axis stored at `path`, with its bounds where it has one dimension and the store has them.
 
     **Reads:** coordinates.
     """
@@ -64,7 +100,7 @@ def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
     bounds = _bounds_path(path, hierarchy)
     return Axis(
         path=path,
-        dimension=dimensions[0] if dimensions else "",
+        dimension=dimensions[0] if len(dimensions) == 1 else "",
         kind=kind,
         values=np.atleast_1d(values),
         units=str(variable.attrs.get("units", "")),
@@ -75,10 +111,41 @@ def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
     )
 
 
-def _bounds_path(path: str, hierarchy: Hierarchy) -> str | None:
+def read_projected_axis(kind: AxisKind, path: str, crs: str, hierarchy: "Hierarchy") -> Axis:
+    """The axis of x or y stored at `path`, in the units of the reference system `crs` (WKT).
+
+    Raises
+    ------
+    StoreError
+        Its units are none of such coordinates, or it counts cells instead of placing them.
+
+    **Reads:** coordinates.
+    """
+    axis = read_axis(kind, path, hierarchy)
+    factor = factor_to(crs, axis.units)
+    if factor is None:
+        raise StoreError(
+            f"The coordinate {path} is in {axis.units!r}, which its reference system does not "
+            "have; a box cannot cut it. The publisher must correct the units."
+        )
+    told = {"standard_name", "axis", "units"} & {*hierarchy.variables[path].attrs}
+    if not told and axis.values.size > 1 and (np.diff(axis.values) == 1).all():
+        raise StoreError(
+            f"The coordinate {path} counts cells and does not place them; a box cannot cut it. "
+            "Ask without a box."
+        )
+    return replace(
+        axis,
+        values=axis.values * factor,
+        resolution=axis.resolution * factor,
+        bounds=None if axis.bounds is None else axis.bounds * factor,
+    )
+
+
+def _bounds_path(path: str, hierarchy: "Hierarchy") -> str | None:
     """The bounds variable of a coordinate, if it has the shape that bounds have."""
     variable = hierarchy.variables[path]
-    named = str(variable.attrs.get("bounds", "")).strip()
+    named = str(variable.attrs.get("bounds", "")).strip() if variable.ndim < 2 else ""
     found = hierarchy.resolve(named, group_of(path)) if named else None
     if found is None:
         return None
@@ -88,7 +155,7 @@ def _bounds_path(path: str, hierarchy: Hierarchy) -> str | None:
     return found if own.shape[-1] == 2 and own.dtype.kind in "iuf" else None
 
 
-def _decoded_bounds(path: str, bounds: str, hierarchy: Hierarchy) -> npt.NDArray[np.float64]:
+def _decoded_bounds(path: str, bounds: str, hierarchy: "Hierarchy") -> npt.NDArray[np.float64]:
     """Bounds decode by their own packing attributes, or by those of their coordinate."""
     attributes = {**hierarchy.variables[path].attrs, **hierarchy.variables[bounds].attrs}
     return np.atleast_2d(decode(hierarchy.load(bounds), attributes))

@@ -2,51 +2,64 @@
 
 from dataclasses import dataclass
 
-from harmony_vds.model.grid import AxisKind
+from harmony_vds.model.grid import AxisKind, GridKind
 from harmony_vds.model.paths import ancestors, group_of, name_of
-from harmony_vds.planning.axes import has_time_units, is_coordinate
+from harmony_vds.planning.axes import has_time_units, is_coordinate, is_projected, measures
+from harmony_vds.planning.crs import in_degrees
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.located import located
+from harmony_vds.planning.mappings import GridMapping, mapping_of
 from harmony_vds.planning.stacked import time_of_parts
+from harmony_vds.planning.transforms import Affine, affine_of
 
 _AGREED_TIME = "secondary_datetime"
 """Time of a step in stacks of interferograms, whose variables name no time by CF: that of the later
 of the two images."""
 
-_OTHER_HORIZONTAL = {
-    "projection_x_coordinate": "it lies on a projected grid",
-    "projection_y_coordinate": "it lies on a projected grid",
-    "projection_x_angular_coordinate": "it lies on a geostationary grid",
-    "projection_y_angular_coordinate": "it lies on a geostationary grid",
-    "grid_latitude": "it lies on a rotated grid",
-    "grid_longitude": "it lies on a rotated grid",
-}
+
+@dataclass(frozen=True)
+class Ground:
+    """What is known of a variable's horizontal grid, before any coordinate is read."""
+
+    kind: GridKind
+    """How the grid states where its cells are."""
+    y: str | None
+    """Variable of its latitudes, or of its y; None where both are computed."""
+    x: str | None
+    """Variable of its longitudes, or of its x."""
+    dimensions: tuple[str, ...]
+    """Full paths of the dimensions that carry it, rows first."""
+    mapping: GridMapping | None = None
+    """The reference system of its x and y."""
+    affine: Affine | None = None
+    """Where its cells are, if the store has no coordinates of it."""
+    also: tuple[str, str] | None = None
+    """Latitudes and longitudes of each cell that the store has beside x and y."""
 
 
 @dataclass(frozen=True)
 class Footing:
     """What is known of a variable's place in space and time, before any coordinate is read."""
 
-    y: str | None
-    """Latitude variable along one of its dimensions, if it has a rectilinear grid."""
-    x: str | None
-    """Longitude variable along another of its dimensions."""
+    ground: Ground | None
+    """Its horizontal grid, if it has one whose cells have known places."""
     t: str | None
     """Time variable: along one of its dimensions, or a scalar in its scope."""
     obstacle: str | None
-    """Why a box cannot cut it, if it lies on a grid of another kind."""
+    """Why a box cannot cut it, if it lies on a grid whose cells have no known places."""
     untimed: str | None = None
     """Why a time range cannot cut it, if its times lie along several dimensions."""
 
     @property
-    def is_rectilinear(self) -> bool:
-        """Whether a box can cut it. **Reads:** nothing."""
-        return self.y is not None and self.x is not None
+    def coordinates(self) -> tuple[str, ...]:
+        """Full paths of the variables that place it in space and time. **Reads:** nothing."""
+        own = self.ground
+        found = () if own is None else (own.y, own.x, *(own.also or ()))
+        return tuple(path for path in (*found, self.t) if path is not None)
 
 
 def footing(path: str, hierarchy: Hierarchy) -> Footing:
     """The footing of the variable at `path`, by CF metadata alone. **Reads:** nothing."""
-    y = _axis(AxisKind.Y, path, hierarchy)
-    x = _axis(AxisKind.X, path, hierarchy)
     t = _axis(AxisKind.T, path, hierarchy)
     untimed = None if t else _spread_time(path, hierarchy)
     if untimed is not None and (t := time_of_parts(path, hierarchy)):
@@ -54,12 +67,78 @@ def footing(path: str, hierarchy: Hierarchy) -> Footing:
     if t is None and untimed is None:
         t = _auxiliary_time(path, hierarchy) or time_of_parts(path, hierarchy)
         t = t or _scalar_time(path, hierarchy)
+    ground = _ground(path, hierarchy)
+    obstacle = None if ground else _obstacle(path, hierarchy)
+    return Footing(ground, t, obstacle, untimed)
+
+
+def _ground(path: str, hierarchy: Hierarchy) -> Ground | None:
+    """One-dimensional latitudes and longitudes first, then a reference system, then each cell's."""
+    y, x = _axis(AxisKind.Y, path, hierarchy), _axis(AxisKind.X, path, hierarchy)
+    if y and x and hierarchy.dimensions(y) != hierarchy.dimensions(x):
+        own = (*hierarchy.dimensions(y), *hierarchy.dimensions(x))
+        return Ground(GridKind.RECTILINEAR, y, x, own)
+    pair = located(path, hierarchy)
+    projected = _projected(path, hierarchy, pair)
+    if projected is not None:
+        return projected
+    if pair is None:
+        return None
+    dimensions = hierarchy.dimensions(pair[0])
+    kind = GridKind.TRACK if len(dimensions) == 1 else GridKind.CURVILINEAR
+    return Ground(kind, *pair, dimensions)
+
+
+def _projected(path: str, hierarchy: Hierarchy, pair: tuple[str, str] | None) -> Ground | None:
+    """The grid of x and y in a reference system, from coordinates or from a transform."""
+    if len(hierarchy.dimensions(path)) < 2:
+        return None
+    y, x = _plane_axes(path, hierarchy)
+    marked = "grid_mapping" in hierarchy.variables[path].attrs
+    if (y is None or x is None) and not marked and not _has_transform(path, hierarchy):
+        return None
+    mapping = mapping_of(path, hierarchy)
+    if mapping is None:
+        return None
+    if y is None or x is None:
+        y, x = _by_position(path, hierarchy)
+    kind = GridKind.RECTILINEAR if in_degrees(mapping.crs) else GridKind.PROJECTED
+    on_both = pair if pair and len(hierarchy.dimensions(pair[0])) == 2 else None
     if y is not None and x is not None:
-        if hierarchy.dimensions(y) != hierarchy.dimensions(x):
-            return Footing(y, x, t, None, untimed)
-        reason = "its latitudes and longitudes run along one dimension"
-        return Footing(None, None, t, reason, untimed)
-    return Footing(None, None, t, _obstacle(path, hierarchy), untimed)
+        own = (*hierarchy.dimensions(y), *hierarchy.dimensions(x))
+        return Ground(kind, y, x, own, mapping, None, on_both) if len({*own}) == 2 else None
+    affine = affine_of(path, mapping, hierarchy)
+    if affine is None:
+        return None
+    return Ground(kind, None, None, affine.dimensions, mapping, affine, on_both)
+
+
+def _plane_axes(path: str, hierarchy: Hierarchy) -> tuple[str | None, str | None]:
+    """The variables of y and x along dimensions of the variable."""
+    found: dict[AxisKind, str] = {}
+    for kind in (AxisKind.Y, AxisKind.X):
+        for dimension in hierarchy.dimensions(path):
+            for own in hierarchy.along(dimension, group_of(path)):
+                if is_projected(kind, own, hierarchy.variables[own]):
+                    found.setdefault(kind, own)
+    return found.get(AxisKind.Y), found.get(AxisKind.X)
+
+
+def _by_position(path: str, hierarchy: Hierarchy) -> tuple[str | None, str | None]:
+    """The coordinate variables of the last two dimensions, if they may hold lengths or angles."""
+    found = []
+    for dimension in hierarchy.dimensions(path)[-2:]:
+        own = next(iter(hierarchy.along(dimension, group_of(path))), "")
+        fits = name_of(own) == name_of(dimension) and measures(hierarchy.variables[own])
+        found.append(own if fits and "units" in hierarchy.variables[own].attrs else None)
+    return found[0], found[1]
+
+
+def _has_transform(path: str, hierarchy: Hierarchy) -> bool:
+    tree = hierarchy.store.tree
+    around = [tree[group].attrs for group in ancestors(group_of(path)) if group != "/"]
+    places = (hierarchy.variables[path].attrs, *around, tree.attrs)
+    return any("spatial:transform" in attributes for attributes in places)
 
 
 def _axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> str | None:
@@ -119,18 +198,21 @@ def _spread_time(path: str, hierarchy: Hierarchy) -> str | None:
 
 
 def _obstacle(path: str, hierarchy: Hierarchy) -> str | None:
-    """Signs that the variable has a place on the Earth which a box in degrees cannot cut."""
+    """Signs that the variable has a place on the Earth which its store does not tell."""
+    if all(_plane_axes(path, hierarchy)):
+        return (
+            "it lies on a projected grid whose coordinate reference system the store does not "
+            "state in a way that is understood"
+        )
     dimensions = set(hierarchy.dimensions(path))
     visible = set(ancestors(group_of(path)))
-    for found, variable in hierarchy.variables.items():
-        if group_of(found) not in visible or found == path or not variable.ndim:
-            continue
-        if not set(hierarchy.dimensions(found)) <= dimensions:
-            continue
-        standard_name = str(variable.attrs.get("standard_name", ""))
-        if standard_name in _OTHER_HORIZONTAL:
-            return _OTHER_HORIZONTAL[standard_name]
-        located = any(is_coordinate(k, found, variable) for k in (AxisKind.Y, AxisKind.X))
-        if located and variable.ndim >= 2:
-            return "its latitudes and longitudes have two dimensions (a curvilinear grid or swath)"
+    for kind, what in ((AxisKind.Y, "latitudes"), (AxisKind.X, "longitudes")):
+        found = [
+            own for own in hierarchy.placing[kind]
+            if group_of(own) in visible and len(hierarchy.dimensions(own)) >= 2
+            and dimensions.issuperset(hierarchy.dimensions(own))
+        ]  # fmt: skip
+        if found:
+            names = ", ".join(own.lstrip("/") for own in found[:3])
+            return f"of its {what} ({names}) it cannot be told which are its cells'"
     return None

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import ancestors, group_of, join, name_of
 from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.axes import is_coordinate
 
 
 class Hierarchy:
@@ -22,6 +24,7 @@ class Hierarchy:
     def __init__(self, store: VirtualStore) -> None:
         self.store = store
         self.held: set[str] = set()
+        self._known: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def variables(self) -> Mapping[str, xr.Variable]:
@@ -44,12 +47,30 @@ class Hierarchy:
 
         **Reads:** nothing.
         """
-        groups = list(ancestors(group_of(path)))
-        return tuple(self._home(str(name), groups) for name in self.variables[path].dims)
+        if path not in self._known:
+            groups = list(ancestors(group_of(path)))
+            own = tuple(self._home(str(name), groups) for name in self.variables[path].dims)
+            self._known[path] = own
+        return self._known[path]
 
     def _home(self, name: str, groups: list[str]) -> str:
         holders = [group for group in groups if name in self._dimensions.get(group, ())]
         return join(holders[-1], name)
+
+    @cached_property
+    def placing(self) -> Mapping[AxisKind, tuple[str, ...]]:
+        """Full paths of all latitudes (Y) and longitudes (X) that are no scalars, by CF.
+
+        **Reads:** nothing.
+        """
+        return {
+            kind: tuple(
+                path
+                for path, variable in self.variables.items()
+                if variable.ndim and is_coordinate(kind, path, variable)
+            )
+            for kind in (AxisKind.Y, AxisKind.X)
+        }
 
     def resolve(self, name: str, group: str) -> str | None:
         """The variable that `name` means inside `group`, by CF's search by proximity.

@@ -11,7 +11,7 @@ from harmony_vds.errors import (
     UnsupportedError,
 )
 from harmony_vds.model.extent import TimeRange
-from harmony_vds.model.grid import Axis, AxisKind, Grid
+from harmony_vds.model.grid import Axis, AxisKind, GridKind
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
@@ -19,7 +19,8 @@ from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cost import price
-from harmony_vds.planning.grids import Footing, footing
+from harmony_vds.planning.grids import Footing, Ground, footing
+from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.presence import refuse_nothing
@@ -27,6 +28,13 @@ from harmony_vds.planning.ranges import select_steps, time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.variables import requested_paths, with_required
+
+_UNCUT = {
+    GridKind.PROJECTED: "it lies on a projected grid",
+    GridKind.CURVILINEAR: "its latitudes and longitudes have two dimensions (a curvilinear grid or "
+    "swath)",
+    GridKind.TRACK: "its latitudes and longitudes run along one dimension",
+}
 
 
 def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
@@ -102,23 +110,28 @@ class _Draft:
 
     def axes(self) -> set[str]:
         """The coordinates that place the requested variables, scalar times among them."""
-        found = (path for f in self.footings.values() for path in (f.y, f.x, f.t))
-        return {path for path in found if path is not None}
+        return {path for f in self.footings.values() for path in f.coordinates}
 
     def cut_boxes(self, *, named: bool) -> None:
         """Apply the request's box to every grid that carries a requested variable."""
         if self.request.bbox is not None:
             self._refuse_other_grids(named=named)
-        seen: set[tuple[str, str]] = set()
-        for own in self.footings.values():
-            if own.y is None or own.x is None or (own.y, own.x) in seen:
+        seen: set[tuple[str | None, str | None]] = set()
+        for path, own in self.footings.items():
+            ground = own.ground
+            if ground is None or ground.kind is not GridKind.RECTILINEAR:
                 continue
-            seen.add((own.y, own.x))
-            self._cut_grid(own.y, own.x)
+            if (ground.y, ground.x) not in seen:
+                seen.add((ground.y, ground.x))
+                self._cut_grid(ground, path)
 
     def _refuse_other_grids(self, *, named: bool) -> None:
         """A box must cut every variable that has a place on the Earth."""
-        blocked = {p: f.obstacle for p, f in self.footings.items() if f.obstacle}
+        blocked = {}
+        for path, own in self.footings.items():
+            reason = own.obstacle or (own.ground and _UNCUT.get(own.ground.kind))
+            if reason:
+                blocked[path] = reason
         if blocked:
             path, reason = next(iter(blocked.items()))
             others = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
@@ -127,17 +140,15 @@ class _Draft:
                 "cuts boxes on grids with one-dimensional latitudes and longitudes. Ask without a "
                 "box, or for other variables."
             )
-        if not any(f.is_rectilinear for f in self.footings.values()):
+        if not any(f.ground for f in self.footings.values()):
             asked = ", ".join(p.lstrip("/") for p in self.footings) if named else "the store"
             raise UncutBoxError(
                 f"A bounding box cannot cut {asked[:200]}: there are no one-dimensional latitudes "
                 "and longitudes. Ask without a box."
             )
 
-    def _cut_grid(self, y: str, x: str) -> None:
-        grid = Grid(
-            read_axis(AxisKind.X, x, self.hierarchy), read_axis(AxisKind.Y, y, self.hierarchy)
-        )
+    def _cut_grid(self, ground: Ground, path: str) -> None:
+        grid = grid_of(ground, path, self.hierarchy)
         whole = HorizontalSelection(
             AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
         )

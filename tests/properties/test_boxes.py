@@ -49,7 +49,7 @@ class Convention:
     bounds: bool = False
 
     def grid(self, *, north_up: bool = False, west_up: bool = False, turn: float = 0.0) -> Grid:
-        return Grid(
+        return Grid.rectilinear(
             x=self._axis(AxisKind.X, self.lon[::-1] if west_up else self.lon, turn),
             y=self._axis(AxisKind.Y, self.lat[::-1] if north_up else self.lat, 0.0),
         )
@@ -408,7 +408,7 @@ def cut(grid: Grid, kept) -> Grid:
     shifts = np.zeros(len(kept.x)) if kept.shifts is None else kept.shifts
     x, y = kept.x.positions, kept.y.positions
     cut_bounds = grid.x.bounds is not None
-    return Grid(
+    return Grid.rectilinear(
         replace(grid.x, values=grid.x.values[x] + shifts,
                 bounds=grid.x.bounds[x] + shifts[:, None] if cut_bounds else None),
         replace(grid.y, values=grid.y.values[y],

@@ -17,7 +17,7 @@ def axis(kind: AxisKind, values, bounds=None, resolution: float = 1e-12) -> Axis
 
 
 def grid(lon, lat=(-45.0, 0.0, 45.0), **bounds) -> Grid:
-    return Grid(
+    return Grid.rectilinear(
         axis(AxisKind.X, lon, bounds.get("lon_bounds")),
         axis(AxisKind.Y, lat, bounds.get("lat_bounds")),
     )
@@ -143,7 +143,7 @@ def test_a_single_cell_without_bounds_has_no_width() -> None:
 
 def test_single_precision_centres_count_as_the_decimals_they_stand_for() -> None:
     values = np.array([0.1, 0.2, 0.3], np.float32).astype(float)
-    own = Grid(
+    own = Grid.rectilinear(
         axis(AxisKind.X, values, resolution=float(np.spacing(np.float32(1)))),
         axis(AxisKind.Y, [0.0]),
     )
