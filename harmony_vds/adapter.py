@@ -54,12 +54,11 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
                 prepared = prepare(request, services)  # metadata and coordinates
                 outputs = fulfil(prepared, workdir, services)  # the only line that reads chunks
                 names: list[str] = []
-                for own, output in zip(prepared, outputs, strict=True):
-                    names.append(
-                        output_name(own.source, own.plan, output.path.suffix, names, own.label)
-                    )
+                for output in outputs:
+                    own = prepared[output.plan_number]
+                    names.append(output_name(own.source, own.plan, output, names, own.label))
                 staged = stage(outputs, names, self.message.stagingLocation, self.config)
-            plans = [own.plan for own in prepared]
+            plans = [prepared[output.plan_number].plan for output in outputs]
             return self.message, output_catalog(staged, plans, str(self.message.requestId))
 
     def _request(self) -> Request:

@@ -8,17 +8,14 @@ from harmony_service_lib.message import Message
 
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import find_format
 from harmony_vds.model.request import (
-    NETCDF,
     DimensionRange,
     Request,
     Source,
     TargetGrid,
     VariableLink,
 )
-
-# Other spellings of netCDF that reach services.
-_NETCDF_SPELLINGS = {"application/netcdf4", "application/x-netcdf", "application/x-netcdf4", "*/*"}
 
 
 def request_from_message(message: Message) -> Request:
@@ -36,7 +33,6 @@ def request_from_message(message: Message) -> Request:
     # Only WMS GetMap sets isTransparent, and its box is in the units of the map.
     is_map = message.format is not None and message.format.isTransparent is not None
     bbox = None if message.subset is None else message.subset.bbox
-    mime = None if message.format is None else message.format.mime
     return Request(
         sources=tuple(_source(source) for source in message.sources),
         bbox=None if is_map or bbox is None else BoundingBox(*_numbers("subset.bbox", bbox, 4)),
@@ -48,12 +44,19 @@ def request_from_message(message: Message) -> Request:
         dimensions=_dimensions(message),
         average=message.average,
         target=_target(message),
-        media_type=NETCDF if not mime or mime in _NETCDF_SPELLINGS else str(mime),
+        media_type=_media_type(message),
         extend=tuple(message.extendDimensions or ()),
         concatenate=bool(message.concatenate),
         synchronous=bool(message.isSynchronous),
         pixel_subset=bool(message.pixelSubset),
     )
+
+
+def _media_type(message: Message) -> str:
+    """What is asked for in this service's spelling, where it writes that."""
+    asked = "" if message.format is None else str(message.format.mime or "")
+    known = find_format(asked)
+    return asked if known is None else known.media_type
 
 
 def _source(source: Any) -> Source:

@@ -82,7 +82,7 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
         prepared = [
             own for source in request.sources for own in _prepare_source(source, request, services)
         ]
-    refuse_several_outputs(request, len(prepared))
+    refuse_several_outputs(request, sum(own.plan.outputs for own in prepared))
     check_total([own.plan.cost for own in prepared], services.limits)
     return prepared
 
@@ -145,6 +145,7 @@ def _prepare_store(
             if not found.by_region:
                 raise
             request, plan = _plan_whole(store, request, source, str(error))
+    plan = replace(plan, layout=services.layout)
     logger.info("Planned: %s", plan)
     for note in plan.notes:
         logger.warning("%s", note)
@@ -176,6 +177,8 @@ def fulfil(
 ) -> list[Output]:
     """Read and write what was planned; the only place that reads data chunks.
 
+    Each plan gives one output or more, in the order of the plans.
+
     Parameters
     ----------
     prepared
@@ -205,13 +208,14 @@ def fulfil(
         progress(done, total)
         services.deadline.check(done / total if total else None)
 
-    outputs = []
+    outputs: list[Output] = []
     for number, own in enumerate(prepared):
         folder = workdir / str(number)
         folder.mkdir(parents=True)
         with timed("write"):
             subset = apply_plan(own.store, own.plan)
-            outputs.append(write(subset, own.plan, folder, own.notes, step))
+            written = write(subset, own.plan, folder, own.notes, step)
+        outputs += [replace(output, plan_number=number) for output in written]
         if own.plan.cost.missing:
             logger.warning(
                 "%d of %d chunks are not in the manifest of %s and read as fill",

@@ -11,6 +11,7 @@ from harmony_vds.discovery.cmr import CmrClient
 from harmony_vds.discovery.find import StoreSearch
 from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.memory import allowed_memory
+from harmony_vds.model.formats import AS_STORED, Layout
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.request import Request, Source
 from harmony_vds.settings import Settings
@@ -37,6 +38,8 @@ class Services:
     """What the operator says of collections."""
     max_stores: int = 20
     """Stores from which one request may be answered."""
+    layout: Layout = AS_STORED
+    """How outputs are laid out."""
 
     @classmethod
     def of(cls, settings: Settings, credentials: Credentials) -> "Services":
@@ -52,7 +55,8 @@ class Services:
         )
         access = Access.of(settings, credentials, deadline)
         overrides = Overrides.of_file(settings.collections_file)
-        return cls(access, cmr, limits, deadline, reading, overrides, settings.max_stores)
+        layout = Layout(settings.zarr, settings.chunks_for)
+        return cls(access, cmr, limits, deadline, reading, overrides, settings.max_stores, layout)
 
     def search(self, source: Source, request: Request | None = None) -> StoreSearch:
         """The search for the stores of `source`, which asks nothing yet. **Reads:** nothing."""

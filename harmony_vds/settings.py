@@ -152,6 +152,19 @@ class Settings(BaseSettings):
         "that describes it: `warn` in the log, or `refuse`. icechunk snapshots always refuse.",
     )
 
+    zarr: Literal["folder", "zip"] = Field(
+        default="folder",
+        validation_alias="HARMONY_VDS_ZARR",
+        description="How Zarr is delivered. `folder`: a prefix of objects, whose link stays "
+        "`s3://`; `zip`: one file `.zarr.zip`, which can be downloaded.",
+    )
+    chunks_for: Literal["store", "map", "series"] = Field(
+        default="store",
+        validation_alias="HARMONY_VDS_CHUNKS_FOR",
+        description="What the chunks of outputs suit. `store`: as in the archive, which is the "
+        "fastest to write; `map`: whole maps of one time; `series`: long series at one place.",
+    )
+
     cache_dir: str = Field(
         default="",
         validation_alias="HARMONY_VDS_CACHE_DIR",

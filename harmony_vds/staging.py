@@ -5,11 +5,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import boto3
+from harmony_service_lib.aws import aws_parameters
 from harmony_service_lib.util import config as harmony_config
 from harmony_service_lib.util import generate_output_filename
 from harmony_service_lib.util import stage as stage_to_s3
@@ -23,6 +26,8 @@ from harmony_vds.model.request import Source
 logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200
+_UPLOADS = 8
+_ROOT = "zarr.json"
 _TRIAL = "harmony-vds-doctor.txt"
 
 
@@ -39,7 +44,7 @@ class StagedOutput:
 
 
 def output_name(
-    source: Source, plan: Plan, extension: str, taken: Collection[str] = (), label: str = ""
+    source: Source, plan: Plan, output: Output, taken: Collection[str] = (), label: str = ""
 ) -> str:
     """The file name of an output: ``<short name>_<version>[_<variable>][_subsetted]<extension>``.
 
@@ -51,9 +56,9 @@ def output_name(
     source
         The collection.
     plan
+        What was asked.
+    output
         What was written.
-    extension
-        With its dot.
     taken
         Names of the same work item, which must differ.
     label
@@ -61,14 +66,17 @@ def output_name(
 
     **Reads:** nothing.
     """
+    extension = output.extension
     base = f"{source.short_name}_{source.version}" if source.version else source.short_name
     if label:
         base = label if label.startswith(source.short_name) else f"{base}_{label}"
     # The rule drops what it takes for an extension, so a version such as v4.1 needs one to lose.
+    alone = [output.variable] if output.variable else []
+    variables = alone or (plan.requested if source.variables else ())
     ruled = generate_output_filename(
         f"{base.replace('/', '_')}.zarr",
         ext=extension,
-        variable_subset=[path.lstrip("/") for path in plan.requested] if source.variables else [],
+        variable_subset=[path.lstrip("/") for path in variables],
         is_subsetted=plan.is_subset,
     )
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", ruled.removesuffix(extension)).lstrip(".")
@@ -84,7 +92,8 @@ def stage(
 ) -> list[StagedOutput]:
     """Put `outputs` under `location`, an S3 prefix or a local folder.
 
-    A file appears under its name only when it is complete.
+    A file appears under its name only when it is complete, and the root of a folder after all else
+    that is in it.
 
     Raises
     ------
@@ -130,6 +139,8 @@ def try_location(location: str) -> str:
 def _upload(output: Output, name: str, location: str, config: Any) -> str:
     prefix = location if location.endswith("/") else f"{location}/"
     try:
+        if output.path.is_dir():
+            return _upload_folder(output.path, name, prefix, config)
         href: str = stage_to_s3(
             str(output.path), name, output.media_type, logger, location=prefix, cfg=config
         )
@@ -140,12 +151,44 @@ def _upload(output: Output, name: str, location: str, config: Any) -> str:
     return href
 
 
+def _upload_folder(folder: Path, name: str, prefix: str, config: Any) -> str:
+    """Upload all files of a Zarr store; its root document, without which none opens, last."""
+    root = folder / _ROOT
+    names = [own.relative_to(folder).as_posix() for own in folder.rglob("*") if own.is_file()]
+    bucket, _, path = prefix.removeprefix("s3://").partition("/")
+    client = boto3.client("s3", **_s3_parameters(config))
+
+    def put(own: str) -> None:
+        kind = "application/json" if own.endswith(".json") else "application/octet-stream"
+        client.upload_file(
+            str(folder / own), bucket, f"{path}{name}/{own}", ExtraArgs={"ContentType": kind}
+        )
+
+    with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="harmony-vds-stage") as pool:
+        for _ in pool.map(put, sorted(set(names) - {_ROOT})):
+            pass
+    href: str = stage_to_s3(
+        str(root), f"{name}/{_ROOT}", "application/json", logger, location=prefix, cfg=config
+    )
+    return href.removesuffix(f"/{_ROOT}")
+
+
+def _s3_parameters(config: Any) -> dict[str, Any]:
+    """What Harmony's library makes its own clients with."""
+    found: dict[str, Any] = aws_parameters(
+        config.use_localstack, config.localstack_host, config.aws_default_region
+    )
+    return found
+
+
 def _move(output: Output, name: str, location: str, _: Any) -> str:
     folder = Path(unquote(urlsplit(location).path) if location.startswith("file:") else location)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f".{name}.part"
         shutil.move(output.path, unfinished)
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
         unfinished.replace(folder / name)
     except OSError as error:
         raise SettingsError(f"The output cannot be put into {folder}: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""``harmony-vds subset``: cut a store by variables, box and time into netCDF."""
+"""``harmony-vds subset``: cut a store by variables, box and time."""
 
 import json
 import logging
@@ -15,6 +15,7 @@ from harmony_vds.cli.price import tell_price
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import FORMATS, format_of
 from harmony_vds.model.request import DimensionRange, Request, Source
 from harmony_vds.pipeline import Prepared, fulfil, prepare
 from harmony_vds.services import Services
@@ -47,6 +48,9 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
             help="Values of another dimension, e.g. lev=500:850; a side may be empty; repeatable.",
         ),
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help=f"One of {', '.join(own.name for own in FORMATS)}.")
+    ] = FORMATS[0].name,
     output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
     trust: Annotated[
         list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
@@ -57,9 +61,9 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     as_json: Annotated[bool, typer.Option("--json", help="Tell the result as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
 ) -> None:
-    """Cut a store by variables, box and time into a netCDF-4 file."""
+    """Cut a store by variables, box and time into netCDF-4 or another format."""
     log_to_stderr(verbose=verbose)
-    request = _request(store, collection, variable or [], bbox, temporal, dimension or [])
+    request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     settings = trusting(settings_from_environment(), store, trust or [])
     with Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, as_url(store) if store else None)
@@ -72,12 +76,12 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         with tempfile.TemporaryDirectory(prefix="vds-") as folder, _progress_bar() as progress:
             outputs = fulfil(prepared, Path(folder), services, progress)
             names: list[str] = []
-            for own, written in zip(prepared, outputs, strict=True):
-                suffix = written.path.suffix
-                names.append(output_name(own.source, own.plan, suffix, names, own.label))
+            for written in outputs:
+                own = prepared[written.plan_number]
+                names.append(output_name(own.source, own.plan, written, names, own.label))
             staged = stage(outputs, names, str(output), None)
     if as_json:
-        _print_json([_told(*pair) for pair in zip(prepared, staged, strict=True)])
+        _print_json([_told(prepared[own.output.plan_number], own) for own in staged])
     else:
         _print_each([own.href for own in staged])
 
@@ -104,6 +108,7 @@ def _request(  # noqa: PLR0917  the options of the command
     bbox: tuple[float, float, float, float] | None,
     temporal: tuple[str, str] | None,
     dimensions: list[str],
+    form: str,
 ) -> Request:
     if (store is None) == (collection is None):
         raise RequestError("Name either --store or --collection.")
@@ -117,6 +122,7 @@ def _request(  # noqa: PLR0917  the options of the command
         bbox=BoundingBox(*bbox) if bbox else None,
         temporal=TimeRange(*sides) if sides else None,
         dimensions=tuple(_range(text) for text in dimensions),
+        media_type=format_of(form).media_type,
     )
 
 

@@ -8,10 +8,10 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 
 @dataclass(frozen=True)
 class Output:
-    """One file on local disk, described for catalogue and staging."""
+    """One file, or one folder of objects, on local disk, described for catalogue and staging."""
 
     path: Path
-    """Where the file lies."""
+    """Where it lies."""
     media_type: str
     """MIME type."""
     bbox: BoundingBox
@@ -19,10 +19,20 @@ class Output:
     temporal: TimeRange
     """Time covered; both sides set."""
     nbytes: int
-    """Size of the file."""
+    """Size of the file, or of all files in the folder."""
     checksum: str
-    """SHA-256 of the file, hexadecimal."""
+    """SHA-256 of the file, hexadecimal; of a folder that of the sorted lines ``<SHA-256>  <path>``
+    of its files."""
     missing: int
     """Chunks that were not in the manifest and read as fill."""
     title: str
     """One line for people."""
+    variable: str = ""
+    """Full path of the one requested variable that is in it; empty where all are."""
+    plan_number: int = 0
+    """Which of a request's plans it answers."""
+
+    @property
+    def extension(self) -> str:
+        """Of its name, from the first dot on. **Reads:** nothing."""
+        return "." + self.path.name.partition(".")[2]

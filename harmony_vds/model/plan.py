@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from harmony_vds.model.duration import Duration, expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import AS_STORED, NETCDF, Format, Layout, format_of
 from harmony_vds.model.grid import GridKind
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
 
-_IDENTITY = ("store", "variables", "selection", "masks", "asked")
+_IDENTITY = ("store", "variables", "selection", "masks", "asked", "layout")
 """What of a plan decides the bytes of its output."""
 
 
@@ -161,11 +162,23 @@ class Plan:
     """What `fulfil` will read and write."""
     masks: tuple[Mask, ...] = ()
     """What is blanked inside the selection."""
+    layout: Layout = AS_STORED
+    """How the output is laid out."""
 
     @property
     def requested(self) -> tuple[str, ...]:
         """Paths of the variables asked for. **Reads:** nothing."""
         return tuple(v.path for v in self.variables if v.role is Role.REQUESTED)
+
+    @property
+    def format(self) -> Format:
+        """What is written. **Reads:** nothing."""
+        return format_of(str(self.asked.get("format", NETCDF)))
+
+    @property
+    def outputs(self) -> int:
+        """How many files come out. **Reads:** nothing."""
+        return max(1, len(self.requested)) if self.format.per_variable else 1
 
     @property
     def is_subset(self) -> bool:
@@ -190,6 +203,7 @@ class Plan:
         return {
             "store": self.location.as_json(),
             "asked": dict(self.asked),
+            "layout": asdict(self.layout),
             "variables": [
                 {"path": v.path, "dimensions": list(v.dimensions), "role": str(v.role)}
                 for v in self.variables

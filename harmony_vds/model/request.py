@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import NETCDF
 
-NETCDF = "application/netcdf"
 MOST_NAMED = 10
 """Granules that an output names; a list of thousands is no provenance that anyone reads."""
 

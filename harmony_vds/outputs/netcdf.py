@@ -1,8 +1,6 @@
 """Writes netCDF-4: raw values as stored, groups kept, in bounded memory."""
 
-import hashlib
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,13 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.outputs.attributes import netcdf_attributes
-from harmony_vds.outputs.pieces import read_ahead
+from harmony_vds.outputs.layout import output_chunks
+from harmony_vds.outputs.pieces import Step, read_ahead
 from harmony_vds.outputs.provenance import global_attributes
 
 logger = logging.getLogger(__name__)
 
-EXTENSION = ".nc4"
 _COMPRESSION_LEVEL = 1  # measured smaller and faster than 4 together with shuffle
-_CHUNK_BYTES = 4 * 2**20
-
-type Step = Callable[[int], None]
-"""Called with the number of bytes just written."""
 
 
 def write_netcdf(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
@@ -48,7 +42,7 @@ def write_netcdf(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
             own = global_attributes(attributes, plan) if group == "/" else attributes
             place.setncatts(netcdf_attributes(own))
         _define_dimensions(root, subset)
-        targets = [_define(root, variable) for variable in subset.variables]
+        targets = [_define(root, variable, subset, plan) for variable in subset.variables]
         for number, block, values in read_ahead(subset.variables):
             targets[number][block] = _storable(values)
             step(values.nbytes)
@@ -64,7 +58,7 @@ def _define_dimensions(root: Any, subset: Subset) -> None:
         place.createDimension(name, None if path in subset.time_axes else size)
 
 
-def _define(root: Any, variable: SubsetVariable) -> Any:
+def _define(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> Any:
     """Define a netCDF variable with the store's type, fill value and attributes."""
     group, _, name = variable.planned.path.rpartition("/")
     place = root if not group else root[group]
@@ -74,7 +68,7 @@ def _define(root: Any, variable: SubsetVariable) -> Any:
     options: dict[str, Any] = {}
     if text is None and dimensions and variable.data.size:
         options = {"compression": "zlib", "complevel": _COMPRESSION_LEVEL, "shuffle": True,
-                   "chunksizes": _output_chunks(variable)}  # fmt: skip
+                   "chunksizes": output_chunks(variable, subset, plan.layout)}  # fmt: skip
     fill = variable.data.attrs.get("_FillValue")
     if text is not None:
         _add_text_dimension(place, dtype, dimensions)
@@ -86,18 +80,6 @@ def _define(root: Any, variable: SubsetVariable) -> Any:
     target.set_auto_chartostring(False)
     target.setncatts(netcdf_attributes(variable.data.attrs, dtype))
     return target
-
-
-def _output_chunks(variable: SubsetVariable) -> list[int]:
-    """The store's chunks where the output has room for them, less if one would exceed 4 MiB."""
-    shape = [max(size, 1) for size in variable.data.shape]
-    chunks = [min(c, n) for c, n in zip(variable.chunk_shape, shape, strict=True)]
-    axis = 0
-    while np.prod(chunks) * variable.data.dtype.itemsize > _CHUNK_BYTES and axis < len(chunks):
-        excess = np.prod(chunks) * variable.data.dtype.itemsize / _CHUNK_BYTES
-        chunks[axis] = max(1, int(chunks[axis] / excess))
-        axis += 1
-    return chunks
 
 
 def _text_type(dtype: np.dtype[Any], path: str) -> Any:
@@ -134,9 +116,3 @@ def _storable(values: npt.NDArray[Any]) -> Any:
     if values.dtype.kind in "OUT":
         return values.astype(object)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal. **Reads:** nothing from outside."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
 """The pieces of an output in order, the next ones already being read while one is written."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +14,9 @@ from harmony_vds.model.subset import Block, SubsetVariable
 type Values = npt.NDArray[Any]
 type Piece = tuple[int, Block, Values]
 """Number of the variable, where the values belong, and the values."""
+
+type Step = Callable[[int], None]
+"""Called with the number of bytes just written, counted before compression."""
 
 _READERS = 8
 """Pieces read at once: small variables take a round trip each, whatever their size."""

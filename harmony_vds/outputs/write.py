@@ -1,26 +1,34 @@
-"""Chooses the writer for a media type and describes what it wrote."""
+"""Chooses the writer for a format and describes what it wrote."""
 
+import hashlib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import NETCDF, ZARR, ZIP
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
-from harmony_vds.model.request import NETCDF
 from harmony_vds.model.store import CollectionNotes
 from harmony_vds.model.subset import Subset
-from harmony_vds.outputs.netcdf import EXTENSION, Step, checksum, write_netcdf
+from harmony_vds.outputs.pieces import Step
 from harmony_vds.outputs.provenance import now
 
 type Writer = Callable[[Subset, Plan, Path, Step], None]
+"""Writes a subset to a path; where each variable has a file of its own, one variable's."""
 
-_WRITERS: dict[str, tuple[str, Writer]] = {NETCDF: (EXTENSION, write_netcdf)}
+WRITERS = {
+    NETCDF: ("harmony_vds.outputs.netcdf", "write_netcdf"),
+    ZARR: ("harmony_vds.outputs.zarr", "write_zarr"),
+}
+"""Media type → module and function, imported when needed: each brings a library of its own."""
 WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
 
 
-def write(subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step: Step) -> Output:
-    """Write `subset` into `folder` and describe the file.
+def write(
+    subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step: Step
+) -> list[Output]:
+    """Write `subset` into `folder` and describe the files, one or one for each variable.
 
     Where the data have no time axis, the output's time is that of the records, and so is its box
     where they have no grid.
@@ -28,26 +36,48 @@ def write(subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step
     Raises
     ------
     UnsupportedError
-        There is no writer for what was asked.
+        There is no writer for what was asked, or it cannot hold a variable.
 
     **Reads:** chunks.
     """
-    media_type = str(plan.asked.get("format", NETCDF))
-    if media_type not in _WRITERS:
-        raise UnsupportedError(f"The format {media_type!r} is not written by this service.")
-    extension, writer = _WRITERS[media_type]
-    path = folder / f"subset{extension}"
+    module, function = WRITERS[plan.format.media_type]
+    writer: Writer = getattr(import_module(module), function)
+    path = folder / f"subset{plan.format.extension}"
+    media_type = plan.format.media_type
+    if media_type == ZARR and plan.layout.zarr == "zip":
+        path, media_type = path.with_name(f"{path.name}.zip"), ZIP
     writer(subset, plan, path, step)
+    return [_described(path, media_type, plan, notes)]
+
+
+def _described(path: Path, media_type: str, plan: Plan, notes: CollectionNotes) -> Output:
     return Output(
         path=path,
         media_type=media_type,
         bbox=plan.bbox() or notes.bbox or WORLD,
         temporal=_time_of(plan, notes),
-        nbytes=path.stat().st_size,
+        nbytes=sum(own.stat().st_size for own in files_of(path)),
         checksum=checksum(path),
         missing=plan.cost.missing,
         title=_title(plan),
     )
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or all files in a folder, sorted. **Reads:** nothing from outside."""
+    return sorted(own for own in path.rglob("*") if own.is_file()) if path.is_dir() else [path]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256, hexadecimal, of a file; of a folder as `Output.checksum` says.
+
+    **Reads:** nothing from outside.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    lines = [f"{checksum(own)}  {own.relative_to(path).as_posix()}\n" for own in files_of(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _time_of(plan: Plan, notes: CollectionNotes) -> TimeRange:

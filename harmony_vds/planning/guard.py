@@ -1,7 +1,8 @@
 """Refuses what this service does not do, with a way on."""
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.request import NETCDF, Request
+from harmony_vds.model.formats import format_of
+from harmony_vds.model.request import Request
 
 
 def refuse_unsupported(request: Request) -> None:
@@ -18,10 +19,7 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             "Map images (WMS) are not made by this service; order netCDF instead."
         )
-    if request.media_type != NETCDF:
-        raise UnsupportedError(
-            f"The format {request.media_type!r} is not written by this service; ask for {NETCDF}."
-        )
+    format_of(request.media_type)
     if request.average is not None:
         raise UnsupportedError(
             f"Averages (average={request.average}) are not computed by this service; ask without."
@@ -64,6 +62,6 @@ def refuse_several_outputs(request: Request, outputs: int) -> None:
     if request.synchronous and outputs > 1:
         raise UnsupportedError(
             f"A synchronous request must have exactly one output, and this one has {outputs}: each "
-            "store of the collection (a frame, say) gives one. Ask for a smaller box, or add "
-            "forceAsync=true."
+            "store of the collection (a frame, say) gives one, in some formats each variable. Ask "
+            "for a smaller box or one variable, or add forceAsync=true."
         )

@@ -79,7 +79,6 @@ REFUSED = {
     "cov_crs_3857_grid": "image/tiff",
     "cov_crs_only_6933": "Reprojection",
     "cov_crs_proj4": "Reprojection",
-    "cov_format_zarr_plain": "application/zarr",
     "cov_point": "Points",
     "cov_shape": "Shapes",
     "cov_shape_antimeridian": "Shapes",

@@ -10,7 +10,8 @@ from harmony_service_lib.message import Message
 
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.message import request_from_message
-from harmony_vds.model.request import NETCDF, Request, Source, TargetGrid
+from harmony_vds.model.formats import NETCDF
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.planning.guard import refuse_unsupported
 
 ENTRY_KEYS = {

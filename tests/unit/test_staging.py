@@ -26,15 +26,19 @@ def plan_of(*variables: str, subset: bool = False) -> Plan:
 
 
 def name_of(source: Source, *variables: str, taken: tuple[str, ...] = ()) -> str:
-    return output_name(source, plan_of(*variables), ".nc4", taken)
+    return output_name(source, plan_of(*variables), output_of(Path("subset.nc4")), taken)
+
+
+def output_of(path: Path, nbytes: int = 0, checksum: str = "", variable: str = "") -> Output:
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    return Output(path, "application/netcdf", BoundingBox(0, 0, 1, 1), TimeRange(moment, moment),
+                  nbytes, checksum, 0, "title", variable)  # fmt: skip
 
 
 def written(folder: Path, text: bytes = b"netcdf") -> Output:
     path = folder / "subset.nc4"
     path.write_bytes(text)
-    moment = datetime(2024, 1, 1, tzinfo=UTC)
-    return Output(path, "application/netcdf", BoundingBox(0, 0, 1, 1), TimeRange(moment, moment),
-                  len(text), hashlib.sha256(text).hexdigest(), 0, "title")  # fmt: skip
+    return output_of(path, len(text), hashlib.sha256(text).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,26 @@ def test_names_within_one_work_item_differ() -> None:
     for _ in range(4):
         taken += (name_of(source, "/sst", taken=taken),)
     assert len(set(taken)) == 4
+
+
+def test_extension_of_two_parts_and_the_only_variable_of_a_file_are_in_its_name() -> None:
+    source = Source("C1-T", "DEMO", "4.1")
+    zipped = output_of(Path("subset.zarr.zip"))
+    assert output_name(source, plan_of("/a", "/b"), zipped) == "DEMO_4.1.zarr.zip"
+    assert output_name(source, plan_of("/a"), zipped, ["DEMO_4.1.zarr.zip"]).endswith("_2.zarr.zip")
+    alone = output_of(Path("subset.tif"), variable="/g/b")
+    assert output_name(source, plan_of("/a", "/g/b"), alone) == "DEMO_4.1_g_b.tif"
+
+
+def test_folder_is_moved_whole_and_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    for text in ("first", "second"):
+        folder = tmp_path / "work" / "subset.zarr"
+        (folder / "a").mkdir(parents=True)
+        (folder / "a" / text).write_text(text)
+        (staged,) = stage([output_of(folder)], ["a.zarr"], str(target), None)
+    assert staged.href == str(target / "a.zarr")
+    assert [own.name for own in target.rglob("*")] == ["a.zarr", "a", "second"]
 
 
 def test_output_is_moved_whole_into_a_local_folder(tmp_path: Path) -> None:

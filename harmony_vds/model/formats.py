@@ -1,0 +1,85 @@
+"""The forms of a result: what Harmony calls them, how their files are named, how they are laid out.
+
+Writers are chosen by these in `harmony_vds.outputs.write`; a test holds the two together.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harmony_vds.errors import UnsupportedError
+
+NETCDF = "application/netcdf"
+ZARR = "application/x-zarr"
+ZIP = "application/zip"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form of the result."""
+
+    name: str
+    """As people write it on the command line."""
+    media_type: str
+    """As Harmony knows it."""
+    extension: str
+    """Of its files, with the dot."""
+    spellings: frozenset[str] = frozenset()
+    """Other media types that mean it, without blanks and in small letters."""
+    per_variable: bool = False
+    """Whether each requested variable has a file of its own."""
+
+
+FORMATS = (
+    Format("netcdf", NETCDF, ".nc4", frozenset({
+        "", "*/*", "netcdf", "netcdf-4", "application/netcdf4", "application/netcdf-4",
+        "application/x-netcdf", "application/x-netcdf4"})),
+    Format("zarr", ZARR, ".zarr", frozenset({
+        "zarr", "application/zarr", "application/vnd+zarr", "application/vnd.zarr",
+        "application/x-zarr;version=3", "application/vnd.zarr;version=3"})),
+)  # fmt: skip
+"""What is written, netCDF first: it is what people get who do not say what they want."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How outputs are laid out where requests say nothing: the operator's choice."""
+
+    zarr: Literal["folder", "zip"] = "folder"
+    """Zarr as a prefix of objects, or as one zip file."""
+    chunks_for: Literal["store", "map", "series"] = "store"
+    """What the chunks of outputs suit: as in the store, whole maps, or series along time."""
+
+
+AS_STORED = Layout()
+"""What is done where the operator says nothing."""
+
+
+def find_format(media_type: str) -> Format | None:
+    """The form that a media type or a name means, in any spelling; None where there is none.
+
+    **Reads:** nothing.
+    """
+    wanted = "".join(media_type.split()).lower()
+    return next((own for own in FORMATS if wanted in (own.media_type, *own.spellings)), None)
+
+
+def format_of(media_type: str) -> Format:
+    """As `find_format`, for what must be written.
+
+    Raises
+    ------
+    UnsupportedError
+        It is not written here; the text names what is.
+
+    **Reads:** nothing.
+
+    >>> format_of("application/x-netcdf4").extension
+    '.nc4'
+    """
+    found = find_format(media_type)
+    if found is None:
+        written = ", ".join(own.media_type for own in FORMATS)
+        raise UnsupportedError(
+            f"The format {media_type!r} is not written by this service; ask for one of {written}."
+        )
+    return found

@@ -1,0 +1,125 @@
+"""Whole chunks of an output, put together from pieces that were cut along other lines.
+
+The pieces follow the chunks of the store, so that each of those is read once; where the chunks of
+the output begin elsewhere, a piece fills only parts of them. Parts wait in memory up to a budget,
+then in a scratch file, until their chunk is complete.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.subset import Block
+
+WAITING_BYTES = 64 * 2**20
+"""Parts of unfinished chunks held in memory."""
+
+type Values = npt.NDArray[Any]
+type Tile = tuple[tuple[int, ...], Values]
+"""Numbers of a chunk along each dimension, and its values; cut off at the end of the array."""
+
+
+@dataclass
+class _Unfinished:
+    """A chunk some of whose cells are still missing."""
+
+    missing: int
+    parts: list[tuple[Block, Values | int]] = field(default_factory=list)
+    """Where each part belongs in the chunk; its values, or where they lie in the scratch file."""
+
+
+class Tiling:
+    """Puts the chunks of one output variable together; a context manager that drops its scratch."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        chunks: tuple[int, ...],
+        dtype: np.dtype[Any],
+        scratch: Path,
+        budget: int = WAITING_BYTES,
+    ) -> None:
+        self._shape, self._chunks, self._dtype = shape, chunks, dtype
+        self._scratch, self._budget = scratch, budget
+        self._unfinished: dict[tuple[int, ...], _Unfinished] = {}
+        self._held = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, block: Block, values: Values) -> Iterator[Tile]:
+        """The chunks that `values`, belonging at `block`, complete; in index order.
+
+        Pieces may come in any order and must not overlap. **Reads:** nothing.
+        """
+        spans = zip(block, self._chunks, strict=True)
+        touched = [range(own.start // c, -(-own.stop // c)) for own, c in spans]
+        for numbers in itertools.product(*touched):
+            within, where, extent = self._cut(block, numbers)
+            index: Any = (*within, ...)  # also of a scalar it gives an array
+            part = values[index]
+            if part.shape == extent:
+                yield numbers, part
+            elif (whole := self._wait(numbers, where, part, extent)) is not None:
+                yield numbers, whole
+
+    def _cut(self, block: Block, numbers: tuple[int, ...]) -> tuple[Block, Block, tuple[int, ...]]:
+        """What of a piece lies in a chunk: within the piece, within the chunk, and its shape."""
+        within, where, extent = [], [], []
+        for own, number, c, size in zip(block, numbers, self._chunks, self._shape, strict=True):
+            first = number * c
+            low, high = max(own.start, first), min(own.stop, first + c)
+            within.append(slice(low - own.start, high - own.start))
+            where.append(slice(low - first, high - first))
+            extent.append(min(c, size - first))
+        return tuple(within), tuple(where), tuple(extent)
+
+    def _wait(
+        self, numbers: tuple[int, ...], where: Block, part: Values, extent: tuple[int, ...]
+    ) -> Values | None:
+        """Keep a part; the whole chunk if that was the last one missing."""
+        cells = int(np.prod(extent, dtype=np.int64))
+        own = self._unfinished.setdefault(numbers, _Unfinished(cells))
+        own.missing -= part.size
+        own.parts.append((where, self._kept(part)))
+        if own.missing:
+            return None
+        del self._unfinished[numbers]
+        whole = np.empty(extent, self._dtype)
+        for place, held in own.parts:
+            if isinstance(held, int):
+                whole[place] = self._fetched(held, whole[place].shape)
+            else:
+                whole[place] = held
+                self._held -= held.nbytes
+        return whole
+
+    def _kept(self, part: Values) -> Values | int:
+        # Texts have no bytes of their own to be put into a file.
+        if self._held + part.nbytes <= self._budget or self._dtype.hasobject:
+            self._held += part.nbytes
+            return part.copy()
+        if self._file is None:
+            self._file = self._scratch.open("w+b")
+        place = self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(part).tobytes())
+        return place
+
+    def _fetched(self, place: int, shape: tuple[int, ...]) -> Values:
+        assert self._file is not None
+        self._file.seek(place)
+        body = self._file.read(int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize)
+        return np.frombuffer(body, self._dtype).reshape(shape)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._scratch.unlink()
+        if failed is None and self._unfinished:
+            raise ValueError(f"{len(self._unfinished)} chunks of the output were never complete.")

@@ -1,0 +1,119 @@
+"""Every output format through a whole invocation of Harmony's, staged on S3."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from invocation import Outcome, invoke, make_message
+from servers import cmr_server, s3_client
+from world import kerchunk_references, umm_collection, write_days, write_references
+
+STAGING = "formats-staging"
+BOX = [-60.0, -32.0, 65.0, 48.0]
+
+
+@dataclass
+class Chain:
+    """A published collection, and where its answers go."""
+
+    files: list[Path]
+    environment: dict[str, str]
+    client: Any
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        found = self.client.list_objects_v2(Bucket=STAGING, Prefix=prefix).get("Contents", [])
+        return {
+            own["Key"]: self.client.get_object(Bucket=STAGING, Key=own["Key"])["Body"].read()
+            for own in sorted(found, key=lambda own: own["LastModified"])
+        }
+
+    def values(self, name: str) -> np.ndarray:
+        """Packed values in the box by netCDF4 alone."""
+        parts = []
+        for path in self.files:
+            with netCDF4.Dataset(path) as nc:
+                nc.set_auto_maskandscale(False)
+                rows = (nc["lat"][:] >= BOX[1]) & (nc["lat"][:] <= BOX[3])
+                columns = (nc["lon"][:] >= BOX[0]) & (nc["lon"][:] <= BOX[2])
+                parts.append(nc[name][:][:, rows][:, :, columns])
+        return np.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Chain]:
+    root = tmp_path_factory.mktemp("formats")
+    files = write_days(root / "granules", 3)
+    store = write_references(root / "sst.json", kerchunk_references(files))
+    client = s3_client(s3)
+    client.create_bucket(
+        Bucket=STAGING, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+    )
+    with cmr_server({"C1-T": umm_collection("C1-T", [store.as_uri()])}) as cmr:
+        environment = {
+            "CMR_ENDPOINT": cmr.url, "HARMONY_VDS_TRUSTED_PREFIXES": f"{root.as_uri()}/",
+            "AWS_ENDPOINT_URL_S3": s3, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+            "PYTHONWARNINGS": "ignore",
+        }  # fmt: skip
+        yield Chain(files, environment, client)
+
+
+def order(
+    chain: Chain, folder: Path, media_type: str, *variables: str, **environment: str
+) -> tuple[Outcome, str]:
+    prefix = f"public/job/{folder.name}"
+    message = make_message(
+        "C1-T", variables=list(variables), bbox=BOX, staging=f"s3://{STAGING}/{prefix}/7/",
+        format={"mime": media_type},
+    )  # fmt: skip
+    told = {**chain.environment, **environment}
+    return invoke(message, folder, environment=told, data_location=None), prefix
+
+
+def assets(outcome: Outcome) -> list[dict[str, Any]]:
+    assert outcome.status == 0, outcome.stderr
+    assert all(list(item["assets"]) == ["data"] for item in outcome.items)
+    return [item["assets"]["data"] for item in outcome.items]
+
+
+@pytest.mark.parametrize("spelling", ["application/x-zarr", "application/zarr"])
+def test_zarr_is_staged_as_a_prefix_whose_root_comes_last(
+    spelling: str, chain: Chain, tmp_path: Path
+) -> None:
+    outcome, prefix = order(chain, tmp_path, spelling, "analysed_sst")
+    (asset,) = assets(outcome)
+    name = "DEMO-SST-L4-GLOB-v1.0_1.0_analysed_sst_subsetted.zarr"
+    assert asset["href"] == f"s3://{STAGING}/{prefix}/7/{name}"
+    assert asset["type"] == "application/x-zarr"
+    objects = chain.objects(f"{prefix}/7/")
+    assert list(objects)[-1] == f"{prefix}/7/{name}/zarr.json"
+    assert asset["file:size"] == sum(map(len, objects.values()))
+    memory = {
+        key.removeprefix(f"{prefix}/7/{name}/"): zarr.core.buffer.cpu.Buffer.from_bytes(body)
+        for key, body in objects.items()
+    }
+    raw = {"mask_and_scale": False, "decode_times": False, "chunks": None}
+    found = xr.open_zarr(zarr.storage.MemoryStore(memory), **raw)
+    assert np.array_equal(found.analysed_sst.values, chain.values("analysed_sst"))
+
+
+def test_zipped_zarr_is_one_object_that_can_be_downloaded(chain: Chain, tmp_path: Path) -> None:
+    outcome, prefix = order(chain, tmp_path, "application/x-zarr", HARMONY_VDS_ZARR="zip")
+    (asset,) = assets(outcome)
+    assert asset["type"] == "application/zip"
+    ((key, body),) = chain.objects(f"{prefix}/7/").items()
+    assert asset["href"] == f"s3://{STAGING}/{key}"
+    assert key.endswith("_subsetted.zarr.zip")
+    assert len(body) == asset["file:size"]
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        assert archive.testzip() is None
+        root = json.loads(archive.read("zarr.json"))
+    assert {"analysed_sst", "mask"} <= set(root["consolidated_metadata"]["metadata"])
