@@ -24,7 +24,7 @@ from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.presence import refuse_nothing
-from harmony_vds.planning.ranges import select_steps, time_coverage
+from harmony_vds.planning.ranges import refuse_absent, select_steps, time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.variables import requested_paths, with_required
@@ -257,6 +257,7 @@ class _Draft:
         whole = AxisSelection.whole(axis.values.size)
         if wanted is None and not periods:
             return whole
+        refuse_absent(axis, periods)
         kept = select_steps(axis, wanted, periods)
         if len(kept) == 0:
             covered = time_coverage(axis, whole) or "no time"

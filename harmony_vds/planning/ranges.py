@@ -21,13 +21,14 @@ import cftime
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.errors import StoreError
+from harmony_vds.errors import StoreError, UnsupportedError
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis
 from harmony_vds.model.selection import AxisSelection
 
 type Floats = npt.NDArray[np.float64]
 
+_MOST_SHOWN = 3
 _LONGEST_GAP_DAYS = 10
 """Days that a calendar leaves out in a row: 5 to 14 October 1582 in the standard one."""
 _UNIT_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
@@ -70,6 +71,34 @@ def select_steps(
     if periods:
         inside &= np.logical_or.reduce([_mask(select_times(axis, own)) for own in periods])
     return AxisSelection.of_mask(inside)
+
+
+def refuse_absent(axis: Axis, periods: Sequence[TimeRange]) -> None:
+    """Raise where a granule of those that were selected has no step in their common store.
+
+    Parameters
+    ----------
+    axis
+        The store's times.
+    periods
+        The granules' times.
+
+    Raises
+    ------
+    UnsupportedError
+        One has none: it would be missing from the output without a word.
+
+    **Reads:** nothing.
+    """
+    absent = [own for own in periods if len(select_times(axis, own)) == 0]
+    if absent:
+        covered = time_coverage(axis, AxisSelection.whole(axis.values.size)) or "no time"
+        shown = ", ".join(map(str, absent[:_MOST_SHOWN]))
+        raise UnsupportedError(
+            f"The store has no step in {len(absent)} of the {len(periods)} times of the selected "
+            f"granules ({shown}{', …' if len(absent) > _MOST_SHOWN else ''}): it covers {covered}. "
+            "Select granules that it holds."
+        )
 
 
 def _mask(kept: AxisSelection) -> npt.NDArray[np.bool_]:

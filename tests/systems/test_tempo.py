@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import xarray as xr
 from archive import Archive, archive
+from dmrpp import write_dmrpp
+from invocation import Outcome
 from servers import upload
 from systems.granules import Field, centres, latitudes, longitudes, weather
 from systems.kits import raw
-from systems.published import LAYOUTS, Publication, lengthened_dataset, publishing
-from world import virtual_dataset, write_icechunk
+from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
+from world import umm_granule, virtual_dataset, write_icechunk, write_stac
 
 from harmony_vds.building.virtualize import virtualize
 from harmony_vds.errors import StoreError
@@ -28,6 +30,7 @@ SCANS, FULL = 4, TEMPO["dimensions"]["time"]
 SMALLER = 20  # than the published grid, in as many chunks
 NLAT, NLON = (TEMPO["dimensions"][name] // SMALLER for name in ("latitude", "longitude"))
 LAT, LON = centres(NLAT, 14, 73), centres(NLON, -168, -13)
+EPOCH = np.datetime64("1980-01-06T00:00:00", "s")
 FIRST = 1_451_304_018.0 + 0.25
 HOUR = 3600.0
 LEDGER = json.dumps({f"G{number}-LARC_CLOUD": "waits for its neighbour" for number in range(6000)})
@@ -41,17 +44,19 @@ def granules(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [granule(folder / f"TEMPO_NO2_L3_V04_S{n:03d}.nc", n) for n in range(SCANS)]
 
 
-def granule(path: Path, scan: int, rows: int = NLAT) -> Path:
-    """One scan: coordinates in the root, everything else in groups."""
+def granule(
+    path: Path, scan: int, rows: int = NLAT, columns: int = NLON, *, flat: bool = False
+) -> Path:
+    """One scan: coordinates in the root, everything else in groups, unless it is `flat`."""
     with netCDF4.Dataset(path, "w") as nc:
-        for name, size in (("time", 1), ("latitude", rows), ("longitude", NLON)):
+        for name, size in (("time", 1), ("latitude", rows), ("longitude", columns)):
             nc.createDimension(name, size)
         moment = {"units": TEMPO["epoch"], "standard_name": "time", "calendar": "gregorian"}
         put(nc, "time", Field(("time",), np.array([FIRST + HOUR * scan]), moment))
         put(nc, "latitude", latitudes("latitude", LAT[:rows]))
-        put(nc, "longitude", longitudes("longitude", LON))
+        put(nc, "longitude", longitudes("longitude", LON[:columns]))
         for number, (name, told) in enumerate(TEMPO["variables"].items()):
-            where = nc.createGroup(told["group"]) if told["group"] else nc
+            where = nc.createGroup(told["group"]) if told["group"] and not flat else nc
             dimensions = ("time", "latitude", "longitude")
             chunks = (1, *(-(-n // SMALLER) for n in told["chunks"][1:]))
             if not told["group"]:
@@ -181,14 +186,87 @@ def test_scans_of_a_box_are_those_of_the_granules_in_every_type_and_group(
     assert signed == {PROTECTED}
 
 
-def test_granule_a_row_short_is_refused_when_a_store_is_built(
-    granules: list[Path], tmp_path: Path
+SHORTER = [(NLAT - 1, NLON), (NLAT, NLON - 1)]
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["flat", "grouped"])
+@pytest.mark.parametrize("size", SHORTER, ids=["row", "column"])
+def test_granule_a_row_or_column_short_is_refused_when_a_store_is_built(
+    size: tuple[int, int], flat: bool, tmp_path: Path
 ) -> None:
-    short = granule(tmp_path / "short.nc", 9, NLAT - 1)
-    told = f"{NLAT - 1} x {NLON} values instead of {NLAT} x {NLON}"
-    with pytest.raises(StoreError, match=rf"short\.nc is not of the first .* {told}"):
-        virtualize([granules[0], short], tmp_path / "store", dimension="time")
+    files = [granule(tmp_path / "whole.nc", 0, flat=flat),
+             granule(tmp_path / "short.nc", 1, *size, flat=flat)]  # fmt: skip
+    with pytest.raises(StoreError, match=r"short\.nc is not of the first granule's size: its "):
+        virtualize(files, tmp_path / "store", dimension="time")
     assert not (tmp_path / "store").exists()
+
+
+def announce(publication: Publication, files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Records of `files`, each with a sidecar, and their items as query-cmr leaves them."""
+    items = []
+    for number, path in enumerate(files):
+        began = EPOCH + np.timedelta64(int(raw(path, "time")[0]), "s")
+        times = f"{began}Z", f"{began + np.timedelta64(50, 'm')}Z"
+        sidecar = write_dmrpp(path, publication.root / f"{path.name}.dmrpp")
+        direct = f"s3://{PROTECTED}/{KEYS}/{path.name}"
+        concept = f"G{number}-TEST"
+        publication.records[concept] = umm_granule(concept, CONCEPT, path.stem, [
+            {"URL": direct, "Type": "GET DATA VIA DIRECT ACCESS"},
+            {"URL": publication.url(sidecar), "Type": "EXTENDED METADATA", "Subtype": "DMR++"},
+        ], times=times)  # fmt: skip
+        assets = {"data": {"href": f"https://archive.invalid/{path.name}"}}
+        items.append({"concept_id": concept, "name": path.stem, "times": times, "assets": assets})
+    return items
+
+
+def select(publication: Publication, items: list[dict[str, Any]]) -> Outcome:
+    """Ask for a box of `items`, as after query-cmr."""
+    catalog = write_stac(publication.root / "in", CONCEPT, items, publication.cmr.url)
+    return publication.invoke(
+        publication.root / "out", ["product/vertical_column"], stac=str(catalog), bbox=BOX,
+        short_name=TEMPO["short_name"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size", "flat"), [(SHORTER[0], True), (SHORTER[1], False)], ids=["row-flat", "column-grouped"]
+)
+def test_selected_granule_a_row_or_column_short_is_answered_by_itself(
+    size: tuple[int, int], flat: bool, published: Publication, centre: Archive, granules: list[Path]
+) -> None:
+    """The publisher's store lacks it, so that all of the selection come one by one."""
+    store(published, centre, granules, flat=flat)
+    folder = published.root / "upload"
+    folder.mkdir()
+    short = granule(folder / f"TEMPO_short_{size[0]}.nc", SCANS, *size)
+    upload(centre.moto, PROTECTED, folder, f"{KEYS}/")
+    files = [granules[1], short]
+    outcome = select(published, announce(published, files))
+    assert outcome.status == 0, outcome.error
+    assert "has no step in 1 of the 2 times of the selected granules" in outcome.stderr
+    assert len(outcome.data) == 2
+    for data, path in zip(outcome.data, files, strict=True):
+        whole = raw(path, "product/vertical_column")
+        rows, columns = ROWS[: whole.shape[1]], COLUMNS[: whole.shape[2]]
+        expected = whole[:, rows][:, :, columns]
+        np.testing.assert_array_equal(raw(data, "product/vertical_column"), expected)
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["flat", "grouped"])
+def test_selected_scans_are_picked_from_the_store_by_the_names_of_their_files(
+    flat: bool, published: Publication, centre: Archive, granules: list[Path]
+) -> None:
+    """Although CMR gives them other times than the files do."""
+    store(published, centre, granules, flat=flat)
+    items = announce(published, [granules[3], granules[0]])
+    for own in items:
+        own["times"] = ("2025-12-31T00:00:00Z", "2025-12-31T00:10:00Z")
+    outcome = select(published, items)
+    assert outcome.status == 0, outcome.error
+    (data,) = outcome.data
+    name = "vertical_column" if flat else "product/vertical_column"
+    expected = cut(truth(granules, "product/vertical_column"), np.array([0, 3]))
+    np.testing.assert_array_equal(raw(data, name), expected)
 
 
 def test_swaths_of_unequal_length_are_refused_when_a_store_is_built(tmp_path: Path) -> None:
