@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -14,6 +15,7 @@ import typer
 from harmony_vds.cli.price import tell_price
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
+from harmony_vds.model.average import AverageKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import FORMATS, format_of
 from harmony_vds.model.request import DimensionRange, Request, Source
@@ -51,6 +53,9 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     form: Annotated[
         str, typer.Option("--format", help=f"One of {', '.join(own.name for own in FORMATS)}.")
     ] = FORMATS[0].name,
+    average: Annotated[
+        AverageKind | None, typer.Option(help="Average over the kept steps, or over the box.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
     trust: Annotated[
         list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
@@ -64,6 +69,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     """Cut a store by variables, box and time into netCDF-4 or another format."""
     log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
+    request = replace(request, average=average)
     settings = trusting(settings_from_environment(), store, trust or [])
     with Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, as_url(store) if store else None)

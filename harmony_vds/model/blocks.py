@@ -42,14 +42,17 @@ def blocks(
     if any(kept.size == 0 for kept in positions):
         return ()
     whole = tuple(slice(0, kept.size) for kept in positions)
-    inner = [_cuts(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
-    return tuple(_split(whole, inner, itemsize, window))
+    inner = [boundaries(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
+    return tuple(split(whole, inner, itemsize, window))
 
 
-def _split(
-    block: Block, cuts: Sequence[npt.NDArray[np.int64]], itemsize: int, window: int
+def split(
+    block: Block, cuts: Sequence[npt.NDArray[np.int64]], itemsize: float, window: int
 ) -> list[Block]:
-    """`block` halved, along the first dimension that can be, until its parts fit the window."""
+    """`block` halved, along the first dimension that can be, until its parts fit the window.
+
+    `cuts` are the positions at which each dimension may be cut. **Reads:** nothing.
+    """
     size = itemsize * int(np.prod([s.stop - s.start for s in block], dtype=np.int64))
     if size <= window:
         return [block]
@@ -60,14 +63,17 @@ def _split(
             first = (*block[:axis], slice(span.start, middle), *block[axis + 1 :])
             second = (*block[:axis], slice(middle, span.stop), *block[axis + 1 :])
             return [
-                *_split(first, cuts, itemsize, window),
-                *_split(second, cuts, itemsize, window),
+                *split(first, cuts, itemsize, window),
+                *split(second, cuts, itemsize, window),
             ]
     return [block]
 
 
-def _cuts(kept: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
-    """Output positions at which another chunk begins, where cutting there splits no chunk."""
+def boundaries(kept: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
+    """Output positions at which another chunk begins, where cutting there splits no chunk.
+
+    **Reads:** nothing.
+    """
     numbers = numbers_of(kept, cut)
     cuts = np.flatnonzero(np.diff(numbers)) + 1
     visited = numbers[np.concatenate([[0], cuts])]

@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.average import AveragePlan
 from harmony_vds.model.duration import Duration, expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import AS_STORED, NETCDF, Format, Layout, format_of
@@ -16,7 +17,7 @@ from harmony_vds.model.grid import GridKind
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
 
-_IDENTITY = ("store", "variables", "selection", "masks", "asked", "layout")
+_IDENTITY = ("store", "variables", "selection", "masks", "average", "asked", "layout")
 """What of a plan decides the bytes of its output."""
 
 
@@ -164,6 +165,8 @@ class Plan:
     """What is blanked inside the selection."""
     layout: Layout = AS_STORED
     """How the output is laid out."""
+    average: AveragePlan | None = None
+    """What is averaged, and over what; None where values stand as they are."""
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -210,6 +213,7 @@ class Plan:
             ],
             "selection": {path: s.as_lists() for path, s in sorted(self.selection.items())},
             "masks": [own.as_json() for own in self.masks],
+            "average": None if self.average is None else self.average.as_json(),
             "bbox": None if box is None else [box.west, box.south, box.east, box.north],
             "temporal": None if self.coverage is None else str(self.coverage),
             "notes": list(self.notes),

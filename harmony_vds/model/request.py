@@ -166,6 +166,8 @@ class Request:
             asked["temporal"] = str(self.temporal)
         if self.dimensions:
             asked["dimensions"] = [str(own) for own in self.dimensions]
+        if self.average is not None:
+            asked["average"] = self.average
         if self.pixel_subset:
             asked["pixelSubset"] = True
         if self.granules:

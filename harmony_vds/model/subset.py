@@ -25,6 +25,11 @@ class SubsetVariable:
     """Shape of the store's chunks."""
     blocks: tuple[Block, ...]
     """Pieces to read one after another; each chunk of the store lies in exactly one."""
+    together: str = ""
+    """Neighbours of the same name here come from one pass over the chunks and have the same pieces:
+    they are best read side by side, piece by piece. Empty for all others."""
+    held: int = 0
+    """Bytes held while one of the pieces is computed, beside the piece itself."""
 
 
 @dataclass(frozen=True, eq=False)

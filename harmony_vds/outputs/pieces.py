@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _READERS = 8
 def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) -> Iterator[Piece]:
     """Every piece of `variables`, in their order and in index order within each.
 
+    Neighbours that come from one pass over the chunks take turns.
+
     Parameters
     ----------
     variables
@@ -40,7 +43,7 @@ def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) ->
 
     **Reads:** chunks.
     """
-    coming = iter([(number, block) for number, own in enumerate(variables) for block in own.blocks])
+    coming = _in_order(variables)
     waiting: deque[tuple[int, Block, int, Future[Values]]] = deque()
     held = 0
     readers = ThreadPoolExecutor(_READERS, thread_name_prefix="harmony-vds-pieces")
@@ -64,9 +67,23 @@ def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) ->
         readers.shutdown(wait=False, cancel_futures=True)
 
 
+def _in_order(variables: Sequence[SubsetVariable]) -> Iterator[tuple[int, Block]]:
+    """The pieces, each with the number of its variable."""
+    numbered = list(enumerate(variables))
+    for name, group in groupby(numbered, lambda pair: pair[1].together):
+        if not name:
+            yield from ((number, block) for number, own in group for block in own.blocks)
+            continue
+        companions = list(group)
+        for turn in zip(*(own.blocks for _, own in companions), strict=True):
+            yield from (
+                (number, block) for (number, _), block in zip(companions, turn, strict=True)
+            )
+
+
 def _nbytes(variable: SubsetVariable, block: Block) -> int:
     cells = int(np.prod([own.stop - own.start for own in block], dtype=np.int64))
-    return cells * int(variable.data.dtype.itemsize)
+    return cells * int(variable.data.dtype.itemsize) + variable.held
 
 
 def _read(variable: SubsetVariable, block: Block) -> Values:

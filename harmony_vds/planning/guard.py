@@ -1,6 +1,7 @@
 """Refuses what this service does not do, with a way on."""
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.average import AverageKind
 from harmony_vds.model.formats import format_of
 from harmony_vds.model.request import Request
 
@@ -20,9 +21,9 @@ def refuse_unsupported(request: Request) -> None:
             "Map images (WMS) are not made by this service; order netCDF instead."
         )
     format_of(request.media_type)
-    if request.average is not None:
+    if request.average not in (None, *AverageKind):
         raise UnsupportedError(
-            f"Averages (average={request.average}) are not computed by this service; ask without."
+            f"Averages are over time or area; average={request.average!r} is neither."
         )
     if request.point is not None:
         longitude, latitude = request.point

@@ -10,6 +10,7 @@ from harmony_vds.errors import (
     UncutBoxError,
     UnsupportedError,
 )
+from harmony_vds.model.average import AverageKind, AveragePlan
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind, GridKind
 from harmony_vds.model.paths import name_of
@@ -17,6 +18,7 @@ from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cost import price
 from harmony_vds.planning.grids import Footing, Ground, footing
@@ -71,7 +73,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.cut_times()
     draft.cut_levels(requested)
     variables = with_required(requested, hierarchy, draft.axes())
-    cost = price(variables, draft.selection, hierarchy)
+    variables, average = draft.averaged(variables)
+    cost = price(variables, draft.selection, hierarchy, average)
     if cost.missing:
         refuse_nothing(variables, draft.selection, hierarchy)
     draft.notes += _doubts(variables, hierarchy)
@@ -85,6 +88,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         asked=request.parameters(source),
         notes=tuple(draft.notes),
         cost=cost,
+        average=average,
     )
 
 
@@ -237,6 +241,17 @@ class _Draft:
                     "ask for them by lat, lon and time (bbox and temporal)."
                 )
             self._keep(dimension, kept)
+
+    def averaged(
+        self, variables: tuple[PlannedVariable, ...]
+    ) -> tuple[tuple[PlannedVariable, ...], AveragePlan | None]:
+        """`variables` less those that an average leaves out, and the average, if one is asked."""
+        if self.request.average is None:
+            return variables, None
+        cuts = Cuts(self.hierarchy, self.footings, self.times, self.selection)
+        kept, average, notes = plan_average(AverageKind(self.request.average), variables, cuts)
+        self.notes += notes
+        return kept, average
 
     def _refuse_spread_times(self) -> None:
         """A time range must cut every variable that has times."""

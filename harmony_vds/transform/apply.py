@@ -1,4 +1,4 @@
-"""Applies a plan to a store's variables: cuts them lazily, without decoding."""
+"""Applies a plan to a store's variables, one lazy step after another."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,7 @@ from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.subset import Subset, SubsetVariable
+from harmony_vds.transform.average import averaged
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
 
@@ -19,10 +20,11 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     """The variables of `plan`, cut and ready to be read piece by piece.
 
     Values, types, attributes and fill values are those of the store; only longitudes that run on
-    across the edge of the data are renumbered, and what the plan masks is blanked.
+    across the edge of the data are renumbered, what the plan masks is blanked, and what it
+    averages is averaged.
     **Reads:** nothing.
     """
-    variables = tuple(masked(_cut(store, own, plan), plan.masks) for own in plan.variables)
+    variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
     return Subset(
         variables=variables,
@@ -33,13 +35,27 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     )
 
 
-def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:
-    node = store.tree[group_of(planned.path)]
-    stored: xr.Variable = node.variables[name_of(planned.path)]
-    kept = [
+def _made(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> tuple[SubsetVariable, ...]:
+    """What a variable of the plan gives: itself, or what its average consists of."""
+    cut = masked(_cut(store, planned, plan), plan.masks)
+    if plan.average is None:
+        return (cut,)
+    positions = [own.positions for own in _kept(store, planned, plan)]
+    return averaged(cut, store.chunk_index(planned.path, positions), positions, plan)
+
+
+def _kept(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> list[AxisSelection]:
+    stored: xr.Variable = store.tree[group_of(planned.path)].variables[name_of(planned.path)]
+    return [
         plan.selection.get(dimension, AxisSelection.whole(size))
         for dimension, size in zip(planned.dimensions, stored.shape, strict=True)
     ]
+
+
+def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:
+    node = store.tree[group_of(planned.path)]
+    stored: xr.Variable = node.variables[name_of(planned.path)]
+    kept = _kept(store, planned, plan)
     indexers = {
         name: _indexer(own) for name, own in zip(stored.dims, kept, strict=True) if not own.is_whole
     }

@@ -66,10 +66,12 @@ def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
     asked = {
         "shape": Request(source, shape="s3://bucket/shape.json"),
         "reprojection": Request(source, target=TargetGrid(crs="EPSG:3857")),
-        "averaging": Request(source, average="time"),
         "extend": Request(source, extend=("time",)),
     }
     assert claimed["subsetting"]["dimension"]
+    assert claimed["averaging"] == {"area": True, "time": True}
+    for kind in claimed["averaging"]:
+        refuse_unsupported(Request(source, average=kind))
     for name, request in asked.items():
         assert not claimed.get(name, claimed["subsetting"].get(name, False))
         with pytest.raises(UnsupportedError):

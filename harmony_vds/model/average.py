@@ -1,0 +1,98 @@
+"""What of a plan is averaged: decided before any chunk is read."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harmony_vds.model.areas import CellAreas
+
+BYTES_OF_RESULT = 8
+"""Averages and their counts are float64 and int64, whatever the store's type."""
+
+
+class AverageKind(StrEnum):
+    """What is averaged over, by Harmony's words."""
+
+    TIME = "time"
+    AREA = "area"
+
+
+class Measure(StrEnum):
+    """What an average tells of the values that it was made of."""
+
+    MEAN = "mean"
+    COUNT = "count"
+    """Values that were there."""
+    FRACTION = "fraction"
+    """Area of the cells whose values were there, as a share of the area that was asked for."""
+
+
+@dataclass(frozen=True)
+class AveragedVariable:
+    """One variable that is averaged, and the variables of the output that tell the result."""
+
+    path: str
+    """Full path in the store; the mean has it in the output."""
+    along: tuple[str, ...]
+    """Full paths of the dimensions averaged over: one of time, or the two of a grid."""
+    dimensions: tuple[str, ...]
+    """Full paths of the result's dimensions: a time that was averaged over stays, of length 1."""
+    measures: tuple[tuple[Measure, str], ...]
+    """What is told, each with the full path of its variable; the mean first."""
+
+    @property
+    def bytes_of_sums(self) -> int:
+        """Bytes held for one element of the result while it grows. **Reads:** nothing."""
+        return BYTES_OF_RESULT + 2 * BYTES_OF_RESULT * (len(self.measures) - 1)
+
+
+@dataclass(frozen=True)
+class AveragedTime:
+    """The one time that stands for all the steps of a time axis."""
+
+    path: str
+    """Full path of the time coordinate."""
+    dimension: str
+    """Full path of its dimension."""
+    bounds_path: str
+    """Full path of its bounds in the output, whether or not the store has them."""
+    bounds_dimension: str
+    """Full path of the second dimension of the bounds."""
+    first: float
+    """Start of the first step, in the units of the coordinate."""
+    last: float
+    """End of the last step."""
+    is_climatology: bool = False
+    """Whether steps between the two were left out because of their months (CF 7.4)."""
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePlan:
+    """How the variables of a plan are averaged."""
+
+    kind: AverageKind
+    """What over."""
+    variables: tuple[AveragedVariable, ...]
+    """Which."""
+    times: tuple[AveragedTime, ...] = ()
+    """Of an average over time: what becomes of each time coordinate."""
+    areas: tuple[CellAreas, ...] = ()
+    """Of an average over area: the weights, one set for each grid."""
+
+    def of(self, path: str) -> AveragedVariable | None:
+        """How the variable at `path` is averaged; None if it is not. **Reads:** nothing."""
+        return next((own for own in self.variables if own.path == path), None)
+
+    def areas_along(self, dimensions: tuple[str, ...]) -> CellAreas:
+        """The areas of the grid with `dimensions`. **Reads:** nothing."""
+        return next(own for own in self.areas if own.dimensions == dimensions)
+
+    def as_json(self) -> dict[str, object]:
+        """What it is, in plain JSON values. **Reads:** nothing."""
+        return {
+            "kind": str(self.kind),
+            "variables": {own.path: list(own.along) for own in self.variables},
+            "times": {
+                own.path: [own.first, own.last, own.is_climatology] for own in self.times
+            },
+            "weights": {" ".join(own.dimensions): own.digest for own in self.areas},
+        }  # fmt: skip

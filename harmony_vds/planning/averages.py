@@ -1,0 +1,300 @@
+"""Which variables an average is made of, over which dimensions, and what is left out and why."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.areas import CellAreas
+from harmony_vds.model.average import (
+    AveragedTime,
+    AveragedVariable,
+    AverageKind,
+    AveragePlan,
+    Measure,
+)
+from harmony_vds.model.grid import Axis, AxisKind, GridKind
+from harmony_vds.model.paths import group_of, join, name_of
+from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.planning.areas import areas_between
+from harmony_vds.planning.axes import has_time_units, is_coordinate
+from harmony_vds.planning.grids import Footing
+from harmony_vds.planning.ground import grid_of
+from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.ranges import step_edges
+
+_MOST_NAMED = 6
+_ROUND = re.compile(
+    r"_direction$|_direction_|^direction_of_|azimuth|^platform_(heading|course|yaw)"
+    r"|^angle_of_rotation|_phase$|longitude$"
+)
+"""Standard names of quantities that go round in a circle."""
+_ANGLES = re.compile(r"deg|rad|$", re.IGNORECASE)
+_LOGARITHMIC = re.compile(r"\s*(db|dbz|dbm|decibels?|lg\(.*|ln\(.*|log.*)\s*", re.IGNORECASE)
+_LOGARITHMS = re.compile(r"^log|_ph_reported_|acidity")
+_MEASURES = {
+    AverageKind.TIME: (Measure.MEAN, Measure.COUNT),
+    AverageKind.AREA: (Measure.MEAN, Measure.COUNT, Measure.FRACTION),
+}
+_PARTLY = "it has only part of the dimensions"
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """What is known of a request when its cuts have been made."""
+
+    hierarchy: Hierarchy
+    footings: Mapping[str, Footing]
+    """Of the requested variables."""
+    times: Mapping[str, Axis]
+    """Time axes by path."""
+    selection: Mapping[str, AxisSelection]
+    """What is kept of each dimension that is cut."""
+    interrupted: frozenset[str] = frozenset()
+    """Paths of the time axes between whose kept steps months were left out."""
+
+    def kept(self, dimension: str, size: int) -> AxisSelection:
+        """What is kept of a dimension. **Reads:** nothing."""
+        return self.selection.get(dimension, AxisSelection.whole(size))
+
+
+@dataclass(eq=False)
+class _Sorted:
+    """The variables of an output, told apart by what an average does to them."""
+
+    averaged: list[AveragedVariable] = field(default_factory=list)
+    unsuited: dict[str, list[str]] = field(default_factory=dict)
+    """Reason → names."""
+    accompanying: list[str] = field(default_factory=list)
+    """Names of what is required by others, and tells of single values."""
+    untouched: list[str] = field(default_factory=list)
+    """Names of requested variables without the dimensions that are averaged over."""
+    kept: list[PlannedVariable] = field(default_factory=list)
+
+
+def plan_average(
+    kind: AverageKind, variables: Sequence[PlannedVariable], cuts: Cuts
+) -> tuple[tuple[PlannedVariable, ...], AveragePlan, list[str]]:
+    """What of `variables` is averaged.
+
+    Parameters
+    ----------
+    kind
+        What over.
+    variables
+        The requested variables and what they need.
+    cuts
+        What is known of them.
+
+    Returns
+    -------
+    tuple
+        The variables to be read; the average; remarks that the user should read.
+
+    Raises
+    ------
+    UnsupportedError
+        No requested variable can be averaged; the text says why.
+
+    **Reads:** nothing that planning has not read.
+    """
+    ways = {path: _along(kind, path, cuts) for path in cuts.footings}
+    gone = {dimension for along in ways.values() for dimension in along}
+    found = _sorted(kind, variables, ways, gone, cuts)
+    if not found.averaged:
+        raise UnsupportedError(_nothing(kind, found))
+    times: tuple[AveragedTime, ...] = ()
+    areas: tuple[CellAreas, ...] = ()
+    if kind is AverageKind.TIME:
+        times = tuple(_times(gone, cuts))
+        replaced = {time.bounds_path for time in times}
+        found.kept = [own for own in found.kept if own.path not in replaced]
+    else:
+        grids = dict.fromkeys(own.along for own in found.averaged)
+        areas = tuple(_areas(grids, cuts))
+    average = AveragePlan(kind, tuple(found.averaged), times, areas)
+    return tuple(found.kept), average, list(_remarks(kind, found))
+
+
+def _along(kind: AverageKind, path: str, cuts: Cuts) -> tuple[str, ...]:
+    """The dimensions of a requested variable that are averaged over; empty where it has none."""
+    footing, own = cuts.footings[path], cuts.hierarchy.dimensions(path)
+    if kind is AverageKind.AREA:
+        is_known = footing.ground is not None and footing.ground.kind is GridKind.RECTILINEAR
+        return footing.ground.dimensions if footing.ground is not None and is_known else ()
+    axis = cuts.times.get(footing.t or "")
+    if axis is not None:
+        return (axis.dimension,) if axis.dimension in own else ()
+    return tuple(d for d in own if name_of(d).lower() == "time")[:1]
+
+
+def _sorted(
+    kind: AverageKind, variables: Sequence[PlannedVariable], ways: Mapping[str, tuple[str, ...]],
+    gone: set[str], cuts: Cuts,
+) -> _Sorted:  # fmt: skip
+    found = _Sorted()
+    hierarchy = cuts.hierarchy
+    coordinates = _coordinates(variables, cuts)
+    for own in variables:
+        name, along = own.path.lstrip("/"), ways.get(own.path, ())
+        is_data = own.role is Role.REQUESTED and own.path not in coordinates
+        reason = _elsewhere(kind, cuts.footings.get(own.path)) if is_data else ""
+        if reason:
+            found.unsuited.setdefault(reason, []).append(name)
+        elif own.role is Role.REQUIRED and _is_moot(kind, hierarchy.variables[own.path]):
+            continue
+        elif not gone & {*own.dimensions} or _is_replaced(kind, own.path, cuts):
+            found.kept.append(own)
+            found.untouched += [name] if is_data else []
+        elif not is_data and own.path in coordinates:
+            continue
+        elif reason := _unsuited(hierarchy.variables[own.path]):
+            found.unsuited.setdefault(reason, []).append(name)
+        elif own.role is Role.REQUIRED:
+            found.accompanying.append(name)
+        elif not along:
+            found.unsuited.setdefault(_PARTLY, []).append(name)
+        else:
+            found.kept.append(own)
+            found.averaged.append(_averaged(kind, own, along, hierarchy))
+    return found
+
+
+def _is_replaced(kind: AverageKind, path: str, cuts: Cuts) -> bool:
+    """Whether a variable is a time that another takes the place of."""
+    return kind is AverageKind.TIME and path in cuts.times
+
+
+def _is_moot(kind: AverageKind, variable: xr.Variable) -> bool:
+    """Whether a variable only says how the cells of a grid lie, and no grid is left."""
+    return kind is AverageKind.AREA and "grid_mapping_name" in variable.attrs
+
+
+def _coordinates(variables: Sequence[PlannedVariable], cuts: Cuts) -> set[str]:
+    """Variables that place others, and are nothing to be averaged."""
+    found = {path for own in cuts.footings.values() for path in own.coordinates}
+    for own in variables:
+        raw = cuts.hierarchy.variables[own.path]
+        kinds = (AxisKind.X, AxisKind.Y, AxisKind.T)
+        named = [str(raw.attrs.get(key, "")) for key in ("bounds", "climatology", "coordinates")]
+        paths = (cuts.hierarchy.resolve(n, group_of(own.path)) for t in named for n in t.split())
+        found |= {path for path in paths if path}
+        if own.dimensions == (own.path,) or any(is_coordinate(k, own.path, raw) for k in kinds):
+            found.add(own.path)
+    return found
+
+
+def _elsewhere(kind: AverageKind, footing: Footing | None) -> str:
+    """Why a requested variable cannot be averaged at the place where it lies."""
+    if footing is None:
+        return ""
+    if kind is AverageKind.TIME:
+        return footing.untimed or ""
+    if footing.ground is not None and footing.ground.kind is not GridKind.RECTILINEAR:
+        return f"its grid is {footing.ground.kind}"
+    return footing.obstacle or ""
+
+
+def _unsuited(variable: xr.Variable) -> str:
+    """Why the average of a variable's numbers would mean nothing; empty where it means something.
+
+    The standard name and the units decide, as CF has them.
+    """
+    attributes = variable.attrs
+    units = str(attributes.get("units", "")).strip()
+    standard_name = str(attributes.get("standard_name", "")).partition(" ")[0]
+    if variable.dtype.kind not in "iuf":
+        return "it holds text or marks"
+    if {"flag_values", "flag_masks", "flag_meanings"} & {*attributes}:
+        return "it holds flags"
+    if has_time_units(variable):
+        return "it holds times"
+    if _ROUND.search(standard_name) and _ANGLES.match(units):
+        return "it holds angles that go round in a circle"
+    if _LOGARITHMIC.fullmatch(units) or _LOGARITHMS.search(standard_name):
+        return "it holds logarithms"
+    return ""
+
+
+def _averaged(
+    kind: AverageKind, own: PlannedVariable, along: tuple[str, ...], hierarchy: Hierarchy
+) -> AveragedVariable:
+    stays = kind is AverageKind.TIME
+    dimensions = tuple(d for d in own.dimensions if stays or d not in along)
+    measures = [(Measure.MEAN, own.path)]
+    for measure in _MEASURES[kind][1:]:
+        path = f"{own.path}_{measure}"
+        while path in hierarchy.variables:
+            path = f"{path}_of_mean"
+        measures.append((measure, path))
+    return AveragedVariable(own.path, along, dimensions, tuple(measures))
+
+
+def _times(gone: Iterable[str], cuts: Cuts) -> Iterable[AveragedTime]:
+    """What becomes of the time coordinates along the dimensions `gone`."""
+    for path, axis in cuts.times.items():
+        if axis.dimension not in gone:
+            continue
+        kept = cuts.kept(axis.dimension, axis.values.size).positions
+        kept = kept[np.isfinite(axis.values[kept])]
+        low, high = (own[kept] for own in step_edges(axis))
+        first, last = (low.min(), high.max()) if kept.size else (np.nan, np.nan)
+        stored = cuts.hierarchy.dimensions(axis.bounds_path) if axis.bounds_path else ()
+        yield AveragedTime(
+            path, axis.dimension, axis.bounds_path or f"{path}_bnds",
+            stored[-1] if len(stored) == 2 else _pair(path, cuts.hierarchy),
+            float(first), float(last), path in cuts.interrupted,
+        )  # fmt: skip
+
+
+def _pair(path: str, hierarchy: Hierarchy) -> str:
+    """A dimension of two for the bounds of the time at `path`."""
+    sizes = {
+        dimension: size
+        for own, raw in hierarchy.variables.items()
+        for dimension, size in zip(hierarchy.dimensions(own), raw.shape, strict=True)
+    }
+    names = ("bnds", "nv", f"{name_of(path)}_bnds")
+    places = [join(group_of(path), name) for name in names]
+    return next((place for place in places if sizes.get(place, 2) == 2), f"{path}_sides")
+
+
+def _areas(grids: Iterable[tuple[str, ...]], cuts: Cuts) -> Iterable[CellAreas]:
+    for along in grids:
+        path, ground = next(
+            (path, own.ground) for path, own in cuts.footings.items()
+            if own.ground is not None and own.ground.dimensions == along
+        )  # fmt: skip
+        grid = grid_of(ground, path, cuts.hierarchy)
+        rows, columns = grid.shape
+        yield areas_between(grid.y, grid.x, cuts.kept(along[0], rows), cuts.kept(along[1], columns))
+
+
+def _nothing(kind: AverageKind, found: _Sorted) -> str:
+    reasons = [f"{_few(names)}: {reason}" for reason, names in found.unsuited.items()]
+    if found.untouched:
+        lacking = "a time dimension" if kind is AverageKind.TIME else "latitudes and longitudes"
+        reasons.append(f"{_few(found.untouched)}: without {lacking}")
+    return (
+        f"None of the requested variables has an average over {kind}: {'; '.join(reasons)}. Ask "
+        "for other variables, or without average."
+    )
+
+
+def _remarks(kind: AverageKind, found: _Sorted) -> Iterable[str]:
+    for reason, names in found.unsuited.items():
+        yield f"Left out of the average over {kind}: {_few(names)} ({reason})."
+    if found.accompanying:
+        yield (
+            f"Left out of the average over {kind}: {_few(found.accompanying)}, which tell of "
+            "single values; ask for them by name to have their averages."
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"

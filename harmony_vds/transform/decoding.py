@@ -1,0 +1,115 @@
+"""Stored numbers as the quantities that they mean, for steps that compute with them.
+
+By the variable's own CF attributes, in double precision, and as the netCDF library does it: missing
+is what ``_FillValue`` or ``missing_value`` name, what lies outside of ``valid_range``,
+``valid_min`` and ``valid_max``, and, where no ``_FillValue`` is named, what the library writes of
+its own accord where nobody wrote.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+
+type Floats = npt.NDArray[np.float64]
+
+PACKING = ("scale_factor", "add_offset")
+MARKS = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max", "_Unsigned")
+"""Attributes that speak of stored numbers, beside the packing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoding:
+    """How the numbers of one variable are decoded."""
+
+    stored: np.dtype[Any]
+    """The type that the stored bytes mean: another than the store's where ``_Unsigned`` says so."""
+    missing: tuple[Any, ...]
+    """Stored numbers that mean missing."""
+    lowest: float
+    """Smallest valid number, as stored."""
+    highest: float
+    """Largest valid number, as stored."""
+    scale: float
+    offset: float
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any], attributes: Mapping[Any, Any]) -> Self:
+        """The decoding of a variable of integers or floating numbers. **Reads:** nothing."""
+        stored = dtype.newbyteorder("=")
+        sign = str(attributes.get("_Unsigned", "")).lower()
+        if (sign, stored.kind) in (("true", "i"), ("false", "u")):
+            stored = np.dtype(f"{'u' if sign == 'true' else 'i'}{stored.itemsize}")
+        scale, offset = (float(attributes.get(n, d)) for n, d in zip(PACKING, (1, 0), strict=True))
+        low, high = _limits(stored, attributes, scale, offset)
+        return cls(stored, tuple(_marks(stored, attributes)), low, high, scale, offset)
+
+    def decode(self, raw: npt.NDArray[Any]) -> Floats:
+        """The quantities that `raw` means, not-a-number where missing or infinite.
+
+        **Reads:** nothing.
+        """
+        numbers = raw.astype(raw.dtype.newbyteorder("="), copy=False).view(self.stored)
+        values = numbers.astype(np.float64)
+        floating = self.stored.kind == "f"
+        absent = ~np.isfinite(values) if floating else np.zeros(raw.shape, np.bool_)
+        for mark in self.missing:
+            absent |= numbers == mark
+        if self.lowest > -np.inf:
+            absent |= values < self.lowest
+        if self.highest < np.inf:
+            absent |= values > self.highest
+        if self.scale != 1:
+            values *= self.scale
+        if self.offset:
+            values += self.offset
+        values[absent] = np.nan
+        return values
+
+
+def _marks(dtype: np.dtype[Any], attributes: Mapping[Any, Any]) -> Iterator[Any]:
+    if "_FillValue" not in attributes and dtype.itemsize > 1:
+        yield dtype.type(netCDF4.default_fillvals[f"{dtype.kind}{dtype.itemsize}"])
+    for name in ("_FillValue", "missing_value"):
+        for mark in np.ravel(np.asarray(attributes.get(name, ()))):
+            if (number := _stored(mark, dtype)) is not None:
+                yield number
+
+
+def _stored(mark: Any, dtype: np.dtype[Any]) -> Any:
+    """`mark` as a number of `dtype`; None where no stored number can be it."""
+    if np.asarray(mark).dtype.kind not in "iuf" or mark != mark:  # noqa: PLR0124  not-a-number
+        return None
+    if dtype.kind == "f":
+        return dtype.type(mark)
+    limits = np.iinfo(dtype)
+    if dtype.kind == "u" and -(2 ** (8 * dtype.itemsize - 1)) <= mark < 0:
+        mark = int(mark) + 2 ** (8 * dtype.itemsize)  # of _Unsigned bytes, as the file types it
+    whole = mark == int(mark) and limits.min <= mark <= limits.max
+    return dtype.type(int(mark)) if whole else None
+
+
+def _limits(
+    dtype: np.dtype[Any], attributes: Mapping[Any, Any], scale: float, offset: float
+) -> tuple[float, float]:
+    """The least and the greatest valid number, as stored; infinite where not stated."""
+    stated = np.ravel(np.asarray(attributes.get("valid_range", ())))
+    pair = tuple(stated) if stated.size == 2 else (
+        attributes.get("valid_min"), attributes.get("valid_max"))  # fmt: skip
+    packed = dtype.kind in "iu" and any(name in attributes for name in PACKING)
+    sides = []
+    for side, without in zip(pair, (-np.inf, np.inf), strict=True):
+        number = np.asarray(side)
+        if number.dtype.kind not in "iuf" or number.size != 1 or np.isnan(number):
+            sides.append(without)
+        elif packed and number.dtype.kind == "f":  # against CF, in the units of the quantity
+            rounding = 1e-6 * np.sign(without)
+            sides.append((float(number) - offset) / scale + rounding if scale > 0 else without)
+        elif dtype.kind == "f":
+            sides.append(float(dtype.type(number)))
+        else:
+            sides.append(float(number))
+    return sides[0], sides[1]

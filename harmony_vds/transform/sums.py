@@ -1,0 +1,38 @@
+"""Sums of many numbers in double precision, exact to its last digits.
+
+Each sum carries what rounding took from it (A. Neumaier, Zeitschrift für Angewandte Mathematik und
+Mechanik 54, 1974, pages 39-51), so that a record of a hundred years is added up as well as a week.
+"""
+
+from typing import Self
+
+import numpy as np
+
+from harmony_vds.transform.decoding import Floats
+
+BYTES = 16
+"""Of one sum."""
+
+
+class Sums:
+    """An array of running sums."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._sum = np.zeros(shape)
+        self._lost = np.zeros(shape)
+
+    def add(self, place: slice, numbers: Floats) -> Self:
+        """Add to the sums at `place` of the first dimension. **Reads:** nothing."""
+        before = self._sum[place]
+        after = before + numbers
+        larger = np.abs(before) >= np.abs(numbers)
+        self._lost[place] += np.where(
+            larger, (before - after) + numbers, (numbers - after) + before
+        )
+        self._sum[place] = after
+        return self
+
+    @property
+    def values(self) -> Floats:
+        """The sums. **Reads:** nothing."""
+        return np.asarray(self._sum + self._lost, np.float64)
