@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if not is_harmony_cli(parsed):
         parser.error("only Harmony's arguments are understood here; people use harmony-vds")
+    _take_inline_shape(parsed)
     settings = config(validate=False)
     _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
     try:
@@ -52,6 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell_user(parsed.harmony_metadata_dir, error)
         return 1
     return 0
+
+
+def _take_inline_shape(parsed: argparse.Namespace) -> None:
+    """Hand the message on in a form that the library can read."""
+    from harmony_vds.message import readable_message
+
+    path = parsed.harmony_input_file
+    try:
+        text = Path(path).read_text(encoding="utf-8") if path else parsed.harmony_input
+    except (OSError, ValueError):
+        return  # the library says what is wrong
+    if text and (readable := readable_message(text)) != text:
+        parsed.harmony_input, parsed.harmony_input_file = readable, None
 
 
 def _work_item(parsed: argparse.Namespace) -> tuple[str, str]:

@@ -47,10 +47,12 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
             from harmony_vds.services import Services
             from harmony_vds.settings import settings_from_environment
             from harmony_vds.staging import output_name, stage
+            from harmony_vds.uploads import upload_reader
 
             settings = settings_from_environment()
             credentials = Credentials.of_token(self.message.accessToken, settings.token_hosts)
-            with Services.of(settings, credentials) as services, _workdir() as workdir:
+            uploads = upload_reader(self.config)
+            with Services.of(settings, credentials, uploads) as services, _workdir() as workdir:
                 prepared = prepare(request, services)  # metadata and coordinates
                 outputs = fulfil(prepared, workdir, services)  # the only line that reads chunks
                 names: list[str] = []

@@ -1,5 +1,6 @@
 """Reads a Harmony message into a `Request`; past this module nobody knows Harmony's format."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -131,9 +132,31 @@ def _point(message: Message) -> tuple[float, float] | None:
 
 
 def _shape(message: Message) -> str | None:
+    """Where the shape is, or the shape itself: Harmony keeps those of EDR requests as texts."""
     if message.subset is None or message.subset.shape is None:
         return None
-    return str(message.subset.shape.href)
+    href = message.subset.shape.href
+    if not href:
+        raise RequestError("subset.shape names no place (it has no href).")
+    return str(href)
+
+
+def readable_message(text: str) -> str:
+    """`text`, a message, in the form that Harmony's library can read.
+
+    The library knows a shape only by an address, and fails at one that stands in the message.
+
+    **Reads:** nothing.
+    """
+    try:
+        message = json.loads(text)
+        shape = message["subset"]["shape"]
+    except (ValueError, TypeError, KeyError):
+        return text
+    if not isinstance(shape, str):
+        return text
+    message["subset"]["shape"] = {"href": shape, "type": "application/geo+json"}
+    return json.dumps(message)
 
 
 def _dimensions(message: Message) -> tuple[DimensionRange, ...]:

@@ -74,6 +74,9 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
     **Reads:** coordinates.
     """
     refuse_unsupported(request)
+    if isinstance(request.shape, str):
+        with timed("shape"):
+            request = replace(request, shape=services.shapes.read(request.shape))
     if store_href is not None:
         with timed("find"):
             found = locate(store_href, services.access)

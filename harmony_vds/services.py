@@ -15,6 +15,7 @@ from harmony_vds.model.formats import AS_STORED, Layout
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.request import Request, Source
 from harmony_vds.settings import Settings
+from harmony_vds.shapes.reader import ReadUpload, ShapeReader
 from harmony_vds.stores.cache import ManifestCache
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.telemetry import Deadline
@@ -32,6 +33,8 @@ class Services:
     """Ceilings of one request."""
     deadline: Deadline
     """When the request must be done."""
+    shapes: ShapeReader
+    """Reads shapes."""
     reading: Reading = DEFAULT_READING
     """How chunks are read."""
     overrides: Overrides = field(default_factory=Overrides)
@@ -42,7 +45,9 @@ class Services:
     """How outputs are laid out."""
 
     @classmethod
-    def of(cls, settings: Settings, credentials: Credentials) -> "Services":
+    def of(
+        cls, settings: Settings, credentials: Credentials, read_upload: ReadUpload | None = None
+    ) -> "Services":
         """The services of one request, its clock started. **Reads:** nothing."""
         deadline = Deadline(settings.max_seconds)
         cmr = CmrClient(settings.cmr_root, Access.to_cmr(settings, credentials, deadline))
@@ -56,7 +61,10 @@ class Services:
         access = Access.of(settings, credentials, deadline)
         overrides = Overrides.of_file(settings.collections_file)
         layout = Layout(settings.zarr, settings.chunks_for)
-        return cls(access, cmr, limits, deadline, reading, overrides, settings.max_stores, layout)
+        shapes = ShapeReader.of(settings, access, read_upload)
+        return cls(
+            access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout
+        )
 
     def search(self, source: Source, request: Request | None = None) -> StoreSearch:
         """The search for the stores of `source`, which asks nothing yet. **Reads:** nothing."""

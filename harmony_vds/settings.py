@@ -113,6 +113,39 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_MAX_DISK_BYTES",
         description="Most bytes of outputs on local disk at once. Unset: what is free there.",
     )
+    upload_bucket: str = Field(
+        default="",
+        validation_alias="UPLOAD_BUCKET",
+        description="Bucket of uploaded shapes; Harmony sets it.",
+    )
+    staging_bucket: str = Field(
+        default="",
+        validation_alias="STAGING_BUCKET",
+        description="Bucket of outputs; Harmony sets it.",
+    )
+    artifact_bucket: str = Field(
+        default="",
+        validation_alias="ARTIFACT_BUCKET",
+        description="Bucket of what passes between steps; Harmony sets it.",
+    )
+    shape_prefixes: CommaSeparated = Field(
+        default=(),
+        validation_alias="HARMONY_VDS_SHAPE_PREFIXES",
+        description="Comma-separated `s3://` prefixes of uploaded shapes, which are read with the "
+        "service's own role. Unset: `temp-user-uploads/` in the buckets that `UPLOAD_BUCKET`, "
+        "`STAGING_BUCKET` and `ARTIFACT_BUCKET` name, where Harmony puts uploads.",
+    )
+    max_shape_bytes: ByteSize = Field(
+        default=ByteSize(50 * 2**20),
+        validation_alias="HARMONY_VDS_MAX_SHAPE_BYTES",
+        description="Most bytes of a shape.",
+    )
+    max_shape_vertices: int = Field(
+        default=1_000_000,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_SHAPE_VERTICES",
+        description="Most positions in a shape.",
+    )
     collections_file: str = Field(
         default="",
         validation_alias="HARMONY_VDS_COLLECTIONS_FILE",
@@ -179,12 +212,21 @@ class Settings(BaseSettings):
         "first.",
     )
 
-    @field_validator("trusted_prefixes", "rewrite_prefixes", "token_hosts", mode="before")
+    @field_validator(
+        "trusted_prefixes", "rewrite_prefixes", "token_hosts", "shape_prefixes", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @property
+    def upload_prefixes(self) -> tuple[str, ...]:
+        """Where uploaded shapes are, as ``s3`` URLs. **Reads:** nothing."""
+        buckets = (self.upload_bucket, self.staging_bucket, self.artifact_bucket)
+        derived = tuple(f"s3://{own}/temp-user-uploads/" for own in buckets if own)
+        return self.shape_prefixes or derived
 
     @property
     def cmr_root(self) -> str:

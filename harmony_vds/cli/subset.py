@@ -39,6 +39,10 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         tuple[float, float, float, float] | None,
         typer.Option(metavar="W S E N", help="Box in degrees; W > E crosses the antimeridian."),
     ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="GeoJSON file, address or text whose inside is kept."),
+    ] = None,
     temporal: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="ISO 8601 instants; '..' leaves a side open."),
@@ -70,7 +74,10 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     request = replace(request, average=average)
-    settings = trusting(settings_from_environment(), store, trust or [])
+    named = None if shape is None or shape.lstrip().startswith("{") else as_url(shape)
+    request = replace(request, shape=named or shape)
+    local = [named] if named and named.startswith("file:") else []
+    settings = trusting(settings_from_environment(), store, [*(trust or []), *local])
     with Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, as_url(store) if store else None)
         plans = [own.plan for own in prepared]

@@ -186,7 +186,8 @@ class Plan:
     @property
     def is_subset(self) -> bool:
         """Whether less than the whole store comes out. **Reads:** nothing."""
-        return "variables" in self.asked or any(not s.is_whole for s in self.selection.values())
+        cut = any(not own.is_whole for own in self.selection.values())
+        return "variables" in self.asked or cut or bool(self.masks)
 
     def bbox(self) -> BoundingBox | None:
         """The box around all grids, or None without one. **Reads:** nothing."""

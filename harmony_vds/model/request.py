@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import NETCDF
+from harmony_vds.model.shape import Shape
 
 MOST_NAMED = 10
 """Granules that an output names; a list of thousands is no provenance that anyone reads."""
@@ -122,8 +123,8 @@ class Request:
     """Time range to cut."""
     point: tuple[float, float] | None = None
     """(longitude, latitude) in degrees for a time series at one place."""
-    shape: str | None = None
-    """URL of a GeoJSON document to cut by."""
+    shape: Shape | str | None = None
+    """Places to cut by; before they are read, the address of a GeoJSON document, or its text."""
     dimensions: tuple[DimensionRange, ...] = ()
     """Ranges of other dimensions."""
     average: str | None = None
@@ -162,6 +163,8 @@ class Request:
         if self.bbox is not None:
             box = self.bbox
             asked["bbox"] = [box.west, box.south, box.east, box.north]
+        if isinstance(self.shape, Shape):
+            asked["shape"] = self.shape.as_json()
         if self.temporal is not None:
             asked["temporal"] = str(self.temporal)
         if self.dimensions:

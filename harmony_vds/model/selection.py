@@ -74,6 +74,18 @@ class AxisSelection:
         masks[0, self.positions], masks[1, other.positions] = True, True
         return self.of_mask(masks.all(axis=0))
 
+    def part(self, start: int, stop: int) -> Self:
+        """The kept positions from the `start`-th to before the `stop`-th, in output order.
+
+        **Reads:** nothing.
+        """
+        pieces, passed = [], 0
+        for piece in self.pieces:
+            own = piece[max(start - passed, 0) : max(stop - passed, 0)]
+            pieces += [own] if own else []
+            passed += len(piece)
+        return type(self)(self.size, tuple(pieces))
+
     def as_lists(self) -> list[list[int]]:
         """The pieces as [start, stop) pairs for JSON. **Reads:** nothing."""
         return [[piece.start, piece.stop] for piece in self.pieces]

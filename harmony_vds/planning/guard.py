@@ -31,8 +31,6 @@ def refuse_unsupported(request: Request) -> None:
             "Points are not answered by this service; ask for a box around the place, as thin as "
             f"you like: lon({longitude:g}:{longitude:g}), lat({latitude:g}:{latitude:g})."
         )
-    if request.shape is not None:
-        raise UnsupportedError("Shapes are not cut by this service; ask for a bounding box.")
     if request.target is not None:
         raise UnsupportedError(
             "Reprojection and regridding (outputCrs, scaleExtent, scaleSize, width, height, grid) "

@@ -17,6 +17,7 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
@@ -27,7 +28,8 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import refuse_absent, select_steps, time_coverage
-from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
+from harmony_vds.planning.regions import Cells, masks_of, region_words, select_region
+from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.variables import requested_paths, with_required
 
@@ -89,6 +91,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         notes=tuple(draft.notes),
         cost=cost,
         average=average,
+        masks=masks_of(draft.cells, variables, draft.axes()),
     )
 
 
@@ -111,6 +114,8 @@ class _Draft:
     times: dict[str, Axis] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     picked: NamedParts | None = None
+    cells: dict[tuple[str, ...], Cells] = field(default_factory=dict)
+    """Dimensions of a grid → the cells inside the shape, where others are in the window."""
 
     def axes(self) -> set[str]:
         """The coordinates that place the requested variables, scalar times among them."""
@@ -118,8 +123,10 @@ class _Draft:
 
     def cut_boxes(self, *, named: bool) -> None:
         """Apply the request's box to every grid that carries a requested variable."""
-        if self.request.bbox is not None:
+        if self.request.bbox is not None or self.request.shape is not None:
             self._refuse_other_grids(named=named)
+        if isinstance(self.request.shape, Shape):
+            self.notes += self.request.shape.notes
         seen: set[tuple[str | None, str | None]] = set()
         for path, own in self.footings.items():
             ground = own.ground
@@ -156,13 +163,14 @@ class _Draft:
         whole = HorizontalSelection(
             AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
         )
-        box = self.request.bbox
-        kept = whole if box is None else select_box(grid, box)
+        kept, inside = select_region(grid, self.request, whole)
+        if inside is not None:
+            self.cells[grid.dimensions] = inside
         if kept.is_empty:
             covered = grid_plan(grid, whole).bbox
             raise NoDataError(
-                f"No data lie in the box {box}: the store covers {covered} (west, south, east, "
-                "north)."
+                f"No data lie in {region_words(self.request)}: the store covers {covered} (west, "
+                "south, east, north)."
             )
         self.grids.append(grid_plan(grid, kept))
         self._keep(grid.y.dimension, kept.y)

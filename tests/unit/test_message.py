@@ -80,14 +80,10 @@ REFUSED = {
     "cov_crs_only_6933": "Reprojection",
     "cov_crs_proj4": "Reprojection",
     "cov_point": "Points",
-    "cov_shape": "Shapes",
-    "cov_shape_antimeridian": "Shapes",
-    "cov_shape_point": "Shapes",
-    "edr_area": "Shapes",
+    "edr_area": "Reprojection",
     "edr_cube_z": "Reprojection",
     "edr_position_multipoint": "text/csv",
     "edr_position_point": "text/csv",
-    "edr_trajectory": "Shapes",
     "wms_getmap": "Map images",
 }
 NAMES = sorted(path.stem for path in OPERATIONS.glob("*.json"))

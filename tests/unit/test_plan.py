@@ -179,7 +179,6 @@ def test_a_box_or_time_without_data_is_refused_with_what_there_is(opened: Virtua
         ({"media_type": "image/tiff"}, "'image/tiff'.*application/netcdf"),
         ({"average": "depth"}, "over time or area"),
         ({"point": (10.5, -3.0)}, r"lon\(10.5:10.5\), lat\(-3:-3\)"),
-        ({"shape": "https://example.com/shape.geojson"}, "bounding box"),
         ({"target": TargetGrid(crs="EPSG:3857")}, "outputCrs"),
         ({"extend": ("time",)}, "extend"),
         ({"synchronous": True, "sources": (SOURCE, SOURCE)}, "2 collections.*forceAsync=true"),

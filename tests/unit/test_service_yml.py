@@ -64,7 +64,6 @@ def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
     claimed = entries()[0]["capabilities"]
     source = (Source("C1-TEST", "TEST"),)
     asked = {
-        "shape": Request(source, shape="s3://bucket/shape.json"),
         "reprojection": Request(source, target=TargetGrid(crs="EPSG:3857")),
         "extend": Request(source, extend=("time",)),
     }
@@ -72,6 +71,8 @@ def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
     assert claimed["averaging"] == {"area": True, "time": True}
     for kind in claimed["averaging"]:
         refuse_unsupported(Request(source, average=kind))
+    assert claimed["subsetting"]["shape"]
+    refuse_unsupported(Request(source, shape="s3://bucket/shape.json"))
     for name, request in asked.items():
         assert not claimed.get(name, claimed["subsetting"].get(name, False))
         with pytest.raises(UnsupportedError):

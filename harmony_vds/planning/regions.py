@@ -1,0 +1,70 @@
+"""The cells of a grid that a request's region holds: its box, its shape, or what both hold."""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.grid import Grid
+from harmony_vds.model.plan import Mask, PlannedVariable
+from harmony_vds.model.request import Request
+from harmony_vds.model.shape import Shape
+from harmony_vds.planning.spatial import HorizontalSelection, select_box
+
+type Cells = npt.NDArray[np.bool_]
+
+
+def select_region(
+    grid: Grid, request: Request, whole: HorizontalSelection
+) -> tuple[HorizontalSelection, Cells | None]:
+    """The window of a request's region, and which cells of it are in; None if all are.
+
+    Raises
+    ------
+    StoreError
+        An axis is in no order, or holds missing values.
+
+    **Reads:** nothing.
+    """
+    if isinstance(request.shape, Shape):
+        from harmony_vds.planning.shapes import select_shape
+
+        found = select_shape(grid, request.shape, request.bbox)
+        exact = request.pixel_subset or bool(found.inside.all())
+        return found.kept, None if exact else found.inside
+    return (whole if request.bbox is None else select_box(grid, request.bbox)), None
+
+
+def region_words(request: Request) -> str:
+    """The region of a request, for people. **Reads:** nothing."""
+    words = [f"the box {request.bbox}"] if request.bbox is not None else []
+    if isinstance(request.shape, Shape):
+        words.append(f"the shape, which lies within {request.shape.bbox},")
+    return " and ".join(words)
+
+
+def masks_of(
+    cells: Mapping[tuple[str, ...], Cells],
+    variables: Iterable[PlannedVariable],
+    places: AbstractSet[str],
+) -> tuple[Mask, ...]:
+    """Masks for the `variables` laid out over `cells`, those aside that say where cells are.
+
+    Parameters
+    ----------
+    cells
+        Dimensions of a grid → which cells of its window are in.
+    variables
+        Of the output.
+    places
+        Paths of coordinates.
+
+    **Reads:** nothing.
+    """
+    laid = list(variables)
+    found = []
+    for dimensions, inside in cells.items():
+        own = (v.path for v in laid if set(dimensions) <= set(v.dimensions))
+        found.append(Mask(dimensions, inside, frozenset(own) - places))
+    return tuple(found)
