@@ -1,6 +1,7 @@
 """ASDC PREFIRE monthly maps: kerchunk JSON without a coordinate variable, and without any time."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import netCDF4
@@ -12,7 +13,9 @@ from systems.kits import raw
 from systems.published import LAYOUTS, Publication, publishing
 from world import virtual_dataset, virtualizarr_references
 
-SIZES = LAYOUTS["prefire"]["dimensions"] | {"lat": 14, "lon": 30, "spectral": 7}  # the rest whole
+PREFIRE = LAYOUTS["prefire"]
+SIZES = PREFIRE["dimensions"] | {"lat": 14, "lon": 30, "spectral": 7}  # the rest whole
+CHUNKS = (*PREFIRE["chunks"][:2], 5, 10, 7)  # in as many chunks as published
 MONTHS = SIZES["time"]
 GROUP = "Sfc-Sorted"
 EMISSIVITY = ("xtrack", "sfc_type", "lat", "lon", "spectral")
@@ -24,7 +27,7 @@ def granules(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [granule(folder / "granules" / f"2024{n + 1:02d}.nc", n) for n in range(MONTHS)]
 
 
-def granule(path: Path, month: int) -> Path:
+def granule(path: Path, month: int, names: Sequence[str] = ("emis_mean",)) -> Path:
     place = np.meshgrid(centres(SIZES["lat"], -84, 84), centres(SIZES["lon"], -180, 180),
                         indexing="ij")  # fmt: skip
     shape = tuple(SIZES[name] for name in EMISSIVITY)
@@ -41,25 +44,30 @@ def granule(path: Path, month: int) -> Path:
             ("latitude", "longitude"), ("north", "east"), place, strict=True
         )
     }  # fmt: skip
-    whole = tuple(SIZES[name] for name in EMISSIVITY)
-    fields["emis_mean"] = Field(EMISSIVITY, emissivity, {"long_name": "mean emissivity"},
-                                chunks=(4, 9, *whole[2:]), fill=missing)  # fmt: skip
+    for name in names:
+        fields[name] = Field(EMISSIVITY, emissivity, {"long_name": name.replace("_", " ")},
+                             chunks=CHUNKS, fill=missing)  # fmt: skip
     fields["count"] = Field(EMISSIVITY, (emissivity * 0 + month).astype("i4"), {},
-                            chunks=whole, fill=np.int32(-9999))  # fmt: skip
+                            chunks=shape, fill=np.int32(-9999))  # fmt: skip
     return write_fields(path, fields, group=GROUP)
 
 
 @pytest.fixture(scope="module")
 def published(granules: list[Path]) -> Iterator[Publication]:
     with publishing(granules[0].parent.parent) as publication:
-        months = [virtual_dataset([path], group=GROUP) for path in granules]
-        joined = xr.concat(months, dim="time", data_vars="all", coords="minimal",
-                           compat="override", join="override")  # fmt: skip
-        here = {path.as_uri(): publication.url(path) for path in granules}
-        path = publication.root / "prefire-monthly-kerchunk_created20250819.json"
-        virtualizarr_references(joined, path, here.__getitem__)
-        publication.publish(publication.url(path))
+        publish(publication, granules)
         yield publication
+
+
+def publish(publication: Publication, granules: list[Path]) -> Path:
+    months = [virtual_dataset([path], group=GROUP) for path in granules]
+    joined = xr.concat(months, dim="time", data_vars="all", coords="minimal",
+                       compat="override", join="override")  # fmt: skip
+    here = {path.as_uri(): publication.url(path) for path in granules}
+    path = publication.root / "prefire-monthly-kerchunk_created20250819.json"
+    virtualizarr_references(joined, path, here.__getitem__)
+    publication.publish(publication.url(path))
+    return path
 
 
 def test_variables_come_whole_with_the_maps_that_place_them(
@@ -100,3 +108,18 @@ def test_what_needs_a_coordinate_is_refused_and_nothing_is_guessed(
     assert outcome.error["category"] == "NoRetry"
     assert all(words in outcome.error["error"] for words in told), outcome.error
     assert not any(path.startswith("/granules/") for path in published.archive.paths())
+
+
+@pytest.mark.scale
+def test_variable_is_read_from_all_references_of_the_publication(tmp_path: Path) -> None:
+    names = ("emis_mean", *PREFIRE["others"])
+    granules = [granule(tmp_path / "granules" / f"{n}.nc", n, names) for n in range(MONTHS)]
+    with publishing(tmp_path) as publication:
+        references = json.loads(publish(publication, granules).read_text())["refs"]
+        for name in names:
+            own = [key for key in references if key.startswith(f"{name}/") and "/." not in key]
+            assert len(own) == 108 * MONTHS
+        outcome = publication.invoke(tmp_path / "out", ["desc_emis_sumsquares"])
+    assert outcome.status == 0, outcome.error
+    expected = np.stack([raw(path, f"{GROUP}/desc_emis_sumsquares") for path in granules])
+    np.testing.assert_array_equal(raw(outcome.data[0], "desc_emis_sumsquares"), expected)

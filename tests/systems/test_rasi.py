@@ -1,16 +1,17 @@
 """VEDA's RASI: one published address for three repositories over netCDF-3 files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from archive import Archive, archive
 from servers import s3_client, upload
 from systems.granules import Field, latitudes, longitudes, times, weather, write_fields
 from systems.kits import raw
-from systems.published import LAYOUTS, Publication, publishing
+from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
 from world import virtual_dataset, write_icechunk
 
 RASI = LAYOUTS["rasi"]
@@ -36,18 +37,20 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     }
 
 
-def granule(path: Path, start: int, seed: int) -> Path:
+def granule(path: Path, start: int, seed: int, names: Sequence[str] = (NAME,)) -> Path:
     count = MONTHS // 2
     days = 15.0 + 30 * np.arange(start, start + count)
-    values = weather((count, PERCENTILES, NLAT, NLON), seed + start)
-    values[:, :, :5, :5] = MISSING
     fields = {
         "time": Field(("time",), days, times(days, "days since 1950-01-01").attributes),
         "percentile": Field(("percentile",), np.array([5, 25, 50, 75, 95], "f4")),
         "lat": latitudes("lat", np.linspace(30, 48.5, NLAT, dtype="f4")),
         "lon": longitudes("lon", np.linspace(-124, -108, NLON, dtype="f4")),
-        NAME: Field(("time", "percentile", "lat", "lon"), values, {"units": "K"}, fill=MISSING),
     }
+    for number, name in enumerate(names):
+        values = weather((count, PERCENTILES, NLAT, NLON), seed + start + 1000 * number)
+        values[:, :, :5, :5] = MISSING
+        place = ("time", "percentile", "lat", "lon")
+        fields[name] = Field(place, values, {"units": "mm"}, fill=MISSING)
     return write_fields(path, fields, form="NETCDF3_CLASSIC", unlimited="time", title="scenarios")
 
 
@@ -60,7 +63,8 @@ def bucket(
     for scenario, files in sources.items():
         there = {path.as_uri(): f"{RASI['container']}{scenario}/{path.name}" for path in files}
         dataset = virtual_dataset(files).vz.rename_paths(there.__getitem__)
-        write_icechunk(folder / scenario, {None: dataset}, container=RASI["container"])
+        write_icechunk(folder / scenario, {None: dataset}, container=RASI["container"],
+                       specification=RASI["specification"])  # fmt: skip
     upload(s3, BUCKET, files[0].parents[1], "RASI/")
     upload(s3, BUCKET, folder, f"{PARENT.split('/', 3)[3]}/")
     s3_client(s3).put_bucket_acl(Bucket=BUCKET, ACL="public-read")
@@ -142,3 +146,34 @@ def test_without_a_name_each_scenario_gives_an_output_of_its_own(
     assert sorted(found) == SCENARIOS
     for scenario, files in sources.items():
         np.testing.assert_array_equal(found[scenario], truth(files))
+
+
+@pytest.mark.scale
+def test_decade_is_read_from_all_months_and_fields_of_the_publication(
+    published: Publication, s3: str, tmp_path: Path
+) -> None:
+    names, months = (NAME, *RASI["others"]), RASI["dimensions"]["time"]
+    files = [granule(tmp_path / "FULL" / f"{start}.nc", start, 7, names) for start in (0, 3)]
+    upload(s3, BUCKET, files[0].parent, "RASI/FULL/")
+    there = {path.as_uri(): f"{RASI['container']}FULL/{path.name}" for path in files}
+    own = virtual_dataset(files).vz.rename_paths(there.__getitem__)
+    days = xr.Variable(("time",), 15.0 + 30 * np.arange(months), own["time"].attrs)
+    write_icechunk(tmp_path / "repository", {None: lengthened_dataset(own, {"time": days})},
+                   container=RASI["container"], specification=RASI["specification"])  # fmt: skip
+    key = f"{PARENT.split('/', 3)[3]}-full"
+    upload(s3, BUCKET, tmp_path / "repository", f"{key}/")
+    published.records[CONCEPT]["umm"]["RelatedUrls"].clear()
+    published.publish(f"s3://{BUCKET}/{key}")
+    outcome = published.invoke(
+        tmp_path / "out", ["RZSM_Percentiles"], bbox=[-120, 35, -115, 40],
+        temporal={"start": "1990-01-01T00:00:00Z", "end": "1999-12-31T23:59:59Z"},
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    began = np.datetime64("1950-01-01") + (15 + 30 * np.arange(months)).astype("m8[D]")
+    steps = np.flatnonzero((began >= np.datetime64("1990-01-01")) & (began < np.datetime64("2000")))
+    rows = np.flatnonzero((raw(files[0], "lat") >= 35) & (raw(files[0], "lat") <= 40))
+    columns = np.flatnonzero((raw(files[0], "lon") >= -120) & (raw(files[0], "lon") <= -115))
+    whole = np.concatenate([raw(path, "RZSM_Percentiles") for path in files])
+    expected = whole[steps % MONTHS][:, :, rows][..., columns]
+    assert expected.shape[0] > 100
+    np.testing.assert_array_equal(raw(outcome.data[0], "RZSM_Percentiles"), expected)

@@ -19,7 +19,7 @@ PUBLIC, PROTECTED = (SASSIE[name].split("/")[2] for name in ("repository", "cont
 KEY = SASSIE["repository"].split("/", 3)[3]
 FOLDER = f"{SASSIE['container']}{SASSIE['short_name']}/"
 DAYS = 3
-A_YEAR = 366
+FULL = SASSIE["steps"]
 LEVELS, ROWS, COLUMNS = 4, 24, 30
 UNITS = "seconds since 2020-01-01T12:00:00"
 DAY = 86_400
@@ -87,7 +87,7 @@ def store(publication: Publication, granules: list[Path], moto: str, days: int) 
     publication.publish(f"s3://{PUBLIC}/{key}/")
 
 
-@pytest.mark.parametrize("days", [DAYS, pytest.param(A_YEAR, marks=pytest.mark.scale)])
+@pytest.mark.parametrize("days", [DAYS, pytest.param(FULL, marks=pytest.mark.scale)])
 def test_variables_and_days_are_those_of_the_granules_with_the_grid_that_places_them(
     days: int, published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
 ) -> None:
