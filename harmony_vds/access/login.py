@@ -75,5 +75,7 @@ async def _issue(root: str, user: str, password: str) -> str:
             if answer.status != 200:
                 raise UpstreamError(f"{root} answered with status {answer.status}.")
             return msgspec.json.decode(await answer.read(), type=_Token).access_token
-    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+    except (
+        aiohttp.ClientError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError,
+    ) as error:  # fmt: skip
         raise UpstreamError(f"{root} gave no token ({type(error).__name__}).") from None

@@ -145,7 +145,7 @@ class CmrClient:
             raise StoreError(f"CMR rejected the request for {words}: {error}") from None
         try:
             found = msgspec.json.decode(received.body, type=_Found)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamError(
                 f"CMR's answer for {words} is not JSON of the expected form: {error}."
             ) from None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.errors import StoreError
 from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import ancestors, group_of, join, name_of
 from harmony_vds.model.store import VirtualStore
@@ -100,9 +101,30 @@ class Hierarchy:
                     yield path
 
     def load(self, path: str) -> npt.NDArray[Any]:
-        """The raw values of a coordinate, kept for later. **Reads:** coordinates."""
+        """The raw values of a coordinate, kept for later.
+
+        Raises
+        ------
+        StoreError
+            Some of them are not in the manifest, and nothing says that they are missing: the
+            numbers that would be read in their place look like any others.
+
+        **Reads:** coordinates.
+        """
         variable = self.variables[path]
         if path not in self.held:
+            self._refuse_gaps(path, variable)
             variable.load()
             self.held.add(path)
         return np.asarray(variable.values)
+
+    def _refuse_gaps(self, path: str, variable: xr.Variable) -> None:
+        if "_FillValue" in variable.attrs or not variable.size:
+            return
+        tally = self.store.chunk_index(path).tally([range(size) for size in variable.shape])
+        if tally.missing:
+            raise StoreError(
+                f"The manifest does not hold {tally.missing:,} of the {tally.chunks:,} chunks of "
+                f"the coordinate {path.lstrip('/')}, so its values are not known. The publisher "
+                "must add them."
+            )

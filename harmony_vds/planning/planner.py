@@ -220,13 +220,23 @@ class _Draft:
         if not paths:
             raise UnsupportedError(
                 f"The time range {wanted} cannot be applied: the requested variables have no time "
-                "coordinate. Ask without a time range."
+                f"coordinate{self._unreadable()}. Ask without a time range."
             )
         if wanted.is_open and (wanted.start is not None or wanted.end is not None):
             side = "end" if wanted.end is None else "start"
             self.notes.append(
                 f"The time range has no {side}; it was taken to the {side} of the record."
             )
+
+    def _unreadable(self) -> str:
+        """What might have been a coordinate of the requested variables, and why it is none."""
+        dimensions = {d for path in self.footings for d in self.hierarchy.dimensions(path)}
+        told = [
+            f"{path.lstrip('/')} cannot be read: {reason}"
+            for path, reason in self.hierarchy.store.defects.items()
+            if path in dimensions
+        ]
+        return f" ({told[0]})" if told else ""
 
     def _tell_auxiliary_times(self, paths: Iterable[str]) -> None:
         """Say which times were taken where a variable other than CF's time gives them."""

@@ -68,6 +68,7 @@ def select_latitudes(axis: Axis, south: float, north: float) -> AxisSelection:
     **Reads:** nothing.
     """
     values = _complete(axis)
+    _refuse_beyond_poles(axis, values)
     tolerance = max(axis.resolution, _ARITHMETIC)
     inside = (values >= south - tolerance) & (values <= north + tolerance)
     if not inside.any():
@@ -242,6 +243,17 @@ def _in_no_order(what: str, axis: Axis) -> StoreError:
     return StoreError(
         f"The {what} of {axis.path} are in no order; a box cannot cut them. Ask without a box."
     )
+
+
+def _refuse_beyond_poles(axis: Axis, values: Floats) -> None:
+    """Raise where centres lie more than a cell beyond a pole: such numbers are no latitudes."""
+    reach = max((own.max(initial=0.0) for own in half_widths(values, axis.bounds)), default=0.0)
+    farthest = float(np.abs(values).max(initial=0.0))
+    if farthest > 90.0 + 2 * reach + _ARITHMETIC:
+        raise StoreError(
+            f"The latitudes of {axis.path} reach {farthest:g} degrees; a box cannot cut them. Ask "
+            "without a box, or have the publisher correct them."
+        )
 
 
 def _complete(axis: Axis) -> Floats:

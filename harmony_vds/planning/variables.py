@@ -46,7 +46,7 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
     if path in hierarchy.variables:
         return path
     for place, reason in hierarchy.store.defects.items():
-        if path == place or path.startswith(f"{place}/"):
+        if path == place or path.startswith(f"{place.rstrip('/')}/"):
             raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
     within = [p for p in hierarchy.variables if p.endswith(path)]
     short = name_of(path)

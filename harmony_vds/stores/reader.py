@@ -133,12 +133,24 @@ class _Reading:
                     stored = manifest.unwrapped(path, self.box.chunk(member), piece)
                 crop = self.box.crop(member)
                 decoder = self.array.decoder.for_chunk(crop.shape)
-                decoder.decode_into(stored, crop.origin, self.out, crop.target)
+                try:
+                    decoder.decode_into(stored, crop.origin, self.out, crop.target)
+                except StoreError as error:
+                    told = str(error).rstrip(".")
+                    raise StoreError(f"{told} ({self._whereabouts(member)}).") from None
 
         shared = max(1, _SHARE_BYTES // max(self.array.decoder.nbytes, 1))
         loop = asyncio.get_running_loop()
         parts = [pieces[first : first + shared] for first in range(0, len(pieces), shared)]
         await asyncio.gather(*(loop.run_in_executor(_decoders(), work, own) for own in parts))
+
+    def _whereabouts(self, member: int) -> str:
+        """Which chunk it is, and whose file holds it, in words."""
+        numbers = self.box.chunk(member)
+        named = ".".join(map(str, numbers)) or "0"
+        source = int(self.index.sources[numbers])
+        place = f", in {self.index.locations[source].partition('?')[0]}" if source >= 0 else ""
+        return f"chunk {named} of {self.array.path.lstrip('/')}{place}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,8 +70,8 @@ def read_document(
 
     Raises
     ------
-    msgspec.DecodeError
-        The text is not a JSON object.
+    msgspec.DecodeError, UnicodeDecodeError
+        The text is not a JSON object, or no text at all.
     StoreError
         A metadata document is a byte range, or not valid base64; or there is too much beside the
         references.
@@ -103,7 +103,7 @@ def _add_piece(table: ReferenceTable, text: bytes | bytearray) -> bool:
         ranges = msgspec.json.decode(text, type=dict[str, tuple[str, int, int]])
     except msgspec.ValidationError:
         pass  # metadata or inline chunks stand between the ranges
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     else:
         keys = "\n".join(ranges)
@@ -113,6 +113,6 @@ def _add_piece(table: ReferenceTable, text: bytes | bytearray) -> bool:
     refuse_crowded_json(text)
     try:
         table.add(msgspec.json.decode(text, type=dict[str, Any]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

@@ -38,6 +38,7 @@ RECORD_LIMIT = 64 * 2**20
 """Most bytes of one record as stored; published ones have about half a megabyte."""
 LARGEST_RECORD = 2**29
 """Most bytes of one record, unpacked."""
+_COLUMNS = ("path", "offset", "size", "raw")
 MOST_ROWS = 2**24
 """Most rows of one record; kerchunk writes 10,000 or 100,000."""
 
@@ -197,7 +198,10 @@ def _read_columns(body: bytes, rows: int) -> "Mapping[str, pa.Array]":
             )
         if told.num_rows < rows:
             raise StoreError(f"has {told.num_rows:,} rows instead of {rows:,}.")
-        table = file.read(columns=["path", "offset", "size", "raw"], use_threads=False)
+        lacking = [own for own in _COLUMNS if own not in file.schema_arrow.names]
+        if lacking:
+            raise StoreError(f"has no column {' and no column '.join(lacking)}.")
+        table = file.read(columns=list(_COLUMNS), use_threads=False)
         table = table.slice(0, rows).unify_dictionaries().combine_chunks()
         return {name: table.column(name).combine_chunks() for name in table.column_names}
     except (pa.ArrowException, OSError, KeyError) as error:

@@ -212,7 +212,7 @@ class _Document:
         try:
             table, around = read_document(unpacked(received.body))
             table.expand(_templates(around))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(f"{self.href} is not a kerchunk reference file: {error}.") from None
         except RecursionError:
             raise StoreError(f"{self.href} is nested too deep for a reference file.") from None

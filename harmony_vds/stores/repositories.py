@@ -36,6 +36,7 @@ from harmony_vds.telemetry import redact
 
 # icechunk has one class for most failures of its storage; what failed stands in the text.
 _STATUS = re.compile(r"status code: (\d{3})[^:]*")
+_DAMAGED = re.compile(r"(?i)frame descriptor|flatbuffer|corrupt|checksum|decompress|magic")
 _REFUSED = re.compile(
     r"lacked (?:the necessary privileges|valid authentication)"
     r"|\((?:AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch)\)"
@@ -219,7 +220,12 @@ async def persist[T](fetcher: Fetcher, told: str, attempt: Callable[[], Awaitabl
         except icechunk.IcechunkError as error:
             raise _sorted_failure(f"{told}: {_first_line(error)}", error) from None
 
-    return await fetcher.persist(once)
+    try:
+        return await fetcher.persist(once)
+    except UpstreamError as error:
+        if _DAMAGED.search(str(error)):  # what came short under way was asked for again by now
+            raise StoreError(f"{error} The repository is damaged.") from None
+        raise
 
 
 def _sorted_failure(told: str, error: icechunk.IcechunkError) -> VdsError:

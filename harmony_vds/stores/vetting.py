@@ -19,6 +19,9 @@ from harmony_vds.model.chunks import refuse_excess
 from harmony_vds.stores.cuts import cut_of
 from harmony_vds.stores.zarr import ManifestStore
 
+type Sizes = dict[str, int]
+"""Dimension → length."""
+
 LONGEST_COORDINATE = 10_000_000
 """Entries of a coordinate that names its own dimension, which is read whole."""
 LARGEST_COORDINATE = 16 * LONGEST_COORDINATE
@@ -93,6 +96,7 @@ async def vet(manifest: ManifestStore, where: str) -> None:
     **Reads:** metadata.
     """
     level, seen = [""], 0
+    sizes: dict[str, Sizes] = {}
     for _ in range(_DEEPEST):
         listed = await asyncio.gather(*(manifest.children(prefix) for prefix in level))
         keys = [
@@ -103,15 +107,16 @@ async def vet(manifest: ManifestStore, where: str) -> None:
         seen += len(keys)
         if seen > _MOST_NODES:
             raise StoreError(f"{where} holds more than {_MOST_NODES:,} groups and variables.")
-        are_groups = await asyncio.gather(*(_vet_node(manifest, key) for key in keys))
+        are_groups = await asyncio.gather(*(_vet_node(manifest, key, sizes) for key in keys))
         level = [key for key, is_group in zip(keys, are_groups, strict=True) if is_group]
         if not level:
+            manifest.defects.update(_misfits(sizes))
             return
     raise StoreError(f"{where} holds groups more than {_DEEPEST} levels deep.")
 
 
-async def _vet_node(manifest: ManifestStore, key: str) -> bool:
-    """Vet the array at `key`; True if it is a group instead."""
+async def _vet_node(manifest: ManifestStore, key: str, sizes: dict[str, Sizes]) -> bool:
+    """Vet the array at `key`, and note the lengths of its dimensions; True if it is a group."""
     name = key.rpartition("/")[2]
     try:
         if manifest.zarr_format == 3:
@@ -130,9 +135,39 @@ async def _vet_node(manifest: ManifestStore, key: str) -> bool:
         defect = defect or _unnamed(document)
     except _UNREADABLE as error:
         defect = f"its metadata cannot be read ({error})"
+    else:
+        if not defect:
+            names = document.get("dimension_names") or ()
+            sizes[f"/{key}"] = dict(zip(names, document["shape"], strict=True))
     if defect:
         manifest.defects[f"/{key}"] = defect
     return False
+
+
+def _misfits(sizes: Mapping[str, Sizes]) -> dict[str, str]:
+    """The arrays whose dimensions have other lengths than in the rest of their group, and why.
+
+    The coordinate that is named like a dimension decides its length, or else the most arrays.
+    """
+    wrong = {}
+    for group in {path.rpartition("/")[0] for path in sizes}:
+        own = {path: told for path, told in sizes.items() if path.rpartition("/")[0] == group}
+        votes: dict[str, list[int]] = {}
+        for told in own.values():
+            for name, size in told.items():
+                votes.setdefault(name, []).append(size)
+        agreed = {
+            name: own.get(f"{group}/{name}", {}).get(name, max(given, key=given.count))
+            for name, given in votes.items()
+        }
+        for path, told in own.items():
+            odd = next((name for name, size in told.items() if size != agreed[name]), None)
+            if odd is not None:
+                wrong[path] = (
+                    f"its dimension {odd} has {told[odd]:,} entries, and that of the variables "
+                    f"around it {agreed[odd]:,}"
+                )
+    return wrong
 
 
 def _unnamed(document: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,243 @@
+"""Every store that is wrong ends in an error that says how, or in the right values."""
+
+# ruff: noqa: E501  one case a line
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+from bad_stores import BUILDERS, CHANGES, LAT, LON, SST, write_bad_store
+from world import kerchunk_references, write_days
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.errors import (
+    MissingSourceError,
+    NoDataError,
+    NoStoreError,
+    StaleSourceError,
+    StoreError,
+    UncutBoxError,
+    UnsupportedError,
+    UntrustedError,
+    VdsError,
+)
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.request import Request, Source
+from harmony_vds.pipeline import fulfil, prepare
+from harmony_vds.services import Services
+from harmony_vds.settings import Settings
+
+SOURCE = Source("C1-DEMO", "DEMO", variables=(SST,))
+REQUEST = Request(
+    (SOURCE,),
+    bbox=BoundingBox(-175, -85, -60, 20),
+    temporal=TimeRange(datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)),
+)
+ROWS, COLUMNS = (LAT >= -85) & (LAT <= 20), (LON >= -175) & (LON <= -60)
+
+SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
+    "not a kerchunk reference file: Input data was truncated":
+        (StoreError, ("empty file", "truncated JSON")),
+    "JSON is malformed: invalid character": (StoreError, ("a login page",)),
+    "Expected `object`, got `array`": (StoreError, ("a list",)),
+    "holds no kerchunk references":
+        (StoreError, ("no refs", "refs that are a list", "empty refs")),
+    "generates references by expressions": (StoreError, ("gen",)),
+    "codec can't decode byte": (StoreError, ("bytes that are no text",)),
+    "nested too deep": (StoreError, ("very deep JSON",)),
+    "gzip data break off": (StoreError, ("gzip cut short",)),
+    "expressions in braces are not run": (StoreError, ("template that is not defined",)),
+    "The template 'u' is more than a text": (StoreError, ("template with a program",)),
+    "analysed_sst/.zarray is not JSON": (StoreError, ("metadata that is no JSON",)),
+    "'analysed_sst' cannot be read: the shapes of it and its chunks do not fit":
+        (StoreError, ("no shape", "negative shape", "shape of other rank than chunks",
+                      "chunk of no length")),
+    "No Zarr data type found": (StoreError, ("unknown type",)),
+    "which this service does not decode":
+        (StoreError, ("object type", "unknown filter", "filter without a name")),
+    r"decodes to [\d,]+ bytes instead of [\d,]+ \(chunk 0.0.0 of analysed_sst":
+        (StoreError, ("wider type than stored", "filters left out")),
+    r"Decompression failed \(chunk [01].0.0 of analysed_sst":
+        (StoreError, ("narrower type than stored", "compressor twice", "length of nothing",
+                      "reference to another chunk", "reference one byte off", "inline too short",
+                      "bomb")),
+    "Invalid type: blue": (StoreError, ("fill value of another type",)),
+    "99999 out of bounds for int16": (StoreError, ("fill value out of range",)),
+    r"'analysed_sst' cannot be read: it has [\d,]+ chunks; at most":
+        (StoreError, ("impossibly many chunks",)),
+    "bytes in one chunk; at most": (StoreError, ("impossibly large chunk",)),
+    "parse input for 'order'": (StoreError, ("order that is none",)),
+    "'analysed_sst' cannot be read: .*input for 'zarr_format'": (StoreError, ("zarr 3 inside zarr 2",)),
+    "sst.json holds metadata that cannot be read: Failed to parse input for 'zarr_format'":
+        (StoreError, ("zarr 9",)),
+    r"no time coordinate \(time cannot be read: it has":
+        (UnsupportedError, ("dimension without end",)),
+    "do not name its dimensions":
+        (StoreError, ("no names of dimensions", "too few names of dimensions")),
+    r"two of its dimensions \(time, lat, lat\) have one name":
+        (StoreError, ("one name for two dimensions",)),
+    "its dimension lat has 35 entries": (StoreError, ("dimensions of another length",)),
+    "analysed_sst/0.0.0 has an unusable offset or length":
+        (StoreError, ("negative offset", "offset beyond 64 bits", "offset of text",
+                      "negative length", "fractional offset")),
+    "ends before byte 1,000,0": (StoreError, ("offset past the end", "length past the end")),
+    "sst_001.nc.gone does not exist": (MissingSourceError, ("file that is gone",)),
+    "file addresses are read only where": (UntrustedError, ("address without scheme",)),
+    "http addresses are read only where": (UntrustedError, ("address of this machine",)),
+    "names '', which is no complete address": (StoreError, ("address of nothing",)),
+    "analysed_sst/0.0.0 names a file without offset and length":
+        (StoreError, ("address that is a number", "reference of two parts",
+                      "whole file as a chunk")),
+    "analysed_sst/0.0.0 is not valid base64": (StoreError, ("inline that is no base64",)),
+    "cannot cut analysed_sst: there are no": (UncutBoxError, ("latitudes missing",)),
+    "1 of the 1 chunks of the coordinate lat": (StoreError, ("latitudes without chunk",)),
+    "/lat holds missing values": (StoreError, ("latitudes not a number",)),
+    "/lat reach 175 degrees": (StoreError, ("latitudes past the pole",)),
+    "latitudes of /lat are in no order": (StoreError, ("latitudes in no order",)),
+    "/lon holds missing values": (StoreError, ("longitudes not a number", "longitudes infinite")),
+    "longitudes of /lon are in no order": (StoreError, ("longitudes in no order",)),
+    "no time coordinate. Ask": (UnsupportedError, ("times without units",)),
+    "units must be one of": (StoreError, ("times in units of nothing",)),
+    "calendar must be one of": (StoreError, ("times of an unknown calendar",)),
+    "zero not allowed as a reference year": (StoreError, ("times of a year without days",)),
+    "time values outside range": (StoreError, ("times beyond all dates",)),
+    "metadata document analysed_sst/.zattrs has 20,000,": (StoreError, ("attribute that is a mountain",)),
+    "path '..' is invalid": (StoreError, ("variable named by a path upward",)),
+    "could not read zarr.json: object not found":
+        (MissingSourceError, ("icechunk without its snapshots",)),
+    "session error: object not found": (MissingSourceError, ("icechunk without its manifests",)),
+    "The repository is damaged": (StoreError, ("icechunk whose snapshot is damaged",)),
+    "no icechunk repository": (NoStoreError, ("icechunk whose branch is gone",)),
+    "granules/sst_001.nc does not exist": (MissingSourceError, ("icechunk whose source has moved",)),
+    "byte offsets can no longer be trusted": (StaleSourceError, ("icechunk whose source was written anew",)),
+    "manifest holds none of the 4 chunks": (NoDataError, ("Parquet without its records",)),
+    "refs.0.parq has no column offset": (StoreError, ("Parquet whose records lack a column",)),
+    "refs.0.parq cannot be read as Parquet": (StoreError, ("Parquet whose records are no Parquet",)),
+    r"sst.parq holds metadata that cannot be read: No group$": (StoreError, ("Parquet without metadata",)),
+    "records of 0 rows": (StoreError, ("Parquet whose records have no size",)),
+    "is not readable XML": (StoreError, ("DMR++ that is no XML",)),
+    "declares a document type": (StoreError, ("DMR++ with an entity",)),
+    "offsets, lengths or places is no usable number": (StoreError, ("DMR++ whose chunks lie at no number",)),
+    "its chunks have another number of dimensions": (StoreError, ("DMR++ whose chunk sizes are of another rank",)),
+    "Required key 'node_type' is missing": (StoreError, ("Zarr without an array's metadata",)),
+    "it claims 4278734848 bytes instead of 576": (StoreError, ("Zarr with a damaged chunk",)),
+    "Stored and computed checksum do not match": (StoreError, ("Zarr shard whose index is damaged",)),
+    "is no zip file that can be read": (StoreError, ("zip file cut short",)),
+}  # fmt: skip
+"""What an error says → its class, and the stores that get it."""
+
+type Expected = Callable[[np.ndarray], np.ndarray]
+
+
+def as_it_is(truth: np.ndarray) -> np.ndarray:
+    return truth[:, ROWS][:, :, COLUMNS]
+
+
+def columns_first(truth: np.ndarray) -> np.ndarray:
+    """Every chunk read as its metadata order it."""
+    odd = truth.copy()
+    for t in range(2):
+        for i in range(0, 36, 12):
+            for j in range(0, 72, 24):
+                chunk = truth[t, i : i + 12, j : j + 24]
+                odd[t, i : i + 12, j : j + 24] = chunk.ravel().reshape(12, 24, order="F")
+    return as_it_is(odd)
+
+
+def filled(truth: np.ndarray) -> np.ndarray:
+    odd = truth.copy()
+    odd[0, :12, :24] = -32768
+    return as_it_is(odd)
+
+
+def second_step_alone(truth: np.ndarray) -> np.ndarray:
+    return as_it_is(truth)[:1]
+
+
+ANSWERED: dict[str, Expected] = {
+    "another version": as_it_is,
+    "order of Fortran": columns_first,
+    "chunk missing": filled,
+    "chunk numbers out of the grid": as_it_is,
+    "chunk numbers of another rank": as_it_is,
+    "chunk that is called by a word": as_it_is,
+    "overlapping references": as_it_is,
+    "latitudes as text": as_it_is,  # numbers in words
+    "latitudes twice": as_it_is,
+    "times out of order": as_it_is,
+    "times twice": as_it_is,
+    "times not a number": second_step_alone,
+    "scale factor of text": as_it_is,
+    "scale factor of nothing": as_it_is,
+    "grid mapping that is not there": as_it_is,
+    "coordinates that are not there": as_it_is,
+    "icechunk whose container does not cover its references": as_it_is,
+}
+"""Stores whose odd part is none of the request's business, or means what it says."""
+
+
+@pytest.fixture(scope="module")
+def granules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("granules")
+    write_days(folder, 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def document(granules: Path) -> dict[str, Any]:
+    return kerchunk_references(sorted(granules.glob("*.nc")))
+
+
+@pytest.fixture(scope="module")
+def truth(granules: Path) -> np.ndarray:
+    steps = []
+    for path in sorted(granules.glob("*.nc")):
+        with netCDF4.Dataset(path) as nc:
+            nc[SST].set_auto_maskandscale(False)
+            steps.append(nc[SST][:])
+    return np.concatenate(steps)
+
+
+def answer(name: str, folder: Path, granules: Path, document: dict[str, Any]) -> np.ndarray:
+    """What a request for temperatures is answered with, from the store called `name`."""
+    if name in BUILDERS:
+        place = BUILDERS[name](folder, granules)
+    else:
+        place = write_bad_store(folder, name, document)
+    trusted = (f"{folder.as_uri()}/", f"{granules.as_uri()}/")
+    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None)) as services:
+        prepared = prepare(REQUEST, services, place.as_uri())
+        (output,) = fulfil(prepared, folder / "work", services)
+    with netCDF4.Dataset(output.path) as nc:
+        nc[SST].set_auto_maskandscale(False)
+        return nc[SST][:]
+
+
+@pytest.mark.parametrize(
+    ("said", "name"), [(said, name) for said, (_, names) in SAID.items() for name in names]
+)
+def test_store_that_cannot_be_read_says_why(said, name, tmp_path, granules, document):
+    started = time.monotonic()
+    with pytest.raises(VdsError) as caught:
+        answer(name, tmp_path, granules, document)
+    assert type(caught.value) is SAID[said][0]
+    assert [own for own in SAID if re.search(own, str(caught.value))] == [said]
+    assert time.monotonic() - started < 30  # what may pass is tried again
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_store_that_is_odd_elsewhere_gives_right_values(name, tmp_path, granules, document, truth):
+    found = answer(name, tmp_path, granules, document)
+    np.testing.assert_array_equal(found, ANSWERED[name](truth))
+
+
+def test_every_bad_store_is_expected_to_do_something():
+    listed = [name for _, names in SAID.values() for name in names] + [*ANSWERED]
+    assert sorted(listed) == sorted([*CHANGES, *BUILDERS])
+    assert len(SAID) >= 60
