@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from harmony_vds.cli.places import places_in, places_of
 from harmony_vds.cli.price import tell_price
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
@@ -43,6 +44,16 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         str | None,
         typer.Option(metavar="FILE", help="GeoJSON file, address or text whose inside is kept."),
     ] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LON,LAT[,NAME]", help="Place for a time series, in degrees; repeatable."
+        ),
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of places: columns longitude, latitude and, if wanted, name."),
+    ] = None,
     temporal: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="ISO 8601 instants; '..' leaves a side open."),
@@ -73,7 +84,8 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     """Cut a store by variables, box and time into netCDF-4 or another format."""
     log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
-    request = replace(request, average=average)
+    places = (*places_of(point or []), *places_in(points))
+    request = replace(request, average=average, points=places)
     named = None if shape is None or shape.lstrip().startswith("{") else as_url(shape)
     request = replace(request, shape=named or shape)
     local = [named] if named and named.startswith("file:") else []

@@ -108,11 +108,15 @@ def _completed(granule: Granule, record: Record) -> Linked:
 
 
 def region_query(request: Request) -> dict[str, str]:
-    """The box, point and time of `request` as CMR's search parameters. **Reads:** nothing."""
+    """The box, places and time of `request` as CMR's search parameters. **Reads:** nothing."""
     query = {}
-    if request.point is not None:
-        longitude, latitude = request.point
-        query["point"] = f"{_turned(longitude):g},{latitude:g}"
+    longitudes = [_turned(own.longitude) for own in request.places]
+    latitudes = [own.latitude for own in request.places]
+    if len(longitudes) == 1:
+        query["point"] = f"{longitudes[0]:g},{latitudes[0]:g}"
+    elif longitudes:
+        around = BoundingBox(min(longitudes), min(latitudes), max(longitudes), max(latitudes))
+        query["bounding_box"] = _box_words(around)
     elif request.bbox is not None:
         query["bounding_box"] = _box_words(request.bbox)
     wanted = request.temporal

@@ -14,10 +14,13 @@ from harmony_vds.model.duration import Duration, expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import AS_STORED, NETCDF, Format, Layout, format_of
 from harmony_vds.model.grid import GridKind
+from harmony_vds.model.places import Placement
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
 
-_IDENTITY = ("store", "variables", "selection", "masks", "average", "asked", "layout")
+_IDENTITY = (
+    "store", "variables", "selection", "masks", "placements", "average", "asked", "layout",
+)  # fmt: skip
 """What of a plan decides the bytes of its output."""
 
 
@@ -167,6 +170,8 @@ class Plan:
     """How the output is laid out."""
     average: AveragePlan | None = None
     """What is averaged, and over what; None where values stand as they are."""
+    placements: tuple[Placement, ...] = ()
+    """The cells that answer for places; one for each grid, and then of it nothing else is read."""
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -215,6 +220,7 @@ class Plan:
             "selection": {path: s.as_lists() for path, s in sorted(self.selection.items())},
             "masks": [own.as_json() for own in self.masks],
             "average": None if self.average is None else self.average.as_json(),
+            "placements": [own.as_json() for own in self.placements],
             "bbox": None if box is None else [box.west, box.south, box.east, box.north],
             "temporal": None if self.coverage is None else str(self.coverage),
             "notes": list(self.notes),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import NETCDF
+from harmony_vds.model.places import Place
 from harmony_vds.model.shape import Shape
 
 MOST_NAMED = 10
@@ -125,6 +126,8 @@ class Request:
     """(longitude, latitude) in degrees for a time series at one place."""
     shape: Shape | str | None = None
     """Places to cut by; before they are read, the address of a GeoJSON document, or its text."""
+    points: tuple[Place, ...] = ()
+    """Several places, for a time series at each."""
     dimensions: tuple[DimensionRange, ...] = ()
     """Ranges of other dimensions."""
     average: str | None = None
@@ -152,6 +155,11 @@ class Request:
     periods: tuple[TimeRange, ...] = ()
     """Times to keep, beside `temporal`: a step is kept if it meets any of them; empty for all."""
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All places asked for. **Reads:** nothing."""
+        return (() if self.point is None else (Place(*self.point),)) + self.points
+
     def parameters(self, source: Source) -> Mapping[str, object]:
         """What was asked of `source`, as plain JSON values, for provenance; no secrets, no ids.
 
@@ -165,6 +173,12 @@ class Request:
             asked["bbox"] = [box.west, box.south, box.east, box.north]
         if isinstance(self.shape, Shape):
             asked["shape"] = self.shape.as_json()
+        if self.point is not None:
+            asked["point"] = list(self.point)
+        if self.points:
+            listed = [str(own) for own in self.points[:MOST_NAMED]]
+            more = [f"and {len(self.points) - MOST_NAMED} more"]
+            asked["points"] = listed + (more if len(self.points) > MOST_NAMED else [])
         if self.temporal is not None:
             asked["temporal"] = str(self.temporal)
         if self.dimensions:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from harmony_vds.model.average import BYTES_OF_RESULT, AveragedVariable, Average
 from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks
 from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
+from harmony_vds.model.place_reads import PlaceReads
+from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Cost, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans
@@ -24,10 +27,12 @@ def price(
     selection: Mapping[str, AxisSelection],
     hierarchy: Hierarchy,
     average: AveragePlan | None = None,
+    placements: Sequence[Placement] = (),
 ) -> Cost:
     """What reading and writing `variables`, cut by `selection`, costs, averaged or as they are.
 
-    Coordinates that planning has read already cost nothing more. **Reads:** metadata.
+    Of variables on the grid of one of `placements` only its cells are read. Coordinates that
+    planning has read already cost nothing more. **Reads:** metadata.
     """
     tally = ChunkTally()
     written, held = 0, 0
@@ -35,20 +40,24 @@ def price(
     for variable in variables:
         raw = hierarchy.variables[variable.path]
         kept = kept_indices(variable, raw.shape, selection)
-        count = 1
-        for indices in kept:
-            count *= len(indices)
+        placement = placement_for(variable.dimensions, placements)
+        count = 1 if placement is None else len(placement)
+        for dimension, indices in zip(variable.dimensions, kept, strict=True):
+            count *= 1 if placement and dimension in placement.dimensions else len(indices)
         own = None if average is None else average.of(variable.path)
         written += count * raw.dtype.itemsize if own is None else _result_bytes(own, variable, kept)
         if variable.path in hierarchy.held or count == 0:
             continue
         index = hierarchy.store.chunk_index(variable.path, kept)
-        found = index.tally(kept)
+        gap = hierarchy.store.merge_gap(variable.path)
         positions = kept_positions(variable, raw.shape, selection)
-        pieces, working = _pieces(variable, positions, index, own)
-        held = max(held, working)
-        if (gap := hierarchy.store.merge_gap(variable.path)) >= 0:
-            found = _merged(found, index, positions, pieces, gap)
+        if placement is None:
+            pieces, working = _pieces(variable, positions, index, own)
+            held = max(held, working)
+            found = index.tally(kept)
+            found = _merged(found, index, positions, pieces, gap) if gap >= 0 else found
+        else:
+            found = _at_places(variable, index, positions, placement, gap)
         if "grid_mapping_name" in raw.attrs:
             found = replace(found, missing=0)  # CF gives such a variable attributes, not a value
         tally += found
@@ -97,18 +106,42 @@ def _merged(
 ) -> ChunkTally:  # fmt: skip
     """`tally` for a reader that merges neighbouring ranges, piece by piece as it reads."""
     requests, stored = 0, 0
-    alone = index.alone
     for block in pieces:
-        numbers = [
-            chunk_numbers(own[piece], cut)
-            for own, piece, cut in zip(positions, block, index.cuts, strict=True)
-        ]
-        spans = merged_spans(index, numbers, gap)
-        native = alone[np.ix_(*numbers)]
-        requests += len(spans) + int(native.sum())
-        stored += spans.nbytes
-        stored += int(index.lengths[np.ix_(*numbers)][native].sum())
+        parts = [own[piece] for own, piece in zip(positions, block, strict=True)]
+        more, nbytes = _one_read(index, parts, gap)
+        requests, stored = requests + more, stored + nbytes
     return replace(tally, requests=requests, stored=stored)
+
+
+def _one_read(
+    index: ChunkIndex, positions: Sequence[npt.NDArray[np.int64]], gap: int
+) -> tuple[int, int]:
+    """Requests and bytes of one read that merges neighbouring ranges."""
+    numbers = [chunk_numbers(own, cut) for own, cut in zip(positions, index.cuts, strict=True)]
+    spans = merged_spans(index, numbers, gap)
+    box = np.ix_(*numbers)
+    native = index.alone[box]
+    return len(spans) + int(native.sum()), spans.nbytes + int(index.lengths[box][native].sum())
+
+
+def _at_places(
+    variable: PlannedVariable,
+    index: ChunkIndex,
+    positions: Sequence[npt.NDArray[np.int64]],
+    placement: Placement,
+    gap: int,
+) -> ChunkTally:
+    """The tally of the cells of `placement` alone, window by window as they are read."""
+    reads = PlaceReads.of(placement, variable.dimensions, positions, index.cuts, index.itemsize)
+    tally = ChunkTally()
+    for group, window in product(reads.groups, reads.windows):
+        pieces = reads.positions(group, window)
+        found = index.tally([np.sort(own) for own in pieces])
+        if gap >= 0:
+            requests, stored = _one_read(index, pieces, gap)
+            found = replace(found, requests=requests, stored=stored)
+        tally += found
+    return tally
 
 
 def kept_positions(

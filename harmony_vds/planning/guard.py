@@ -25,11 +25,13 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             f"Averages are over time or area; average={request.average!r} is neither."
         )
-    if request.point is not None:
-        longitude, latitude = request.point
+    others = {
+        "a bounding box": request.bbox, "a shape": request.shape, "an average": request.average,
+    }  # fmt: skip
+    besides = [name for name, value in others.items() if value is not None]
+    if request.places and besides:
         raise UnsupportedError(
-            "Points are not answered by this service; ask for a box around the place, as thin as "
-            f"you like: lon({longitude:g}:{longitude:g}), lat({latitude:g}:{latitude:g})."
+            f"Points and {besides[0]} cannot be asked for together; ask for one of them."
         )
     if request.target is not None:
         raise UnsupportedError(

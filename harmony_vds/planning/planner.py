@@ -14,6 +14,7 @@ from harmony_vds.model.average import AverageKind, AveragePlan
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind, GridKind
 from harmony_vds.model.paths import name_of
+from harmony_vds.model.places import Placement
 from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
@@ -26,6 +27,7 @@ from harmony_vds.planning.grids import Footing, Ground, footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
+from harmony_vds.planning.placing import place_on
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import refuse_absent, select_steps, time_coverage
 from harmony_vds.planning.regions import Cells, masks_of, region_words, select_region
@@ -70,13 +72,16 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.notes += [
         f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
     ]
-    draft.cut_boxes(named=bool(source.variables))
+    if request.places:
+        draft.cut_places(named=bool(source.variables))
+    else:
+        draft.cut_boxes(named=bool(source.variables))
     draft.pick_granules()
     draft.cut_times()
     draft.cut_levels(requested)
     variables = with_required(requested, hierarchy, draft.axes())
     variables, average = draft.averaged(variables)
-    cost = price(variables, draft.selection, hierarchy, average)
+    cost = price(variables, draft.selection, hierarchy, average, draft.placements)
     if cost.missing:
         refuse_nothing(variables, draft.selection, hierarchy)
     draft.notes += _doubts(variables, hierarchy)
@@ -92,6 +97,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         cost=cost,
         average=average,
         masks=masks_of(draft.cells, variables, draft.axes()),
+        placements=tuple(draft.placements),
     )
 
 
@@ -116,6 +122,7 @@ class _Draft:
     picked: NamedParts | None = None
     cells: dict[tuple[str, ...], Cells] = field(default_factory=dict)
     """Dimensions of a grid → the cells inside the shape, where others are in the window."""
+    placements: list[Placement] = field(default_factory=list)
 
     def axes(self) -> set[str]:
         """The coordinates that place the requested variables, scalar times among them."""
@@ -135,6 +142,22 @@ class _Draft:
             if (ground.y, ground.x) not in seen:
                 seen.add((ground.y, ground.x))
                 self._cut_grid(ground, path)
+
+    def cut_places(self, *, named: bool) -> None:
+        """Keep the cells that answer for the request's places, on every grid there is."""
+        self._refuse_other_grids(named=named)
+        own = [(f.ground, path) for path, f in self.footings.items() if f.ground]
+        grounds = {ground.dimensions: (ground, path) for ground, path in reversed(own)}
+        taken = {d for path in self.footings for d in self.hierarchy.dimensions(path)}
+        for ground, path in reversed(grounds.values()):
+            grid = grid_of(ground, path, self.hierarchy)
+            placed = place_on(grid, self.request.places, taken)
+            taken.add(placed.placement.dimension)
+            self.placements.append(placed.placement)
+            self.notes += placed.notes
+            self.grids.append(placed.grid)
+            for dimension, kept in placed.selection.items():
+                self._keep(dimension, kept)
 
     def _refuse_other_grids(self, *, named: bool) -> None:
         """A box must cut every variable that has a place on the Earth."""

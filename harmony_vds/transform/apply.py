@@ -7,6 +7,7 @@ import xarray as xr
 
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.paths import ancestors, group_of, name_of
+from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
@@ -14,6 +15,8 @@ from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.transform.average import averaged
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
+from harmony_vds.transform.sampling import sampled
+from harmony_vds.transform.stations import feature_type, with_stations
 
 
 def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
@@ -26,9 +29,14 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     """
     variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
+    attributes = {path: _attributes(store, path) for path in sorted(groups)}
+    if plan.placements:
+        variables = with_stations(variables, plan.placements)
+        kind = feature_type(variables, plan.placements)
+        attributes["/"] = {**attributes["/"], "featureType": kind}
     return Subset(
         variables=variables,
-        groups={path: _attributes(store, path) for path in sorted(groups)},
+        groups=attributes,
         time_axes=frozenset(
             d for v in plan.variables if v.path in plan.time_axes for d in v.dimensions
         ),
@@ -37,6 +45,9 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
 
 def _made(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> tuple[SubsetVariable, ...]:
     """What a variable of the plan gives: itself, or what its average consists of."""
+    placement = placement_for(planned.dimensions, plan.placements)
+    if placement is not None:
+        return (_sampled(store, planned, plan, placement),)
     cut = masked(_cut(store, planned, plan), plan.masks)
     if plan.average is None:
         return (cut,)
@@ -50,6 +61,15 @@ def _kept(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> list[Axi
         plan.selection.get(dimension, AxisSelection.whole(size))
         for dimension, size in zip(planned.dimensions, stored.shape, strict=True)
     ]
+
+
+def _sampled(
+    store: VirtualStore, planned: PlannedVariable, plan: Plan, placement: Placement
+) -> SubsetVariable:
+    stored: xr.Variable = store.tree[group_of(planned.path)].variables[name_of(planned.path)]
+    positions = [own.positions for own in _kept(store, planned, plan)]
+    cuts = store.chunk_index(planned.path, positions).cuts
+    return sampled(stored, planned, positions, cuts, placement)
 
 
 def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:

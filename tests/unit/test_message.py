@@ -79,7 +79,6 @@ REFUSED = {
     "cov_crs_3857_grid": "image/tiff",
     "cov_crs_only_6933": "Reprojection",
     "cov_crs_proj4": "Reprojection",
-    "cov_point": "Points",
     "edr_area": "Reprojection",
     "edr_cube_z": "Reprojection",
     "edr_position_multipoint": "text/csv",

@@ -19,6 +19,7 @@ from harmony_vds.discovery.granules import region_query
 from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.errors import NoDataError, NoStoreError, TooLargeError, VdsError
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.places import Place
 from harmony_vds.model.request import Granule, Request, Source, VariableLink
 from harmony_vds.model.store import ManifestFormat, RecordedGrid
 from harmony_vds.pipeline import Services
@@ -308,3 +309,9 @@ def test_credentials_endpoint_of_a_foreign_host_gets_no_token(tmp_path: Path) ->
             with pytest.raises(VdsError):
                 run(fetcher.http.exchange(endpoint, 1000))
     assert stranger.asked == []
+
+
+def test_several_places_are_asked_for_by_the_box_around_them() -> None:
+    places = (Place(190, 5), Place(-160, -7, "b"), Place(-165, 3))
+    asked = Request((Source(COLLECTION, "D"),), points=places)
+    assert region_query(asked) == {"bounding_box": "-170,-7,-160,5"}

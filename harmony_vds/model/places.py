@@ -1,0 +1,96 @@
+"""Places asked for by name and degrees, and the cells of a grid that answer for them."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.errors import RequestError
+
+type Floats = npt.NDArray[np.float64]
+type Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place on the Earth."""
+
+    longitude: float
+    """Degrees_east, any turn of the globe."""
+    latitude: float
+    """Degrees_north."""
+    name: str = ""
+    """What the user calls it."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.longitude) and math.isfinite(self.latitude)):
+            raise RequestError(f"The place {self} holds a value that is not a number.")
+        if not -90 <= self.latitude <= 90:
+            raise RequestError(
+                f"The place {self} lies beyond the poles; the order is longitude, latitude, and "
+                "latitudes end at ±90."
+            )
+        if abs(self.longitude) > 720:
+            raise RequestError(f"The place {self} lies beyond two turns of the globe.")
+
+    def __str__(self) -> str:
+        named = f"{self.name} " if self.name else ""
+        return f"{named}({self.longitude:g}, {self.latitude:g})"
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The cells of one horizontal grid that answer for places."""
+
+    dimensions: tuple[str, ...]
+    """Full paths of the grid's dimensions, rows first."""
+    cells: Positions
+    """Positions in the store along each of them; shape (dimensions, places)."""
+    dimension: str
+    """Full path of the dimension along which the output lists the places."""
+    places: tuple[Place, ...]
+    """What was asked, in the order of the output, each with a name."""
+    longitudes: Floats
+    """Of the cells' centres, degrees_east; shape (places,)."""
+    latitudes: Floats
+    """Of the cells' centres, degrees_north; shape (places,)."""
+    distances: Floats
+    """From each place to the centre of its cell, km; shape (places,)."""
+    coordinates: tuple[str, ...] = ()
+    """Full paths of the variables that hold latitude and longitude of the cells; empty where the
+    store has none and the output gets some."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def along(self, dimensions: Sequence[str]) -> list[int]:
+        """Which of `dimensions` are the grid's, in the order of the grid. **Reads:** nothing."""
+        return [dimensions.index(own) for own in self.dimensions if own in dimensions]
+
+    def cells_of(self, dimensions: Sequence[str]) -> Positions:
+        """The cells along those of the grid's dimensions that a variable has.
+
+        Shape (dimensions of both, places). **Reads:** nothing.
+        """
+        return self.cells[[n for n, own in enumerate(self.dimensions) if own in dimensions]]
+
+    def as_json(self) -> dict[str, object]:
+        """What it is, in plain JSON values; cells by their SHA-256. **Reads:** nothing."""
+        told = "\n".join(map(repr, self.places)).encode() + self.cells.astype("<i8").tobytes()
+        return {
+            "dimensions": list(self.dimensions),
+            "along": self.dimension,
+            "places": len(self),
+            "sha256": hashlib.sha256(told).hexdigest(),
+        }
+
+
+def placement_for(dimensions: Sequence[str], placements: Sequence[Placement]) -> Placement | None:
+    """The placement on whose grid a variable lies, wholly or along one side.
+
+    **Reads:** nothing.
+    """
+    return next((own for own in placements if own.along(dimensions)), None)

@@ -1,0 +1,135 @@
+"""Time series at places through the service, compared with the granules read by netCDF4 alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from systems.kits import Answer, ask, place, raw, request, services, write_store
+from world import write_days, write_tile
+
+from harmony_vds.errors import NoDataError, UnsupportedError
+from harmony_vds.model.places import Place
+
+PLACES = (
+    Place(10.5, -20.25, "atlantic"), Place(179.9, 12.4), Place(-179.9, 12.6, "Åland"),
+    Place(10.4, -20.2), Place(3.0, 89.9, "pole"), Place(301.0, 44.0), Place(-59.0, 44.0),
+)  # fmt: skip
+LAYOUTS = {
+    "from -180": {}, "from 0": {"lon_from": 0.0}, "north up": {"north_up": True, "lon_from": -20.0},
+}  # fmt: skip
+
+
+def brute_force(path: Path, places: Sequence[Place]) -> list[tuple[int, int, float]]:
+    """Row, column and distance of the nearest centre of all, by haversine."""
+    lat, lon = raw(path, "lat").astype(float), raw(path, "lon").astype(float)
+    x, y = np.meshgrid(np.radians(lon), np.radians(lat))
+    found = []
+    for own in places:
+        phi, psi = np.radians(own.latitude), np.radians(own.longitude)
+        chord = np.sin((y - phi) / 2) ** 2 + np.cos(y) * np.cos(phi) * np.sin((x - psi) / 2) ** 2
+        distance = 2 * 6371.0088 * np.arcsin(np.sqrt(chord))
+        row, column = np.unravel_index(np.argmin(distance.round(6)), distance.shape)
+        found.append((int(row), int(column), float(distance[row, column])))
+    return found
+
+
+def series(files: list[Path], folder: Path, form: str = "icechunk", **wanted: object) -> Answer:
+    with place("file", files[0].parent, folder) as there:
+        store = write_store(form, files, folder, there.granules)
+        asked = replace(request(variables=("analysed_sst",)), **wanted)
+        return ask(asked, there.stores + store, services(there), folder / "out")
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("form", ["icechunk", "kerchunk"])
+def test_series_at_places_are_those_of_the_nearest_cells_bit_for_bit(
+    form: str, layout: str, tmp_path: Path
+) -> None:
+    files = write_days(tmp_path / "granules", 4, **LAYOUTS[layout])
+    answer = series(files, tmp_path, form, points=PLACES)
+    near = brute_force(files[0], PLACES)
+    stored = np.concatenate([raw(path, "analysed_sst") for path in files])
+    expected = np.stack([stored[:, row, column] for row, column, _ in near])
+    found = answer.read("analysed_sst")
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found, expected)
+    lat, lon = raw(files[0], "lat"), raw(files[0], "lon")
+    np.testing.assert_array_equal(answer.read("lat"), [lat[row] for row, _, _ in near])
+    np.testing.assert_array_equal(answer.read("lon"), [lon[column] for _, column, _ in near])
+    np.testing.assert_allclose(answer.read("distance"), [own for _, _, own in near], atol=1e-3)
+    np.testing.assert_array_equal(
+        answer.read("requested_longitude"), [own.longitude for own in PLACES]
+    )
+
+
+def test_places_in_one_chunk_are_read_with_it_once_and_priced_so(tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 3)  # chunks of 12 x 24 cells of 5 degrees
+    places = (Place(-170, -80), Place(-100, -50), Place(-150, -70), Place(100, 50))
+    with place("http", files[0].parent, tmp_path) as there:
+        store = write_store("kerchunk", files, tmp_path, there.granules, inline=0)
+        asked = replace(request(variables=("analysed_sst",)), points=places)
+        answer = ask(asked, there.stores + store, services(there), tmp_path / "out")
+        fetched = [own for own in there.servers[0].asked if own.path.endswith(".nc")]
+    cost = answer.prepared.plan.cost
+    # Two chunks a day of the series and of its mask each; coordinates were read for the plan.
+    data = [own for own in answer.prepared.plan.variables if len(own.dimensions) == 3]
+    assert cost.chunks - 2 * 3 * len(data) <= 1  # and the grid mapping's
+    assert len(fetched) >= cost.requests
+    np.testing.assert_array_equal(answer.read("analysed_sst").shape, (4, 3))
+
+
+def test_file_is_a_discrete_sampling_geometry_that_xarray_and_netcdf4_open(tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 3)
+    answer = series(files, tmp_path, points=PLACES[:3])
+    with xr.open_dataset(answer.path) as dataset:
+        assert dataset.attrs["featureType"] == "timeSeries"
+        assert dataset.analysed_sst.dims == ("station", "time")
+        assert {"lat", "lon", "station_name", "time"} <= set(dataset.analysed_sst.coords)
+        assert dataset.station_name.values.tolist() == ["atlantic", "place 2", "Åland"]
+    with netCDF4.Dataset(answer.path) as nc:
+        assert nc["station_name"].cf_role == "timeseries_id"
+        assert nc["analysed_sst"].coordinates.split() == ["lat", "lon", "station_name"]
+        assert nc["analysed_sst"].scale_factor == np.float32(0.01)
+        assert nc["lat"].dimensions == nc["lon"].dimensions == ("station",)
+        assert nc.dimensions["time"].isunlimited()
+        assert nc.geospatial_lat_max == pytest.approx(15.0)
+
+
+def test_one_point_of_a_message_and_a_time_range_give_that_series(tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 4)
+    answer = series(files, tmp_path, point=(10.5, -20.25))
+    row, column, _ = brute_force(files[0], [Place(10.5, -20.25)])[0]
+    stored = np.concatenate([raw(path, "analysed_sst") for path in files])[:, row, column]
+    np.testing.assert_array_equal(answer.read("analysed_sst"), stored[None])
+    assert answer.prepared.plan.asked["point"] == [10.5, -20.25]
+
+
+def test_place_and_box_together_are_refused(tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 1)
+    box = request(box=(0, 0, 10, 10)).bbox
+    with pytest.raises(UnsupportedError, match="together"):
+        series(files, tmp_path, point=(10.5, -20.25), bbox=box)
+
+
+def test_a_place_off_the_grid_is_no_data(tmp_path: Path) -> None:
+    granules = tmp_path / "granules"
+    granules.mkdir()
+    files = [write_tile(granules / "tile.nc", 0, 10.0, 10.0)]
+    with place("file", granules, tmp_path) as there:
+        store = write_store("icechunk", files, tmp_path, there.granules)
+        asked = replace(request(), point=(-100.0, -40.0))
+        with pytest.raises(NoDataError, match="nearest cell"):
+            ask(asked, there.stores + store, services(there), tmp_path / "out")
+
+
+def test_equal_plans_have_equal_fingerprints_and_other_places_another(tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 2)
+    first = series(files, tmp_path / "a", points=PLACES[:2])
+    again = series(files, tmp_path / "b", points=PLACES[:2])
+    other = series(files, tmp_path / "c", points=(PLACES[1], PLACES[0]))
+    marks = [own.prepared.plan.as_json()["placements"] for own in (first, again, other)]
+    assert marks[0] == marks[1] != marks[2]

@@ -1,0 +1,141 @@
+"""Which cell answers for a place: compared with every cell of the grid, one by one."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harmony_vds.errors import NoDataError, RequestError
+from harmony_vds.model.grid import Axis, AxisKind, Grid
+from harmony_vds.model.places import Place
+from harmony_vds.planning.nearest import nearest_cells
+from harmony_vds.planning.placing import place_on
+
+STARTS = {"-180": -180.0, "0": 0.0, "20": 20.0, "180": 180.0}
+
+
+def axis(kind: AxisKind, values: np.ndarray) -> Axis:
+    name = {"X": "lon", "Y": "lat"}[kind]
+    return Axis(f"/{name}", f"/{name}", kind, values, "degrees", 1e-12)
+
+
+def grid(lat: np.ndarray, lon: np.ndarray) -> Grid:
+    return Grid.rectilinear(
+        axis(AxisKind.X, np.asarray(lon, float)), axis(AxisKind.Y, np.asarray(lat, float))
+    )
+
+
+def haversine(lon: float, lat: float, lon2: float, lat2: float) -> float:
+    phi, phi2 = math.radians(lat), math.radians(lat2)
+    half = math.sin(math.radians(lon2 - lon) / 2) ** 2
+    chord = math.sin((phi2 - phi) / 2) ** 2 + math.cos(phi) * math.cos(phi2) * half
+    return 2 * 6371.0088 * math.asin(min(1.0, math.sqrt(chord)))
+
+
+def nearest_holding_cell(lat, lon, width, height, place) -> float:
+    """The least distance to the centre of a cell that contains or touches the place."""
+    distances = []
+    for y in lat:
+        for x in lon:
+            across = (place.longitude - x + 180) % 360 - 180
+            if (
+                abs(place.latitude - y) <= height / 2 + 1e-9
+                and abs(abs(across) - 360 * (abs(across) > 180)) <= width / 2 + 1e-9
+            ):
+                distances.append(haversine(place.longitude, place.latitude, x, y))
+    return min(distances)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    turned=st.tuples(st.booleans(), st.booleans()),
+    size=st.sampled_from([(6, 8), (9, 12), (12, 20), (6, 20)]),
+    start=st.sampled_from(sorted(STARTS)),
+    longitude=st.one_of(st.floats(-360, 360), st.sampled_from([-180.0, 180.0, 0.0, 360.0, 179.99])),
+    latitude=st.one_of(st.floats(-90, 90), st.sampled_from([-90.0, 90.0, 0.0])),
+)
+def test_cell_is_the_nearest_of_those_that_hold_the_place_in_every_convention(
+    turned, size, start, longitude, latitude
+):
+    (north_up, westward), (rows, columns) = turned, size
+    height, width = 180 / rows, 360 / columns
+    lat = -90 + height * (np.arange(rows) + 0.5)
+    lon = STARTS[start] + width * (np.arange(columns) + 0.5)
+    lat, lon = lat[::-1] if north_up else lat, lon[::-1] if westward else lon
+    place = Place(longitude, latitude)
+    found = nearest_cells(grid(lat, lon), [place])
+    row, column = found.positions[:, 0]
+    assert found.inside.all()
+    distance = haversine(longitude, latitude, lon[column], lat[row])
+    assert found.distances[0] == pytest.approx(distance, abs=1e-6)
+    assert distance == pytest.approx(nearest_holding_cell(lat, lon, width, height, place), abs=1e-5)
+    assert (found.longitudes[0], found.latitudes[0]) == (lon[column], lat[row])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-179, 179), st.floats(-75, 75))
+def test_on_fine_grids_away_from_the_poles_it_is_the_nearest_of_all_cells(longitude, latitude):
+    lat, lon = np.arange(-89.75, 90, 0.5), np.arange(-179.75, 180, 0.5)
+    found = nearest_cells(grid(lat, lon), [Place(longitude, latitude)])
+    x, y = np.meshgrid(np.radians(lon), np.radians(lat))
+    phi = math.radians(latitude)
+    towards = np.sin(y) * math.sin(phi) + np.cos(y) * math.cos(phi) * np.cos(
+        x - math.radians(longitude)
+    )
+    away = np.degrees(np.arccos(np.clip(towards, -1, 1)))
+    edge = min(abs((longitude / 0.5) % 1), abs((latitude / 0.5) % 1), 0.5)
+    row, column = found.positions[:, 0]
+    assert away[row, column] <= away.min() + (0.05 if edge else 0.5)
+
+
+def test_place_on_an_edge_is_answered_by_the_southern_and_western_cell():
+    found = nearest_cells(grid([-0.5, 0.5], [9.5, 10.5]), [Place(10.0, 0.0)])
+    assert found.positions.ravel().tolist() == [0, 0]
+    turned_over = nearest_cells(grid([0.5, -0.5], [10.5, 9.5]), [Place(10.0, 0.0)])
+    assert turned_over.positions.ravel().tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "place, inside",
+    [
+        ((19.4, 5.0), True), ((18.9, 5.0), True), ((17.9, 5.0), False), ((31.1, 5.0), True),
+        ((32.1, 5.0), False), ((25.0, -1.1), True), ((25.0, -2.6), False), ((-155.0, 5.0), False),
+        ((385.0, 5.0), True),
+    ],
+)  # fmt: skip
+def test_places_up_to_one_cell_outside_are_answered(place, inside):
+    own = grid(np.arange(0, 10, 1.0), np.arange(20, 31, 1.0))
+    assert nearest_cells(own, [Place(*place)]).inside.tolist() == [inside]
+
+
+def test_rows_and_columns_without_coordinates_answer_for_nothing():
+    lat, lon = np.arange(0.0, 10), np.arange(20.0, 31)
+    lat[4] = lon[3] = np.nan
+    found = nearest_cells(grid(lat, lon), [Place(23.1, 4.2), Place(26.0, 7.0)])
+    assert found.positions.T.tolist() == [[5, 4], [7, 6]]
+    assert found.inside.tolist() == [True, True]
+
+
+def test_outside_of_the_grid_the_refusal_names_extent_and_nearest_cell():
+    own = grid(np.arange(0, 10, 1.0), np.arange(20, 31, 1.0))
+    with pytest.raises(NoDataError) as caught:
+        place_on(own, [Place(-100.0, 50.0, "buoy")])
+    text = str(caught.value)
+    assert "buoy (-100, 50)" in text
+    assert "[19.5, -0.5, 30.5, 9.5]" in text
+    assert "(20, 9)" in text
+
+
+def test_some_places_outside_are_left_out_and_said_so():
+    own = grid(np.arange(0, 10, 1.0), np.arange(20, 31, 1.0))
+    placed = place_on(own, [Place(25, 5), Place(-100.0, 50.0), Place(21, 3, "b")])
+    assert [place.name for place in placed.placement.places] == ["place 1", "b"]
+    assert "place 2 (-100, 50)" in placed.notes[0]
+
+
+@pytest.mark.parametrize("place", [(0, 91), (0, -90.5), (math.nan, 0), (0, math.inf), (721, 0)])
+def test_places_nowhere_on_the_earth_are_refused(place):
+    with pytest.raises(RequestError):
+        Place(*place)
