@@ -58,6 +58,9 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="ISO 8601 instants; '..' leaves a side open."),
     ] = None,
+    months: Annotated[
+        str | None, typer.Option(metavar="12,1,2", help="Months of every year to keep.")
+    ] = None,
     dimension: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,7 +88,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     places = (*places_of(point or []), *places_in(points))
-    request = replace(request, average=average, points=places)
+    request = replace(request, average=average, months=_months(months), points=places)
     named = None if shape is None or shape.lstrip().startswith("{") else as_url(shape)
     request = replace(request, shape=named or shape)
     local = [named] if named and named.startswith("file:") else []
@@ -149,6 +152,17 @@ def _request(  # noqa: PLR0917  the options of the command
         dimensions=tuple(_range(text) for text in dimensions),
         media_type=format_of(form).media_type,
     )
+
+
+def _months(text: str | None) -> tuple[int, ...]:
+    """Months as people write them: ``12,1,2``."""
+    try:
+        numbers = [int(own) for own in (text or "").split(",") if own.strip()]
+    except ValueError:
+        numbers = [0]
+    if any(not 1 <= own <= 12 for own in numbers) or (text is not None and not numbers):
+        raise RequestError(f"--months {text!r} should be months from 1 to 12, such as 12,1,2.")
+    return tuple(dict.fromkeys(numbers))
 
 
 def _range(text: str) -> DimensionRange:

@@ -56,6 +56,8 @@ class Axis:
     """CF calendar; time axes only."""
     bounds_path: str = ""
     """Full path of the bounds variable; empty without one."""
+    is_climatology: bool = False
+    """Whether `bounds` are those of a climatology: each step means a part of several years."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,6 +122,8 @@ class Request:
     """Box to cut, in degrees."""
     temporal: TimeRange | None = None
     """Time range to cut."""
+    months: tuple[int, ...] = ()
+    """Calendar months to keep, 1 to 12, of every year in `temporal`; empty for all."""
     point: tuple[float, float] | None = None
     """(longitude, latitude) in degrees for a time series at one place."""
     shape: Shape | str | None = None
@@ -181,6 +183,8 @@ class Request:
             asked["points"] = listed + (more if len(self.points) > MOST_NAMED else [])
         if self.temporal is not None:
             asked["temporal"] = str(self.temporal)
+        if self.months:
+            asked["months"] = list(self.months)
         if self.dimensions:
             asked["dimensions"] = [str(own) for own in self.dimensions]
         if self.average is not None:

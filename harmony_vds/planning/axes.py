@@ -108,6 +108,7 @@ def read_axis(kind: AxisKind, path: str, hierarchy: "Hierarchy") -> Axis:
         bounds=None if bounds is None else _decoded_bounds(path, bounds, hierarchy),
         bounds_path=bounds or "",
         calendar=str(variable.attrs.get("calendar", "standard")).lower(),
+        is_climatology=bounds is not None and _bounds_attribute(variable) == "climatology",
     )
 
 
@@ -142,10 +143,16 @@ def read_projected_axis(kind: AxisKind, path: str, crs: str, hierarchy: "Hierarc
     )
 
 
+def _bounds_attribute(variable: xr.Variable) -> str:
+    """What names the bounds: a climatology's are of another kind, and go by another name."""
+    return "climatology" if "climatology" in variable.attrs else "bounds"
+
+
 def _bounds_path(path: str, hierarchy: "Hierarchy") -> str | None:
     """The bounds variable of a coordinate, if it has the shape that bounds have."""
     variable = hierarchy.variables[path]
-    named = str(variable.attrs.get("bounds", "")).strip() if variable.ndim < 2 else ""
+    named = str(variable.attrs.get(_bounds_attribute(variable), "")).strip()
+    named = named if variable.ndim < 2 else ""
     found = hierarchy.resolve(named, group_of(path)) if named else None
     if found is None:
         return None

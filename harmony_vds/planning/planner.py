@@ -29,10 +29,11 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.placing import place_on
 from harmony_vds.planning.presence import refuse_nothing
-from harmony_vds.planning.ranges import refuse_absent, select_steps, time_coverage
+from harmony_vds.planning.ranges import refuse_absent, time_coverage
 from harmony_vds.planning.regions import Cells, masks_of, region_words, select_region
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
+from harmony_vds.planning.steps import is_interrupted, kept_steps, remarks
 from harmony_vds.planning.variables import requested_paths, with_required
 
 _UNCUT = {
@@ -123,6 +124,11 @@ class _Draft:
     cells: dict[tuple[str, ...], Cells] = field(default_factory=dict)
     """Dimensions of a grid → the cells inside the shape, where others are in the window."""
     placements: list[Placement] = field(default_factory=list)
+    interrupted: set[str] = field(default_factory=set)
+
+    @property
+    def _has_times_asked(self) -> bool:
+        return self.request.temporal is not None or bool(self.request.periods + self.request.months)
 
     def axes(self) -> set[str]:
         """The coordinates that place the requested variables, scalar times among them."""
@@ -218,34 +224,35 @@ class _Draft:
 
     def cut_times(self) -> None:
         """Apply the request's time range to every time axis that carries a requested variable."""
-        if self.request.temporal is not None or self.request.periods:
+        if self._has_times_asked:
             self._refuse_spread_times()
         paths = dict.fromkeys(f.t for f in self.footings.values() if f.t is not None)
         for path in paths:
             axis = read_axis(AxisKind.T, path, self.hierarchy)
             self.times[path] = axis
             if axis.dimension:
-                self._keep(axis.dimension, self._picked_of(axis, self._kept_steps(axis)))
-            elif self.request.temporal is not None or self.request.periods:
+                kept = self._picked_of(axis, self._kept_steps(axis))
+                self._keep(axis.dimension, kept)
+                self.notes += remarks(axis, kept)
+            elif self._has_times_asked:
                 self._kept_steps(axis)
         if self.picked is not None and self.picked.dimension not in self.selection:
             self._keep(self.picked.dimension, self.picked.kept)
         wanted = self.request.temporal
-        if wanted is not None or self.request.periods:
+        if self._has_times_asked:
             self._tell_auxiliary_times(paths)
         if self.request.periods and not paths:
             raise UnsupportedError(
                 "The selected granules cannot be picked from their common store: the requested "
                 "variables have no time coordinate. Ask for the whole collection."
             )
-        if wanted is None:
-            return
-        if not paths:
+        if self._has_times_asked and not paths:
+            asked = "months" if wanted is None else f"time range {wanted}"
             raise UnsupportedError(
-                f"The time range {wanted} cannot be applied: the requested variables have no time "
-                f"coordinate{self._unreadable()}. Ask without a time range."
+                f"The {asked} cannot be applied: the requested variables have no time coordinate"
+                f"{self._unreadable()}. Ask without."
             )
-        if wanted.is_open and (wanted.start is not None or wanted.end is not None):
+        if wanted is not None and wanted.is_open and wanted != TimeRange():
             side = "end" if wanted.end is None else "start"
             self.notes.append(
                 f"The time range has no {side}; it was taken to the {side} of the record."
@@ -289,7 +296,9 @@ class _Draft:
         """`variables` less those that an average leaves out, and the average, if one is asked."""
         if self.request.average is None:
             return variables, None
-        cuts = Cuts(self.hierarchy, self.footings, self.times, self.selection)
+        cuts = Cuts(
+            self.hierarchy, self.footings, self.times, self.selection, frozenset(self.interrupted)
+        )
         kept, average, notes = plan_average(AverageKind(self.request.average), variables, cuts)
         self.notes += notes
         return kept, average
@@ -302,24 +311,20 @@ class _Draft:
         path, reason = next(iter(spread.items()))
         others = f" (and {len(spread) - 1} more)" if len(spread) > 1 else ""
         asked = f"The time range {self.request.temporal}" if self.request.temporal else (
-            "The choice of granules from their common store")  # fmt: skip
+            "The choice of granules from their common store" if self.request.periods
+            else "The choice of months")  # fmt: skip
         raise UnsupportedError(
             f"{asked} cannot cut {path.lstrip('/')}{others}: {reason}; this service cuts times "
             "along one dimension. Ask without it, or for other variables."
         )
 
     def _kept_steps(self, axis: Axis) -> AxisSelection:
-        wanted, periods = self.request.temporal, self.request.periods
-        whole = AxisSelection.whole(axis.values.size)
-        if wanted is None and not periods:
-            return whole
-        refuse_absent(axis, periods)
-        kept = select_steps(axis, wanted, periods)
-        if len(kept) == 0:
-            covered = time_coverage(axis, whole) or "no time"
-            asked = [f"the time range {wanted}"] if wanted is not None else []
-            asked += [f"the times of the {len(periods)} selected granules"] if periods else []
-            raise NoDataError(f"No data lie in {' and '.join(asked)}: the store covers {covered}.")
+        if not self._has_times_asked:
+            return AxisSelection.whole(axis.values.size)
+        refuse_absent(axis, self.request.periods)
+        kept = kept_steps(axis, self.request)
+        if is_interrupted(axis, self.request):
+            self.interrupted.add(axis.path)
         return kept
 
     def _picked_of(self, axis: Axis, kept: AxisSelection) -> AxisSelection:
@@ -348,7 +353,13 @@ class _Draft:
         found = []
         for axis in self.times.values():
             kept = self.selection.get(axis.dimension) if axis.dimension else None
-            span = time_coverage(axis, kept or AxisSelection.whole(axis.values.size))
+            try:
+                span = time_coverage(axis, kept or AxisSelection.whole(axis.values.size))
+            except StoreError as error:
+                if self._has_times_asked:
+                    raise
+                self.notes.append(str(error))  # which nobody's numbers depend on
+                continue
             found += [span] if span else []
         if not found:
             return None

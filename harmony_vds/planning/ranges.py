@@ -58,21 +58,6 @@ def select_times(axis: Axis, wanted: TimeRange) -> AxisSelection:
     return AxisSelection.of_mask(inside)
 
 
-def select_steps(
-    axis: Axis, wanted: TimeRange | None, periods: Sequence[TimeRange]
-) -> AxisSelection:
-    """The steps of `axis` that meet `wanted` and any of `periods`; errors as `select_times`.
-
-    None and an empty `periods` leave no step out. **Reads:** nothing.
-    """
-    inside = np.ones(axis.values.size, np.bool_)
-    if wanted is not None:
-        inside = _mask(select_times(axis, wanted))
-    if periods:
-        inside &= np.logical_or.reduce([_mask(select_times(axis, own)) for own in periods])
-    return AxisSelection.of_mask(inside)
-
-
 def refuse_absent(axis: Axis, periods: Sequence[TimeRange]) -> None:
     """Raise where a granule of those that were selected has no step in their common store.
 
@@ -99,12 +84,6 @@ def refuse_absent(axis: Axis, periods: Sequence[TimeRange]) -> None:
             f"granules ({shown}{', …' if len(absent) > _MOST_SHOWN else ''}): it covers {covered}. "
             "Select granules that it holds."
         )
-
-
-def _mask(kept: AxisSelection) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(kept.size, np.bool_)
-    mask[kept.positions] = True
-    return mask
 
 
 def _slack(numbers: Floats, axis: Axis) -> Floats:
@@ -155,14 +134,19 @@ def encode(moment: datetime, axis: Axis) -> tuple[float, bool]:
 
     **Reads:** nothing.
     """
-    there, exists = _in_calendar(moment.astimezone(UTC), axis)
+    there, exists = in_calendar(moment, axis)
     try:
         return float(cftime.date2num(there, axis.units, calendar=axis.calendar)), exists
     except (ValueError, OverflowError) as error:
         raise _not_understood(axis, error) from None
 
 
-def _in_calendar(utc: datetime, axis: Axis) -> tuple[cftime.datetime, bool]:
+def in_calendar(moment: datetime, axis: Axis) -> tuple[cftime.datetime, bool]:
+    """`moment` in the calendar of `axis`, and whether it exists there; as `encode`.
+
+    **Reads:** nothing.
+    """
+    utc = moment.astimezone(UTC)
     clock = (utc.hour, utc.minute, utc.second, utc.microsecond)
     day, exists = utc, True
     for _ in range(_LONGEST_GAP_DAYS + 1):
@@ -181,15 +165,24 @@ def decode(number: float, axis: Axis) -> datetime:
 
     **Reads:** nothing.
     """
-    try:
-        there = cftime.num2date(number, axis.units, calendar=axis.calendar)
-    except (ValueError, OverflowError) as error:
-        raise _not_understood(axis, error) from None
+    (there,) = dates(np.array([number]), axis)
     year = min(max(there.year, 1), 9999)
     day = min(there.day, calendar.monthrange(year, there.month)[1])
     return datetime(
         year, there.month, day, there.hour, there.minute, there.second, there.microsecond, UTC
     )
+
+
+def dates(numbers: Floats, axis: Axis) -> list[cftime.datetime]:
+    """The dates that `numbers` mean in the units and calendar of `axis`; errors as `encode`.
+
+    **Reads:** nothing.
+    """
+    try:
+        found = cftime.num2date(numbers, axis.units, calendar=axis.calendar)
+    except (ValueError, OverflowError) as error:
+        raise _not_understood(axis, error) from None
+    return list(np.atleast_1d(found))
 
 
 def _seconds_per_unit(units: str) -> float:

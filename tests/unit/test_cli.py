@@ -69,6 +69,17 @@ def test_subset_with_negative_box_and_open_time_writes_the_granules_values(
         np.testing.assert_array_equal(nc["analysed_sst"][:], wanted)
 
 
+def test_average_of_months_is_asked_for_by_options(local: list[str], tmp_path: Path) -> None:
+    done = run("subset", *local, "--variable", "analysed_sst", "--average", "area", "--months",
+               "1,12", "--json", home=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    asked = json.loads(done.stdout)["plan"]["asked"]
+    assert (asked["average"], asked["months"]) == ("area", [1, 12])
+    done = run("subset", *local, "--months", "13", home=tmp_path)
+    assert done.returncode == 1
+    assert "--months '13' should be months from 1 to 12" in done.stderr
+
+
 def test_output_is_told_on_stdout_and_the_plan_on_stderr(local: list[str], tmp_path: Path) -> None:
     done = run("subset", *local, "--variable", "mask", home=tmp_path)
     assert done.returncode == 0, done.stderr
