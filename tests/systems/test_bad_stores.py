@@ -61,7 +61,7 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "No Zarr data type found": (StoreError, ("unknown type",)),
     "which this service does not decode":
         (StoreError, ("object type", "unknown filter", "filter without a name")),
-    r"decodes to [\d,]+ bytes instead of [\d,]+ \(chunk 0.0.0 of analysed_sst":
+    r"decodes to [\d,]+ bytes instead of [\d,]+ \(chunk [01].0.0 of analysed_sst":
         (StoreError, ("wider type than stored", "filters left out")),
     r"Decompression failed \(chunk [01].0.0 of analysed_sst":
         (StoreError, ("narrower type than stored", "compressor twice", "length of nothing",
