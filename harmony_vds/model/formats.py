@@ -11,6 +11,7 @@ from harmony_vds.errors import UnsupportedError
 NETCDF = "application/netcdf"
 ZARR = "application/x-zarr"
 ZIP = "application/zip"
+KERCHUNK = "application/x-zarr;profile=kerchunk"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Format:
     """Other media types that mean it, without blanks and in small letters."""
     per_variable: bool = False
     """Whether each requested variable has a file of its own."""
+    by_reference: bool = False
+    """Whether it points to the archive's chunks, instead of holding values."""
 
 
 FORMATS = (
@@ -36,6 +39,8 @@ FORMATS = (
     Format("zarr", ZARR, ".zarr", frozenset({
         "zarr", "application/zarr", "application/vnd+zarr", "application/vnd.zarr",
         "application/x-zarr;version=3", "application/vnd.zarr;version=3"})),
+    Format("kerchunk", KERCHUNK, ".json", frozenset({
+        "kerchunk", "application/vnd+zarr;profile=kerchunk"}), by_reference=True),
 )  # fmt: skip
 """What is written, netCDF first: it is what people get who do not say what they want."""
 

@@ -166,6 +166,8 @@ class Plan:
     """What `fulfil` will read and write."""
     masks: tuple[Mask, ...] = ()
     """What is blanked inside the selection."""
+    references: frozenset[str] = frozenset()
+    """Full paths of the variables that the output points to instead of holding them."""
     layout: Layout = AS_STORED
     """How the output is laid out."""
     average: AveragePlan | None = None
@@ -219,6 +221,7 @@ class Plan:
             ],
             "selection": {path: s.as_lists() for path, s in sorted(self.selection.items())},
             "masks": [own.as_json() for own in self.masks],
+            "references": sorted(self.references),
             "average": None if self.average is None else self.average.as_json(),
             "placements": [own.as_json() for own in self.placements],
             "bbox": None if box is None else [box.west, box.south, box.east, box.north],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harmony_vds.model.chunks import ChunkIndex, Positions
 from harmony_vds.model.extent import BoundingBox
@@ -141,3 +141,5 @@ class VirtualStore:
     """Variable path → what was wrong with its attributes and is put right here, likewise."""
     doubt: Callable[[str], str | None] = lambda _: None
     """For the array at a full path, why its price is a bound and not exact; None where it is."""
+    layout: Callable[[str], Any] = lambda _: None
+    """Zarr metadata of the array at a full path: type, chunk shape, codecs, fill value."""

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.chunks import ChunkIndex
 from harmony_vds.model.plan import PlannedVariable
 
 if TYPE_CHECKING:
@@ -11,6 +15,18 @@ if TYPE_CHECKING:
 
 type Block = tuple[slice, ...]
 """A box in the index space of an output variable, one slice per dimension."""
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Where the stored chunks of a variable lie, for an output that points to them."""
+
+    index: ChunkIndex
+    """Chunks of the whole array."""
+    numbers: tuple[npt.NDArray[np.int64], ...]
+    """For each dimension the numbers of the kept chunks, in output order."""
+    layout: Any
+    """The array's Zarr metadata: type, chunk shape, codecs and fill value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +41,8 @@ class SubsetVariable:
     """Shape of the store's chunks."""
     blocks: tuple[Block, ...]
     """Pieces to read one after another; each chunk of the store lies in exactly one."""
+    references: References | None = None
+    """Its chunks, where the output is to point to them; it is then not read."""
     together: str = ""
     """Neighbours of the same name here come from one pass over the chunks and have the same pieces:
     they are best read side by side, piece by piece. Empty for all others."""

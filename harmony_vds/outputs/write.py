@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import NETCDF, ZARR, ZIP
+from harmony_vds.model.formats import KERCHUNK, NETCDF, ZARR, ZIP
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import CollectionNotes
@@ -20,6 +20,7 @@ type Writer = Callable[[Subset, Plan, Path, Step], None]
 WRITERS = {
     NETCDF: ("harmony_vds.outputs.netcdf", "write_netcdf"),
     ZARR: ("harmony_vds.outputs.zarr", "write_zarr"),
+    KERCHUNK: ("harmony_vds.outputs.references", "write_kerchunk"),
 }
 """Media type → module and function, imported when needed: each brings a library of its own."""
 WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)

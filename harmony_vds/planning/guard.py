@@ -20,7 +20,13 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             "Map images (WMS) are not made by this service; order netCDF instead."
         )
-    format_of(request.media_type)
+    form = format_of(request.media_type)
+    derived = request.average or request.point or request.target
+    if form.by_reference and derived is not None:
+        raise UnsupportedError(
+            f"The format {form.name} points to the archive's own chunks, and what is averaged, "
+            "reprojected or picked by place is in none of them. Ask for netCDF."
+        )
     if request.average not in (None, *AverageKind):
         raise UnsupportedError(
             f"Averages are over time or area; average={request.average!r} is neither."

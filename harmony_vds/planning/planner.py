@@ -28,6 +28,7 @@ from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.placing import place_on
+from harmony_vds.planning.pointing import pointed
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import refuse_absent, time_coverage
 from harmony_vds.planning.regions import Cells, masks_of, region_words, select_region
@@ -86,7 +87,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     if cost.missing:
         refuse_nothing(variables, draft.selection, hierarchy)
     draft.notes += _doubts(variables, hierarchy)
-    return Plan(
+    plan = Plan(
         location=store.location,
         variables=variables,
         selection=draft.selection,
@@ -100,6 +101,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         masks=masks_of(draft.cells, variables, draft.axes()),
         placements=tuple(draft.placements),
     )
+    return pointed(plan, draft.footings, hierarchy) if plan.format.by_reference else plan
 
 
 def _doubts(variables: Iterable[PlannedVariable], hierarchy: Hierarchy) -> list[str]:

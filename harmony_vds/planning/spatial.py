@@ -217,7 +217,10 @@ def grid_plan(grid: Grid, kept: HorizontalSelection) -> GridPlan:
     west, east = west - surplus, east - surplus
     south, north = max(south, -90.0), min(north, 90.0)
     box = BoundingBox(round(west, 9), round(south, 9), round(east, 9), round(north, 9))
-    return GridPlan(grid.x.path, grid.y.path, box, kept.shifts, grid.x.bounds_path)
+    return GridPlan(
+        grid.x.path, grid.y.path, box, kept.shifts, grid.x.bounds_path,
+        kind=grid.kind, crs=grid.crs, dimensions=grid.dimensions,
+    )  # fmt: skip
 
 
 def _edges(

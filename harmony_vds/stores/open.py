@@ -185,6 +185,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         defects,
         repairs,
         opened.manifest.doubt,
+        lambda path: opened.arrays[path].metadata,
     )
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from harmony_vds.model.blocks import blocks
+from harmony_vds.model.chunks import chunk_numbers
 from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.model.subset import Subset, SubsetVariable
+from harmony_vds.model.subset import References, Subset, SubsetVariable
 from harmony_vds.transform.average import averaged
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
@@ -82,6 +84,13 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
     data = _continued(planned.path, stored.isel(indexers), store, plan)
     positions = [own.positions for own in kept]
     index = store.chunk_index(planned.path, positions)
+    if planned.path in plan.references:
+        numbers = tuple(
+            np.concatenate([chunk_numbers(piece, cut) for piece in own.pieces])
+            for own, cut in zip(kept, index.cuts, strict=True)
+        )
+        pointed = References(index, numbers, store.layout(planned.path))
+        return SubsetVariable(planned, data, index.chunk_shape, (), references=pointed)
     pieces = blocks(positions, index.cuts, data.dtype.itemsize)
     return SubsetVariable(planned, data, index.chunk_shape, pieces)
 

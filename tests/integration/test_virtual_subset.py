@@ -1,0 +1,181 @@
+"""A virtual subset points to exactly the chunks that a request meets, and reads as they do."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from servers import file_server
+from world import (
+    kerchunk_references,
+    virtual_dataset,
+    write_granule,
+    write_icechunk,
+    write_references,
+)
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.formats import KERCHUNK
+from harmony_vds.model.request import Request, Source
+from harmony_vds.pipeline import fulfil, prepare
+from harmony_vds.services import Services
+from harmony_vds.settings import Settings
+
+SOURCE = Source("C1-DEMO", "DEMO", variables=("analysed_sst",))
+
+
+def asked(**more: Any) -> Request:
+    return Request((SOURCE,), media_type=KERCHUNK, **more)
+
+
+def pointed_at(
+    place: Path | str, request: Request, folder: Path, *trusted: str
+) -> tuple[Path, Any]:
+    """The virtual subset of a store, and the plan it came from."""
+    href = place if isinstance(place, str) else place.as_uri()
+    prefixes = (href, *trusted)
+    with Services.of(Settings(trusted_prefixes=prefixes), Credentials.of_token(None)) as services:
+        prepared = prepare(request, services, href)
+        (output,) = fulfil(prepared, folder, services)
+    return output.path, prepared[0].plan
+
+
+def stored(days: list[Path], name: str) -> np.ndarray:
+    """The numbers of all granules, by netCDF4 alone."""
+    steps = []
+    for path in days:
+        with netCDF4.Dataset(path) as nc:
+            nc[name].set_auto_maskandscale(False)
+            steps.append(nc[name][:])
+    return np.concatenate(steps)
+
+
+def by_fsspec(path: Path, **options: Any) -> xr.Dataset:
+    """As people open kerchunk files in a notebook."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with xr.open_dataset(str(path), engine="kerchunk", **options) as opened:
+            return opened.load()
+
+
+@pytest.fixture(params=["icechunk", "kerchunk"])
+def place(request, store, days, tmp_path) -> Path:
+    if request.param == "icechunk":
+        return store
+    return write_references(tmp_path / "sst.json", kerchunk_references(days, inline=0))
+
+
+def test_box_is_widened_to_whole_chunks_and_reads_as_the_granules_do(place, days, tmp_path):
+    granules = f"{days[0].parent.as_uri()}/"
+    request = asked(bbox=BoundingBox(10, -20, 40, 30))
+    path, plan = pointed_at(place, request, tmp_path / "w", granules)
+    assert plan.references == {"/analysed_sst", "/mask"}
+    assert any("lat from 10 to 12" in note and "lon from 6 to 24" in note for note in plan.notes)
+    raw = by_fsspec(path, mask_and_scale=False, decode_times=False)
+    for name in ("analysed_sst", "mask"):
+        np.testing.assert_array_equal(raw[name].values, stored(days, name)[:, 12:24, 24:48])
+    np.testing.assert_array_equal(raw.lat, np.arange(12, 24) * 5.0 - 87.5)
+    np.testing.assert_array_equal(raw.lon, np.arange(24, 48) * 5.0 - 177.5)
+    assert raw.crs.attrs["grid_mapping_name"] == "latitude_longitude"
+    assert path.stat().st_size < 20_000
+    assert plan.cost.bytes_read < 1_000
+    assert plan.cost.chunks == 2 * len(days) + 1  # and that of the grid mapping, held by value
+
+
+def test_fill_is_masked_and_valid_zeros_are_not(place, days, tmp_path):
+    path, _ = pointed_at(place, asked(), tmp_path / "w", f"{days[0].parent.as_uri()}/")
+    opened = by_fsspec(path)
+    kelvin = stored(days, "analysed_sst")
+    np.testing.assert_array_equal(np.isnan(opened.analysed_sst.values), kelvin == -32768)
+    assert opened["mask"].dtype == np.int8  # nothing of it is missing
+
+
+def test_virtual_subset_opens_in_this_service_and_cuts_again(place, days, tmp_path):
+    granules = f"{days[0].parent.as_uri()}/"
+    path, _ = pointed_at(place, asked(bbox=BoundingBox(10, -20, 40, 30)), tmp_path / "w", granules)
+    with xr.open_dataset(path, engine="vds", trust=granules, mask_and_scale=False) as opened:
+        window = opened.analysed_sst.values
+    np.testing.assert_array_equal(window, stored(days, "analysed_sst")[:, 12:24, 24:48])
+    again, _ = pointed_at(path, asked(bbox=BoundingBox(12, 0, 13, 1)), tmp_path / "v", granules)
+    raw = by_fsspec(again, mask_and_scale=False, decode_times=False)
+    np.testing.assert_array_equal(raw.analysed_sst.values, window)
+
+
+def test_box_across_the_antimeridian_stays_one_piece(store, days, tmp_path):
+    request = asked(bbox=BoundingBox(172, -20, -172, 30))
+    path, plan = pointed_at(store, request, tmp_path / "w", f"{days[0].parent.as_uri()}/")
+    raw = by_fsspec(path, mask_and_scale=False, decode_times=False)
+    columns = np.r_[48:72, 0:24]
+    np.testing.assert_array_equal(raw.lon, 62.5 + 5 * np.arange(48))
+    np.testing.assert_array_equal(
+        raw.analysed_sst.values, stored(days, "analysed_sst")[:, 12:24][:, :, columns]
+    )
+    assert (plan.grids[0].bbox.west, plan.grids[0].bbox.east) == (60, 300)
+
+
+def test_box_across_an_edge_that_chunks_do_not_divide_takes_all_columns(tmp_path):
+    granule = write_granule(tmp_path / "one.nc", 0, nlon=70)
+    place = write_references(tmp_path / "one.json", kerchunk_references([granule], inline=0))
+    request = asked(bbox=BoundingBox(175, -20, -175, 30))
+    path, plan = pointed_at(place, request, tmp_path / "w", f"{tmp_path.as_uri()}/")
+    raw = by_fsspec(path, mask_and_scale=False, decode_times=False)
+    np.testing.assert_array_equal(raw.analysed_sst, stored([granule], "analysed_sst")[:, 12:24])
+    assert plan.grids[0].shifts is None
+
+
+def test_making_one_reads_no_chunk_of_what_it_points_to(days, tmp_path):
+    with file_server(days[0].parent) as server:
+        document = kerchunk_references(
+            days, lambda url: f"{server.url}/{url.rpartition('/')[2]}", inline=0
+        )
+        place = write_references(tmp_path / "sst.json", document)
+        path, _ = pointed_at(place, asked(), tmp_path / "w", f"{server.url}/")
+        coordinates = (document["refs"][key] for key in ("lat/0", "lon/0"))
+        assert sum(own.sent for own in server.asked) <= sum(own[2] for own in coordinates) + 100
+        refs = json.loads(path.read_text())["refs"]
+        kept = {key: own for key, own in refs.items() if isinstance(own, list)}
+        assert kept == {key: own for key, own in document["refs"].items() if key in kept}
+        assert len(kept) == 2 * 9 * len(days)
+
+
+def test_groups_are_kept(tmp_path):
+    granule = tmp_path / "granule.nc"
+    with netCDF4.Dataset(granule, "w") as nc:
+        nc.createDimension("lat", 4)
+        nc.createVariable("lat", "f4", ("lat",))[:] = [1, 2, 3, 4]
+        nc["lat"].units = "degrees_north"
+        product = nc.createGroup("product")
+        product.createVariable(
+            "no2", "f8", ("lat",), fill_value=-9.0, compression="zlib", chunksizes=(2,)
+        )[:] = [4, -9, 6, 7]
+        product.title = "columns"
+    groups = {
+        None: virtual_dataset([granule]),
+        "product": virtual_dataset([granule], group="product"),
+    }
+    place = tmp_path / "store.icechunk"
+    write_icechunk(place, groups, container=f"{tmp_path.as_uri()}/")
+    request = Request((Source("C1", "D", variables=("product/no2",)),), media_type=KERCHUNK)
+    path, _ = pointed_at(place, request, tmp_path / "w", f"{tmp_path.as_uri()}/")
+    with xr.open_datatree(path, engine="vds", trust=str(tmp_path)) as tree:
+        assert tree["product"].attrs["title"] == "columns"
+        np.testing.assert_array_equal(tree["product/no2"].values, [4, np.nan, 6, 7])
+
+
+def test_chunk_that_reads_as_an_undeclared_fill_is_not_pointed_to(days, tmp_path):
+    document = kerchunk_references(days, inline=0)
+    del document["refs"]["mask/0.0.0"]
+    place = write_references(tmp_path / "sst.json", document)
+    with pytest.raises(UnsupportedError, match="mask cannot be given by references"):
+        pointed_at(place, asked(), tmp_path / "w", f"{days[0].parent.as_uri()}/")
+
+
+def test_what_is_computed_cannot_be_pointed_to(store, days, tmp_path):
+    with pytest.raises(UnsupportedError, match=r"kerchunk .* netCDF"):
+        pointed_at(store, asked(average="time"), tmp_path, f"{days[0].parent.as_uri()}/")
