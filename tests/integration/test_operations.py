@@ -1,18 +1,24 @@
 """Every operation captured from a running Harmony, through the whole service."""
 
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
 import pytest
+import shapely
+import shapely.geometry
 from harmony_service_lib.exceptions import HarmonyException
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
 from invocation import SHARED_SECRET
-from servers import Server, cmr_server
+from servers import Server, cmr_server, s3_client
 from world import umm_collection, virtual_dataset, write_icechunk
 
 from harmony_vds.adapter import VirtualStoreAdapter
@@ -27,11 +33,26 @@ REFUSED = {
     "cov_average_time": "image/tiff",
     "cov_crs_3857_grid": "image/tiff", "cov_crs_only_6933": "outputCrs",
     "cov_crs_proj4": "outputCrs",
-    "cov_format_zarr_plain": "application/zarr", "cov_point": "Points", "cov_shape": "Shapes",
-    "cov_shape_antimeridian": "Shapes", "cov_shape_point": "Shapes", "edr_area": "Shapes",
-    "edr_cube_z": "outputCrs", "edr_position_multipoint": "text/csv",
+    "cov_format_zarr_plain": "application/zarr", "cov_point": "Points",
+    "edr_area": "outputCrs", "edr_cube_z": "outputCrs", "edr_position_multipoint": "text/csv",
     "edr_position_point": "text/csv",
-    "edr_trajectory": "Shapes", "wms_getmap": "WMS",
+    "wms_getmap": "WMS",
+}  # fmt: skip
+# The shapes of operations as Harmony hands them on, split at the antimeridian, points and lines
+# drawn as areas 1e-4 degrees wide; and the (longitude, latitude) of the cells that are in.
+SHAPES: dict[str, tuple[shapely.Geometry, set[tuple[int, int]]]] = {
+    "cov_shape": (shapely.box(-10, -5, 10, 5), {(x, y) for x in (-5, 5) for y in (-5, 5)}),
+    "cov_shape_antimeridian": (
+        shapely.MultiPolygon([shapely.box(170, -5, 180, 5), shapely.box(-180, -5, -170, 5)]),
+        {(x, y) for x in (175, 185) for y in (-5, 5)},
+    ),
+    "cov_shape_point": (
+        shapely.Point(10, 20).buffer(5e-5, 1), {(x, y) for x in (5, 15) for y in (15, 25)},
+    ),
+    "edr_trajectory": (
+        shapely.Polygon([(-4e-5, 4e-5), (4e-5, -4e-5), (10.00004, 9.99996), (9.99996, 10.00004)]),
+        {(5, 5), (-5, 5), (5, -5), (15, 5), (5, 15), (-5, -5), (15, 15)},
+    ),
 }  # fmt: skip
 # Those that name dimensions which the collection, once it is open, does not have.
 UNFIT = {"cov_dimension_open": "'lev'"}
@@ -77,6 +98,53 @@ def cmr(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield server
 
 
+@pytest.fixture(autouse=True)
+def uploads(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Harmony keeps uploads, and the service's own role to read them with."""
+    monkeypatch.setenv("UPLOAD_BUCKET", "local-upload-bucket")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+
+
+@contextmanager
+def handed_over(name: str) -> Iterator[None]:
+    """The shape of an operation, where Harmony puts it."""
+    shape, _ = SHAPES.get(name, (None, None))
+    if shape is None:
+        yield
+        return
+    text = json.dumps({"type": "Feature", "geometry": shapely.geometry.mapping(shape)})
+    href = captured(name)["subset"]["shape"]["href"]
+    if href.startswith("s3://"):
+        bucket, _, key = href.removeprefix("s3://").partition("/")
+        client = s3_client(os.environ["AWS_ENDPOINT_URL_S3"])
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+            )
+        client.put_object(Bucket=bucket, Key=key, Body=text.encode())
+        yield
+        return
+    with alone_in(Path("/tmp")):
+        Path(href.removeprefix("file://")).write_text(text)
+        try:
+            yield
+        finally:
+            Path(href.removeprefix("file://")).unlink()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """A lock: there is one place for such a shape on a machine."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def captured(name: str) -> dict[str, Any]:
     document = json.loads((OPERATIONS / f"{name}.json").read_text())
     operation = document.get("operation", document)
@@ -93,14 +161,17 @@ def run(
     monkeypatch.setenv("HARMONY_VDS_TRUSTED_PREFIXES", trusted)
     message = Message(captured(name), create_decrypter(SHARED_SECRET.encode()))
     message.stagingLocation = str(folder)
-    return VirtualStoreAdapter(message, config=config(validate=False)).invoke()[1]
+    with handed_over(name):
+        return VirtualStoreAdapter(message, config=config(validate=False)).invoke()[1]
 
 
-def wanted_cells(operation: dict[str, Any]) -> np.ndarray:
+def wanted_cells(
+    operation: dict[str, Any], box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
     """What the operation asks of ``sst``, cell by cell, in stored order; a fill elsewhere."""
     days = [day for day in range(3) if _in_time(day, operation.get("temporal"))]
     lat, lon = -85.0 + 10 * np.arange(18), -175.0 + 10 * np.arange(36)
-    west, south, east, north = operation["subset"].get("bbox") or (-180, -90, 180, 90)
+    west, south, east, north = box or operation["subset"].get("bbox") or (-180, -90, 180, 90)
     rows = np.flatnonzero((lat >= south) & (lat <= north))
     inside = (lon >= west) & (lon <= east) if west <= east else (lon >= west) | (lon <= east)
     columns = np.flatnonzero(inside)
@@ -108,6 +179,23 @@ def wanted_cells(operation: dict[str, Any]) -> np.ndarray:
         columns = np.concatenate([columns[lon[columns] >= west], columns[lon[columns] <= east]])
     cells = np.arange(18 * 36).reshape(18, 36)[np.ix_(rows, columns)]
     return np.stack([cells + 1000 * day for day in days]).astype(np.int16)
+
+
+def expect_shape(nc: netCDF4.Dataset, name: str) -> None:
+    """The cells of an operation's shape, in the smallest window; the output says what was asked."""
+    shape, cells = SHAPES[name]
+    lon, lat = sorted({x for x, _ in cells}), sorted({y for _, y in cells})
+    assert nc["lon"][:].tolist() == lon
+    assert nc["lat"][:].tolist() == lat
+    inside = np.array([[(x, y) in cells for x in lon] for y in lat])
+    window = wanted_cells(captured(name), (lon[0], lat[0], (lon[-1] + 180) % 360 - 180, lat[-1]))
+    found = nc["sst"][:]
+    np.testing.assert_array_equal(found[:, inside], window[:, inside])
+    assert (found[:, ~inside] == getattr(nc["sst"], "_FillValue", None)).all()
+    told = json.loads(nc.history_json)[-1]["parameters"]["shape"]
+    assert told["features"] == 1
+    assert told["geojson"]["geometry"] == json.loads(shapely.to_geojson(shape))
+    assert f"sha256 {told['sha256']}" in nc.history
 
 
 def _in_time(day: int, temporal: dict[str, str] | None) -> bool:
@@ -134,5 +222,8 @@ def test_captured_operation_ends_in_its_output_or_in_the_right_refusal(
     (item,) = run(name, cmr, files, tmp_path, monkeypatch).get_items()
     with netCDF4.Dataset(item.assets["data"].href) as nc:
         nc.set_auto_maskandscale(False)
-        np.testing.assert_array_equal(nc["sst"][:], wanted_cells(captured(name)))
+        if name in SHAPES:
+            expect_shape(nc, name)
+        else:
+            np.testing.assert_array_equal(nc["sst"][:], wanted_cells(captured(name)))
     assert [asked.headers["Authorization"] for asked in cmr.asked] == [f"Bearer {TOKEN}"]
