@@ -1,7 +1,6 @@
 """Every operation captured from a running Harmony, through the whole service."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import shapely.geometry
 from harmony_service_lib.exceptions import HarmonyException
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
-from invocation import SHARED_SECRET
+from invocation import SHARED_SECRET, shape_file
 from servers import Server, cmr_server, s3_client
 from world import umm_collection, virtual_dataset, write_icechunk
 
@@ -126,23 +125,8 @@ def handed_over(name: str) -> Iterator[None]:
         client.put_object(Bucket=bucket, Key=key, Body=text.encode())
         yield
         return
-    with alone_in(Path("/tmp")):
-        Path(href.removeprefix("file://")).write_text(text)
-        try:
-            yield
-        finally:
-            Path(href.removeprefix("file://")).unlink()
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """A lock: there is one place for such a shape on a machine."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with shape_file(text):
         yield
-    finally:
-        os.close(held)
 
 
 def captured(name: str) -> dict[str, Any]:

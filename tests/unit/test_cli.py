@@ -232,3 +232,22 @@ def test_virtualize_refuses_what_is_no_granule_in_one_line(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("harmony-vds: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("named", ["file", "text"])
+def test_shape_is_a_file_or_a_text(named: str, local: list[str], tmp_path: Path) -> None:
+    shape = {"type": "Polygon", "coordinates": [[[-8, -8], [8, -8], [8, 8], [-8, -8]]]}
+    (tmp_path / "own.geojson").write_text(json.dumps(shape))
+    told = "own.geojson" if named == "file" else json.dumps(shape)
+    done = run("subset", *local, "--shape", told, "--dry-run", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["asked"]["shape"]["geojson"] == shape
+    assert plan["masks"][0]["cells"] == [10, 16]
+
+
+def test_shape_that_is_none_is_refused_in_one_line(local: list[str], tmp_path: Path) -> None:
+    (tmp_path / "own.geojson").write_text("POINT(1 2)")
+    done = run("subset", *local, "--shape", "own.geojson", home=tmp_path)
+    assert done.returncode != 0
+    assert "The shape begins with 'POINT(1 2)'" in done.stderr
