@@ -126,7 +126,8 @@ def test_two_shapes_of_one_window_have_two_fingerprints(services: Services, stor
     one, other = (
         prepared(services, store, text(shapely.Polygon(corners))).plan
         for corners in (
-            [(-40, -30), (40, -30), (40, 30), (-40, 29)], [(-40, -30), (40, -30), (40, 30), (0, 0)]
+            [(-40, -30), (40, -30), (40, 30), (-40, 29)],
+            [(-40, -30), (40, -30), (40, 30), (-40, 0)],
         )
     )  # fmt: skip
     assert one.selection == other.selection
