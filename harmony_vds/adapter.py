@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pystac
 from harmony_service_lib.adapter import BaseHarmonyAdapter
@@ -28,6 +29,10 @@ from harmony_vds.message import request_from_message
 from harmony_vds.model.request import Request
 from harmony_vds.telemetry import redact
 
+if TYPE_CHECKING:
+    from harmony_vds.pipeline import Prepared
+    from harmony_vds.services import Services
+
 logger = logging.getLogger(__name__)
 
 _LONGEST_MESSAGE = 990
@@ -36,46 +41,57 @@ _LONGEST_MESSAGE = 990
 class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
     """Answers Harmony's invocations; all work happens in `invoke`, where errors reach the user."""
 
-    def invoke(self) -> tuple[Message, pystac.Catalog]:
-        """The message and a catalogue with one item per output. **Reads:** chunks."""
+    def invoke(self) -> tuple[Message, pystac.Catalog | list[pystac.Catalog]]:
+        """The message and a catalogue with one item per output, or one per Part.
+
+        **Reads:** chunks, or coordinates in a step that only plans.
+        """
         with as_harmony_exceptions():
-            request = self._request()
+            request = request_from_message(self.message)
             # Imported here: a message without work must fail fast, and these imports are heavy.
             from harmony_vds.access.credentials import Credentials
             from harmony_vds.catalog import output_catalog
-            from harmony_vds.pipeline import fulfil, prepare
+            from harmony_vds.delivery import deliver
+            from harmony_vds.handoff import only_plans, part_catalogs
             from harmony_vds.services import Services
             from harmony_vds.settings import settings_from_environment
-            from harmony_vds.staging import output_name, stage
             from harmony_vds.uploads import upload_reader
 
             settings = settings_from_environment()
             credentials = Credentials.of_token(self.message.accessToken, settings.token_hosts)
+            location, request_id = self.message.stagingLocation, str(self.message.requestId)
             uploads = upload_reader(self.config)
             with Services.of(settings, credentials, uploads) as services, _workdir() as workdir:
-                prepared = prepare(request, services)  # metadata and coordinates
-                outputs = fulfil(prepared, workdir, services)  # the only line that reads chunks
-                names: list[str] = []
-                for output in outputs:
-                    own = prepared[output.plan_number]
-                    names.append(output_name(own.source, own.plan, output, names, own.label))
-                staged = stage(outputs, names, self.message.stagingLocation, self.config)
-            plans = [prepared[output.plan_number].plan for output in outputs]
-            return self.message, output_catalog(staged, plans, str(self.message.requestId))
+                apart = only_plans(self.message)
+                prepared = self._prepared(request, services, workdir, apart=apart)
+                if apart:
+                    return self.message, part_catalogs(
+                        prepared, workdir, location, self.config, request_id
+                    )
+                staged = deliver(prepared, services, location, self.config)
+            plans = [prepared[own.output.plan_number].plan for own in staged]
+            return self.message, output_catalog(staged, plans, request_id)
 
-    def _request(self) -> Request:
-        """What the message asks, of the granules in the input catalogue if there is one."""
-        request = request_from_message(self.message)
+    def _prepared(
+        self, request: Request, services: "Services", workdir: Path, *, apart: bool
+    ) -> "list[Prepared]":
+        """The plans, made now or by the step before. **Reads:** coordinates."""
+        from harmony_vds.handoff import parts_of
+        from harmony_vds.pipeline import prepare, prepare_part
+
         if self.catalog is None:
             logger.info(
                 "Answering for whole collections: granule ids, granule names and maxResults "
                 "do not reach this service"
             )
-            return request
-        items = self.get_all_catalog_items(self.catalog)
+            return prepare(request, services, apart=apart)
+        items = list(self.get_all_catalog_items(self.catalog))
+        parts = parts_of(items, workdir, self.config)
+        if parts:
+            return [prepare_part(own, services) for own in parts]
         granules = granules_of(items, [own.collection for own in request.sources])
         logger.info("Answering for %d selected granules", len(granules))
-        return replace(request, granules=granules)
+        return prepare(replace(request, granules=granules), services, apart=apart)
 
 
 @contextmanager

@@ -4,30 +4,31 @@ This is the one place where the stages meet.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harmony_vds.cutting import Cutting
 from harmony_vds.discovery.find import StoreSearch
 from harmony_vds.discovery.found import Answer, FoundStore, locate
 from harmony_vds.errors import (
     ForbiddenError,
     NoDataError,
+    StaleSourceError,
     StoreError,
-    UncutBoxError,
     UnknownVariableError,
     UnsupportedError,
     UpstreamError,
     VdsError,
 )
 from harmony_vds.model.output import Output
+from harmony_vds.model.part import Part
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import CollectionNotes, VirtualStore
 from harmony_vds.outputs.write import write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
-from harmony_vds.planning.planner import make_plan
-from harmony_vds.planning.volume import check_total, check_volume
+from harmony_vds.planning.volume import check_total
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
 from harmony_vds.telemetry import Progress, no_progress, timed
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One store that a request is answered from, planned and priced."""
+    """One output of a request, planned and priced: a store's, or a Part of it."""
 
     source: Source
     """The collection it answers for."""
@@ -49,13 +50,19 @@ class Prepared:
     notes: CollectionNotes = field(default_factory=CollectionNotes)
     """What the collection's record adds."""
     label: str = ""
-    """Name of the store among several of its collection; empty where there is one."""
+    """What its name tells it apart by: the store among several of its collection, the time of a
+    Part; empty where there is one output."""
+    part: Part | None = None
+    """What writes it again elsewhere."""
 
 
-def prepare(request: Request, services: Services, store_href: str | None = None) -> list[Prepared]:
-    """One plan for each store that `request` is answered from, all of them priced and allowed.
+def prepare(
+    request: Request, services: Services, store_href: str | None = None, *, apart: bool = False
+) -> list[Prepared]:
+    """One plan for each output of `request`, all of them priced and allowed.
 
-    A source comes to one store, or to several where each of its frames or granules has its own.
+    A source comes to one store, or to several where each of its frames or granules has its own;
+    what is large is cut into Parts, unless the user waits.
 
     Parameters
     ----------
@@ -65,6 +72,8 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
         Clients and limits.
     store_href
         The store to use instead of what CMR names.
+    apart
+        Whether each output is written by a work item of its own, and so has the limits for itself.
 
     Raises
     ------
@@ -74,23 +83,44 @@ def prepare(request: Request, services: Services, store_href: str | None = None)
     **Reads:** coordinates.
     """
     refuse_unsupported(request)
-    if isinstance(request.shape, str):
-        with timed("shape"):
-            request = replace(request, shape=services.shapes.read(request.shape))
+    asked, request = request, _with_shape(request, services)
     if store_href is not None:
         with timed("find"):
             found = locate(store_href, services.access)
-        prepared = [_prepare_store(found, own, request, services) for own in request.sources]
+        prepared = [
+            own
+            for source in request.sources
+            for own in _prepare_store(found, source, request, services, apart=apart)
+        ]
     else:
         prepared = [
-            own for source in request.sources for own in _prepare_source(source, request, services)
+            own
+            for source in request.sources
+            for own in _prepare_source(source, request, services, apart=apart)
         ]
     refuse_several_outputs(request, sum(own.plan.outputs for own in prepared))
-    check_total([own.plan.cost for own in prepared], services.limits)
-    return prepared
+    check_total([own.plan.cost for own in prepared], services.limits, apart=apart)
+    return [_as_asked(own, asked) for own in prepared]
 
 
-def _prepare_source(source: Source, request: Request, services: Services) -> list[Prepared]:
+def _with_shape(request: Request, services: Services) -> Request:
+    if not isinstance(request.shape, str):
+        return request
+    with timed("shape"):
+        return replace(request, shape=services.shapes.read(request.shape))
+
+
+def _as_asked(prepared: Prepared, asked: Request) -> Prepared:
+    """`prepared`, whose Part names the shape's document as the request did."""
+    part = prepared.part
+    if part is None or part.request.shape is asked.shape:
+        return prepared
+    return replace(prepared, part=replace(part, request=replace(part.request, shape=asked.shape)))
+
+
+def _prepare_source(
+    source: Source, request: Request, services: Services, *, apart: bool
+) -> list[Prepared]:
     """One plan for each store of the first answer whose stores open and hold what was asked."""
     search = services.search(source, request)
     answers = search.answers()
@@ -100,7 +130,7 @@ def _prepare_source(source: Source, request: Request, services: Services) -> lis
         if answer is None:
             raise search.failure()
         try:
-            return _prepare_answer(answer, source, request, services)
+            return _prepare_answer(answer, source, request, services, apart=apart)
         except (StoreError, ForbiddenError, UpstreamError, UnknownVariableError) as error:
             _give_up(answer, error, search)
         except UnsupportedError as error:
@@ -116,13 +146,14 @@ def _give_up(answer: Answer, error: VdsError, search: StoreSearch) -> None:
 
 
 def _prepare_answer(
-    answer: Answer, source: Source, request: Request, services: Services
+    answer: Answer, source: Source, request: Request, services: Services, *, apart: bool
 ) -> list[Prepared]:
-    """One plan for each store of `answer` that the request meets."""
-    prepared, outside = [], []
+    """The plans for each store of `answer` that the request meets."""
+    prepared: list[Prepared] = []
+    outside = []
     for found in answer:
         try:
-            prepared.append(_prepare_store(found, source, request, services))
+            prepared += _prepare_store(found, source, request, services, apart=apart)
         except NoDataError as error:  # a frame beside the box is none of the request's business
             logger.info("%s: %s", found.label or found.locations[0].href, error)
             outside.append(error)
@@ -132,8 +163,9 @@ def _prepare_answer(
 
 
 def _prepare_store(
-    found: FoundStore, source: Source, request: Request, services: Services
-) -> Prepared:
+    found: FoundStore, source: Source, request: Request, services: Services, *, apart: bool
+) -> list[Prepared]:
+    """The plans for one store: one, or one for each Part."""
     variables = source.variables if found.variables is None else found.variables
     source = replace(source, variables=variables)
     request = replace(
@@ -141,35 +173,72 @@ def _prepare_store(
     )
     with timed("open"):
         store = open_store(found.locations, found.access, services.reading)
+    cutting = Cutting(store, services.limits, apart, found.by_region, services.layout)
     with timed("plan"):
-        try:
-            plan = make_plan(store, request, source)
-        except UncutBoxError as error:
-            if not found.by_region:
-                raise
-            request, plan = _plan_whole(store, request, source, str(error))
-    plan = replace(plan, layout=services.layout)
-    logger.info("Planned: %s", plan)
-    for note in plan.notes:
-        logger.warning("%s", note)
-    check_volume(plan, services.limits, store, request, source)
+        plan = cutting.plan(request, source)
+        logger.info("Planned: %s", plan)
+        for note in plan.notes:
+            logger.warning("%s", note)
+        parts = cutting.parts(plan, request, source)
     services.deadline.check()
-    return Prepared(source, store, plan, found.notes, found.label)
+    whole = Part(
+        0, len(parts), plan.location, source, request, found.notes, found.label, found.by_region,
+        found.access.recorded(),
+    )  # fmt: skip
+    prepared = []
+    for index, (stretch, own) in enumerate(parts):
+        part = replace(
+            whole,
+            index=index,
+            request=replace(request, stretch=stretch),
+            label=whole.label if stretch is None else labelled(whole.label, own, index, len(parts)),
+            fingerprint=own.fingerprint,
+        )
+        prepared.append(Prepared(source, store, own, found.notes, part.label, part))
+    if len(parts) > 1:
+        logger.info("Cut into %d parts", len(parts))
+    return prepared
 
 
-def _plan_whole(
-    store: VirtualStore, request: Request, source: Source, reason: str
-) -> tuple[Request, Plan]:
-    """`request` without its box, which chose the frame and cannot cut it; and its plan."""
-    boxless = replace(request, bbox=None)
-    plan = make_plan(store, boxless, source)
-    reason = reason.partition("; ")[0].partition(". ")[0]  # without what one could ask instead
-    remark = (
-        f"The box {request.bbox} chose this frame or granule by its record and does not cut it: "
-        f"all of its rows and columns are here. {reason}."
-    )
-    asked = request.parameters(source)
-    return boxless, replace(plan, asked=asked, notes=(remark, *plan.notes))
+def prepare_part(part: Part, services: Services) -> Prepared:
+    """What `part` was planned as, planned again from the same state of its store.
+
+    Raises
+    ------
+    StaleSourceError
+        The store has changed since, and what it holds now is not what was planned.
+    StoreError, ForbiddenError, UpstreamError
+        The store does not open.
+
+    **Reads:** coordinates.
+    """
+    access = services.access.recalling(part.recorded)
+    with timed("open"):
+        store = open_store((part.location,), access, services.reading)
+    with timed("plan"):
+        cutting = Cutting(
+            store, services.limits, apart=True, by_region=part.by_region, layout=services.layout
+        )
+        plan = cutting.plan(_with_shape(part.request, services), part.source)
+    if plan.fingerprint != part.fingerprint:
+        raise StaleSourceError(
+            f"{part.location} has changed since part {part.index + 1} of {part.of} was planned. "
+            "Order again; the new order is planned for what the store holds now."
+        )
+    logger.info("Part %d of %d: %s", part.index + 1, part.of, plan)
+    return Prepared(part.source, store, plan, part.notes, part.label, part)
+
+
+def labelled(label: str, plan: Plan, index: int, of: int) -> str:
+    """`label` with what tells a Part apart, so that names sort as the Parts follow each other.
+
+    **Reads:** nothing.
+    """
+    times = plan.coverage
+    own = f"part{index + 1:0{len(str(of))}d}of{of}"
+    if times is not None and times.start is not None and times.end is not None:
+        own = f"{times.start:%Y%m%dT%H%M%S}-{times.end:%Y%m%dT%H%M%S}"
+    return f"{label}_{own}" if label else own
 
 
 def fulfil(
@@ -178,9 +247,21 @@ def fulfil(
     services: Services,
     progress: Progress = no_progress,
 ) -> list[Output]:
+    """All outputs of `written`, kept side by side. **Reads:** chunks."""
+    return list(written(prepared, workdir, services, progress))
+
+
+def written(
+    prepared: Sequence[Prepared],
+    workdir: Path,
+    services: Services,
+    progress: Progress = no_progress,
+) -> Iterator[Output]:
     """Read and write what was planned; the only place that reads data chunks.
 
-    Each plan gives one output or more, in the order of the plans.
+    Each plan gives one output or more, in the order of the plans. It is written when the outputs
+    of the one before have been taken, so whoever puts outputs away and deletes them needs the disk
+    of one plan.
 
     Parameters
     ----------
@@ -196,7 +277,7 @@ def fulfil(
     Raises
     ------
     TimeLimitError
-        The time is over; nothing that was written is returned.
+        The time is over; the output that was being written is not returned.
     StoreError, ForbiddenError, UpstreamError
         A chunk cannot be read.
 
@@ -211,22 +292,20 @@ def fulfil(
         progress(done, total)
         services.deadline.check(done / total if total else None)
 
-    outputs: list[Output] = []
     for number, own in enumerate(prepared):
         folder = workdir / str(number)
         folder.mkdir(parents=True)
         with timed("write"):
             subset = apply_plan(own.store, own.plan)
-            written = write(subset, own.plan, folder, own.notes, step)
-        outputs += [replace(output, plan_number=number) for output in written]
+            outputs = write(subset, own.plan, folder, own.notes, step)
         if own.plan.cost.missing:
             logger.warning(
                 "%d of %d chunks are not in the manifest of %s and read as fill",
                 own.plan.cost.missing, own.plan.cost.chunks, own.plan.location,
             )  # fmt: skip
+        yield from (replace(output, plan_number=number) for output in outputs)
     traffic = services.access.fetcher.traffic
     logger.info(
         "Read %d bytes in %d requests, %d of them repeated",
         traffic.nbytes, traffic.requests, traffic.retries,
     )  # fmt: skip
-    return outputs

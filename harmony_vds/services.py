@@ -106,4 +106,8 @@ def limits_of(settings: Settings) -> Limits:
             "HARMONY_VDS_MAX_DISK_BYTES" if settings.max_disk_bytes == disk
             else f"free space in {tempfile.gettempdir()}"
         ),
+        part_bytes=settings.part_bytes,
+        part_seconds=settings.part_seconds,
+        max_parts=settings.max_parts,
+        parts_service=settings.parts_service_id,
     )  # fmt: skip

@@ -146,6 +146,33 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_MAX_SHAPE_VERTICES",
         description="Most positions in a shape.",
     )
+    part_bytes: ByteSize = Field(
+        default=ByteSize(2 * 2**30),
+        gt=0,
+        validation_alias="HARMONY_VDS_PART_BYTES",
+        description="Bytes, before compression, above which an output is cut into parts along time "
+        "or another dimension, one file each; not while the user waits for one file.",
+    )
+    part_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        validation_alias="HARMONY_VDS_PART_SECONDS",
+        description="Most seconds that a part may take in a slow place, where each has a work item "
+        "of its own.",
+    )
+    max_parts: int = Field(
+        default=1000,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_PARTS",
+        description="Most work items that one request may take where each part has its own; all "
+        "other limits then hold for each of them.",
+    )
+    parts_service_id: str = Field(
+        default="",
+        validation_alias="HARMONY_VDS_PARTS_SERVICE_ID",
+        description="The UMM-S id of the entry of `service.yml` that gives each part a work item "
+        "of its own; refusals of what is too large for one name it.",
+    )
     collections_file: str = Field(
         default="",
         validation_alias="HARMONY_VDS_COLLECTIONS_FILE",

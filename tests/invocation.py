@@ -96,14 +96,27 @@ class Outcome:
         return json.loads((self.metadata / "catalog.json").read_text())
 
     @property
+    def batch(self) -> list[Path]:
+        """The catalogues of a step that makes several work items, as Harmony finds them."""
+        names = json.loads((self.metadata / "batch-catalogs.json").read_text())
+        assert (self.metadata / "batch-count.txt").read_text() == str(len(names))
+        return [self.metadata / name for name in names]
+
+    @property
     def items(self) -> list[dict[str, Any]]:
         """The catalogue's items, found by its links as Harmony finds them."""
-        links = [link for link in self.catalog["links"] if link["rel"] == "item"]
-        return [json.loads((self.metadata / link["href"]).read_text()) for link in links]
+        return items_of(self.metadata / "catalog.json")
 
     @property
     def data(self) -> list[Path]:
         return [Path(item["assets"]["data"]["href"]) for item in self.items]
+
+
+def items_of(catalog: Path) -> list[dict[str, Any]]:
+    """The items of a flat catalogue."""
+    links = json.loads(catalog.read_text())["links"]
+    hrefs = [link["href"] for link in links if link["rel"] == "item"]
+    return [json.loads((catalog.parent / href).read_text()) for href in hrefs]
 
 
 def invoke(

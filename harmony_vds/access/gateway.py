@@ -12,6 +12,7 @@ from harmony_vds.access.loop import network_loop, run
 from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Address, Trust
 from harmony_vds.access.ways import S3Mode, S3Reader
+from harmony_vds.model.part import Recorded
 from harmony_vds.settings import Settings
 from harmony_vds.telemetry import Deadline
 
@@ -73,6 +74,25 @@ class Access:
         """
         derived = self.fetcher.recording(prefixes, region, credentials_endpoint, twins)
         return replace(self, fetcher=derived)
+
+    def recorded(self) -> Recorded:
+        """What `recording` was told, in plain values. **Reads:** nothing."""
+        buckets = self.fetcher.buckets
+        return Recorded(
+            tuple(str(own) for own in self.fetcher.trust.recorded),
+            buckets.region,
+            tuple((str(prefix), url) for prefix, url in buckets.endpoints),
+            tuple((str(own.s3), str(own.https)) for own in buckets.twins),
+        )
+
+    def recalling(self, told: Recorded) -> "Access":
+        """Access that also trusts what `recorded` told in another process. **Reads:** nothing."""
+        twins = tuple(Twin(Address.of(s3), Address.of(https)) for s3, https in told.twins)
+        derived = self.recording(told.prefixes, told.region or None, twins=twins)
+        for prefix, endpoint in reversed(told.endpoints):
+            buckets = derived.fetcher.buckets.recording((prefix,), None, endpoint)
+            derived = replace(derived, fetcher=replace(derived.fetcher, buckets=buckets))
+        return derived
 
     def for_worker(self) -> "WorkerAccess":
         """This access as a value that may be pickled: the one way into another process.

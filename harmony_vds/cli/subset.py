@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,16 +13,17 @@ import typer
 
 from harmony_vds.cli.places import places_in, places_of
 from harmony_vds.cli.price import tell_price
+from harmony_vds.delivery import deliver
 from harmony_vds.errors import RequestError
 from harmony_vds.message import parse_moment
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import FORMATS, format_of
 from harmony_vds.model.request import DimensionRange, Request, Source
-from harmony_vds.pipeline import Prepared, fulfil, prepare
+from harmony_vds.pipeline import Prepared, prepare
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
-from harmony_vds.staging import StagedOutput, output_name, stage
+from harmony_vds.staging import StagedOutput
 from harmony_vds.telemetry import Progress, RedactingFormatter, no_progress
 from harmony_vds.user import as_url, credentials_of_user, trusting
 
@@ -101,13 +101,8 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
             return
         if not as_json:
             _print_each(plans, sys.stderr)
-        with tempfile.TemporaryDirectory(prefix="vds-") as folder, _progress_bar() as progress:
-            outputs = fulfil(prepared, Path(folder), services, progress)
-            names: list[str] = []
-            for written in outputs:
-                own = prepared[written.plan_number]
-                names.append(output_name(own.source, own.plan, written, names, own.label))
-            staged = stage(outputs, names, str(output), None)
+        with _progress_bar() as progress:
+            staged = deliver(prepared, services, str(output), None, progress)
     if as_json:
         _print_json([_told(prepared[own.output.plan_number], own) for own in staged])
     else:

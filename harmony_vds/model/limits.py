@@ -33,3 +33,11 @@ class Limits:
     """Most bytes of outputs on local disk at once."""
     max_disk_setting: str = "HARMONY_VDS_MAX_DISK_BYTES"
     """What sets the limit of the disk, in words."""
+    part_bytes: int = UNLIMITED
+    """Bytes that one output should not exceed, before compression, where it can be cut."""
+    part_seconds: float = UNLIMITED
+    """Most seconds that a Part may take in a slow place, where each has a work item of its own."""
+    max_parts: int = UNLIMITED
+    """Most Parts with work items of their own."""
+    parts_service: str = ""
+    """Id of the service that gives each Part a work item of its own; empty without one."""

@@ -113,6 +113,21 @@ class Granule:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Positions ``[start, stop)`` of a dimension of a store: what one Part of a request is of."""
+
+    dimension: str
+    """Full path of the dimension."""
+    start: int
+    """First position."""
+    stop: int
+    """Position behind the last."""
+
+    def __str__(self) -> str:
+        return f"{self.dimension.lstrip('/')}[{self.start}:{self.stop}]"
+
+
+@dataclass(frozen=True)
 class Request:
     """One Harmony request or command line; every field is what was asked, nothing is derived."""
 
@@ -156,6 +171,8 @@ class Request:
     """Whether the store holds other granules beside `granules`, which are to be picked from it."""
     periods: tuple[TimeRange, ...] = ()
     """Times to keep, beside `temporal`: a step is kept if it meets any of them; empty for all."""
+    stretch: Stretch | None = None
+    """The part of what is asked that is meant; None for all of it."""
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -172,7 +189,7 @@ class Request:
             asked["variables"] = list(source.variables)
         if self.bbox is not None:
             box = self.bbox
-            asked["bbox"] = [box.west, box.south, box.east, box.north]
+            asked["bbox"] = [float(own) for own in (box.west, box.south, box.east, box.north)]
         if isinstance(self.shape, Shape):
             asked["shape"] = self.shape.as_json()
         if self.point is not None:
@@ -196,4 +213,6 @@ class Request:
             more = [f"and {len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
             asked["granules"] = names[:MOST_NAMED] + more
         asked["format"] = self.media_type
+        if self.stretch is not None:
+            asked["part"] = str(self.stretch)
         return asked

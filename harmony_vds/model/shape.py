@@ -2,12 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from harmony_vds.model.extent import BoundingBox
-
-if TYPE_CHECKING:  # imported where shapes are read: most requests have none
-    from shapely import Geometry
 
 _LONGEST_TOLD = 1000
 """Letters of a document that provenance repeats; a longer one is told by its checksum."""
@@ -19,9 +16,9 @@ class Feature:
 
     name: str
     """Its ``id``, or its property ``name``, or its number in the document, from 1."""
-    geometry: "Geometry"
-    """Valid areas, lines and points in degrees, or a flat collection of them: x is the longitude in
-    [-180, 180], split at the antimeridian; y is the latitude."""
+    geometry: Any
+    """A `shapely.Geometry`: valid areas, lines and points in degrees, or a flat collection of them:
+    x is the longitude in [-180, 180], split at the antimeridian; y is the latitude."""
 
 
 @dataclass(frozen=True, eq=False)

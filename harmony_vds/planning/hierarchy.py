@@ -54,6 +54,11 @@ class Hierarchy:
             self._known[path] = own
         return self._known[path]
 
+    def length(self, dimension: str) -> int:
+        """How many positions a dimension, named by its full path, has. **Reads:** nothing."""
+        group, _, name = dimension.rpartition("/")
+        return int(self.store.tree[group or "/"].sizes[name])
+
     def _home(self, name: str, groups: list[str]) -> str:
         holders = [group for group in groups if name in self._dimensions.get(group, ())]
         return join(holders[-1], name)

@@ -1,13 +1,12 @@
 """A request that is too large, and the search for one that is not: each is planned and priced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harmony_vds.errors import VdsError
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.planning.planner import make_plan
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,15 @@ class Offer:
         return f"{self.parameters} [{self.options}] ({more}{self.cost})"
 
 
+type Pricing = Callable[[Request, Source], Sequence[Cost]]
+"""The price of each output of a request; raises what planning raises."""
+type Fits = Callable[[Sequence[Cost]], bool]
+"""Whether outputs of such prices are allowed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Narrowing:
-    """A request that is too large, and what smaller ones are held to."""
+    """A request that is too large, and how smaller ones are priced."""
 
     store: VirtualStore
     """Its store."""
@@ -40,8 +45,10 @@ class Narrowing:
     """The collection it was asked of."""
     plan: Plan
     """Its plan."""
-    fits: Callable[[Cost], bool]
-    """Whether a price is within the limits."""
+    priced: Pricing
+    """Plans and prices a request to the same store."""
+    fits: Fits = bool
+    """Whether prices are within the limits."""
 
     def fitting(self, request: Request, source: Source | None = None) -> Cost | None:
         """The price of a request, or None if it is still too large or cannot be answered.
@@ -49,10 +56,24 @@ class Narrowing:
         **Reads:** coordinates.
         """
         try:
-            cost = make_plan(self.store, request, source or self.source).cost
+            costs = self.priced(request, source or self.source)
         except VdsError:
             return None
-        return cost if self.fits(cost) else None
+        return total(costs) if self.fits(costs) else None
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """The price of outputs that are written one after another. **Reads:** nothing."""
+    return Cost(
+        chunks=sum(own.chunks for own in costs),
+        requests=sum(own.requests for own in costs),
+        bytes_read=sum(own.bytes_read for own in costs),
+        bytes_decoded=sum(own.bytes_decoded for own in costs),
+        bytes_written=sum(own.bytes_written for own in costs),
+        peak_memory=max((own.peak_memory for own in costs), default=0),
+        peak_disk=max((own.peak_disk for own in costs), default=0),
+        missing=sum(own.missing for own in costs),
+    )
 
 
 def most_fitting(highest: int, fits: Callable[[int], bool]) -> int:

@@ -14,7 +14,7 @@ from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.request import Request, Source
 from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.narrowing import Narrowing, Offer, most_fitting
+from harmony_vds.planning.narrowing import Fits, Narrowing, Offer, most_fitting
 from harmony_vds.planning.ranges import decode, step_edges
 
 _MOST_OFFERS = 3
@@ -140,9 +140,13 @@ STRATEGIES: tuple[Strategy, ...] = (shorter_time, fewer_variables, smaller_box)
 
 
 def offers(
-    narrowing: Narrowing, strategies: Sequence[Strategy] = STRATEGIES, most: int = _MOST_OFFERS
+    narrowing: Narrowing,
+    fits: Fits,
+    strategies: Sequence[Strategy] = STRATEGIES,
+    most: int = _MOST_OFFERS,
 ) -> list[Offer]:
     """Requests that fit, at most one of each kind. **Reads:** coordinates."""
+    narrowing = replace(narrowing, fits=fits)
     found: list[Offer] = []
     for strategy in strategies:
         offer = strategy(narrowing)

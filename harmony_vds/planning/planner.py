@@ -27,6 +27,7 @@ from harmony_vds.planning.grids import Footing, Ground, footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.levels import select_levels
+from harmony_vds.planning.parts import of_stretch
 from harmony_vds.planning.placing import place_on
 from harmony_vds.planning.pointing import pointed
 from harmony_vds.planning.presence import refuse_nothing
@@ -81,10 +82,11 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.pick_granules()
     draft.cut_times()
     draft.cut_levels(requested)
+    draft.selection |= of_stretch(request.stretch, draft.selection, hierarchy)
     variables = with_required(requested, hierarchy, draft.axes())
     variables, average = draft.averaged(variables)
     cost = price(variables, draft.selection, hierarchy, average, draft.placements)
-    if cost.missing:
+    if cost.missing and request.stretch is None:
         refuse_nothing(variables, draft.selection, hierarchy)
     draft.notes += _doubts(variables, hierarchy)
     plan = Plan(

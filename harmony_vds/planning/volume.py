@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from harmony_vds.errors import TooLargeError
 from harmony_vds.model.duration import human_seconds
 from harmony_vds.model.limits import PROCESS_BYTES, Limits
-from harmony_vds.model.plan import Cost, Plan, human_bytes
-from harmony_vds.model.request import Request, Source
-from harmony_vds.model.store import VirtualStore
-from harmony_vds.planning.narrowing import Narrowing
+from harmony_vds.model.plan import Cost, human_bytes
+from harmony_vds.planning.narrowing import Narrowing, total
 from harmony_vds.planning.offers import offers
 
 _LONGEST = 960
@@ -30,9 +28,10 @@ class Measure:
     """Who sets the limit."""
     shown: Callable[[float], str] = human_bytes
     """How the number reads."""
-
     unit: str = ""
     """What stands behind the number."""
+    shrinks: bool = True
+    """Whether a smaller share of a request has less of it."""
 
     def excess(self, cost: Cost, limits: Limits) -> str:
         """What is too much, in words; empty where nothing is. **Reads:** nothing."""
@@ -65,7 +64,7 @@ MEASURES = (
     Measure("decode", lambda c: c.bytes_decoded, lambda n: n.max_decoded_bytes,
             _named("DECODED_BYTES")),
     Measure("hold", lambda c: c.peak_memory + PROCESS_BYTES, lambda n: n.max_memory_bytes,
-            _named("MEMORY_BYTES"), human_bytes, "of memory"),
+            _named("MEMORY_BYTES"), human_bytes, "of memory", shrinks=False),
     Measure("put", lambda c: c.peak_disk, lambda n: n.max_disk_bytes, lambda n: n.max_disk_setting,
             human_bytes, "on local disk"),
     Measure("take", lambda c: c.duration.least, lambda n: n.max_seconds, _named("SECONDS"),
@@ -78,8 +77,54 @@ def excess(cost: Cost, limits: Limits) -> list[str]:
     return [told for own in MEASURES if (told := own.excess(cost, limits))]
 
 
-def check_total(costs: Sequence[Cost], limits: Limits) -> None:
-    """Raise if several plans, each of them allowed, are too much together.
+def times_too_large(cost: Cost, limits: Limits, *, apart: bool) -> float:
+    """How many times larger `cost` is than one Part should be. **Reads:** nothing.
+
+    Parameters
+    ----------
+    cost
+        The price of one output.
+    limits
+        What it is held to.
+    apart
+        Whether it has a work item of its own, so that all limits are its own.
+    """
+    shares = [
+        cost.bytes_written / max(limits.part_bytes, 1),
+        cost.peak_disk / max(limits.max_disk_bytes, 1),
+    ]
+    if apart:
+        shares += [cost.duration.most / limits.part_seconds]
+        shares += [
+            own.wanted(cost) / max(own.allowed(limits), 1) for own in MEASURES if own.shrinks
+        ]
+    return max(shares)
+
+
+def too_much(costs: Sequence[Cost], limits: Limits, *, apart: bool) -> list[str]:
+    """All in which a request exceeds what it may, in words.
+
+    Parameters
+    ----------
+    costs
+        The price of each of its outputs.
+    limits
+        What it is held to.
+    apart
+        Whether each output has a work item of its own, and so the limits for itself.
+
+    **Reads:** nothing.
+    """
+    if not apart:
+        return excess(total(costs), limits)
+    if len(costs) > limits.max_parts:
+        most = f"{limits.max_parts:,} (HARMONY_VDS_MAX_PARTS)"
+        return [f"take {len(costs):,} work items, and one request may take {most}"]
+    return next((found for own in costs if (found := excess(own, limits))), [])
+
+
+def check_total(costs: Sequence[Cost], limits: Limits, *, apart: bool = False) -> None:
+    """Raise if the outputs of several plans, each of them allowed, are too much together.
 
     Raises
     ------
@@ -88,9 +133,7 @@ def check_total(costs: Sequence[Cost], limits: Limits) -> None:
 
     **Reads:** nothing.
     """
-    if len(costs) < 2:
-        return
-    found = excess(total(costs), limits)
+    found = too_much(costs, limits, apart=apart) if len(costs) > 1 else []
     if found:
         raise TooLargeError(
             f"The request is too large: its {len(costs)} outputs together would {found[0]}. Ask "
@@ -98,33 +141,21 @@ def check_total(costs: Sequence[Cost], limits: Limits) -> None:
         )
 
 
-def total(costs: Sequence[Cost]) -> Cost:
-    """The price of outputs that are written one after another. **Reads:** nothing."""
-    return Cost(
-        chunks=sum(own.chunks for own in costs),
-        requests=sum(own.requests for own in costs),
-        bytes_read=sum(own.bytes_read for own in costs),
-        bytes_decoded=sum(own.bytes_decoded for own in costs),
-        bytes_written=sum(own.bytes_written for own in costs),
-        peak_memory=max((own.peak_memory for own in costs), default=0),
-        peak_disk=max((own.peak_disk for own in costs), default=0),
-        missing=sum(own.missing for own in costs),
-    )
-
-
 def check_volume(
-    plan: Plan, limits: Limits, store: VirtualStore, request: Request, source: Source
+    costs: Sequence[Cost], limits: Limits, narrowing: Narrowing, *, apart: bool = False
 ) -> None:
-    """Raise if `plan` would do more than `limits` allow.
+    """Raise if a request would do more than `limits` allow.
 
     Parameters
     ----------
-    plan
-        The plan that answers `request` for `source` from `store`.
+    costs
+        The price of each of its outputs.
     limits
         What one request may do.
-    store, request, source
-        Where the plan came from; smaller requests are planned in the same way.
+    narrowing
+        The request; smaller ones are planned and priced in the same way.
+    apart
+        Whether each output has a work item of its own.
 
     Raises
     ------
@@ -133,21 +164,29 @@ def check_volume(
 
     **Reads:** nothing; coordinates for a request that is too large.
     """
-    found = excess(plan.cost, limits)
+    found = too_much(costs, limits, apart=apart)
     if not found:
         return
-    narrowing = Narrowing(store, request, source, plan, lambda cost: not excess(cost, limits))
-    raise TooLargeError(_refusal(found[0], [str(own) for own in offers(narrowing)]))
+    offered = offers(narrowing, lambda own: not too_much(own, limits, apart=apart))
+    also = limits.parts_service if not apart and not narrowing.request.synchronous else ""
+    raise TooLargeError(_refusal(found[0], [str(own) for own in offered], also))
 
 
-def _refusal(asked: str, offered: Sequence[str]) -> str:
+def _refusal(asked: str, offered: Sequence[str], parts_service: str) -> str:
     """The text, with as many of the offers as it has room for."""
+    whole = "Ask"
+    if parts_service:
+        whole = f"Order all of it in parts with serviceId={parts_service}, or ask"
+    told = f"The request is too large: it would {asked}. "
+    text = ""
     for count in range(len(offered), -1, -1):
-        way_on = f"Ask for {'; or '.join(offered[:count])}" if count else (
-            "No smaller request was found to fit" if not offered else "Ask for less")  # fmt: skip
-        text = (
-            f"The request is too large: it would {asked}. {way_on}; or ask the operator for more."
-        )
+        if count:
+            way_on = f"{whole} for {'; or '.join(offered[:count])}"
+        elif parts_service:
+            way_on = f"{whole} for less"
+        else:
+            way_on = "Ask for less" if offered else "No smaller request was found to fit"
+        text = f"{told}{way_on}; or ask the operator for more."
         if len(text) <= _LONGEST:
-            return text
+            break
     return text

@@ -9,6 +9,7 @@ from conftest import REPOSITORY
 from harmony_service_lib.message import Message
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.handoff import ROLE, only_plans
 from harmony_vds.message import request_from_message
 from harmony_vds.model.formats import NETCDF
 from harmony_vds.model.request import Request, Source, TargetGrid
@@ -91,7 +92,7 @@ def test_dockerfile_keeps_the_shell_that_harmony_replaces_the_entrypoint_with() 
 
 
 def test_second_chain_hands_all_selected_granules_to_one_work_item() -> None:
-    first, second = entries()
+    first, second, _ = entries()
     query, ours = second["steps"]
     assert query["image"] == "${QUERY_CMR_IMAGE}"
     assert query["is_sequential"] is True
@@ -102,3 +103,22 @@ def test_second_chain_hands_all_selected_granules_to_one_work_item() -> None:
     assert second["capabilities"] == first["capabilities"]
     assert second["capabilities"]["concatenate_by_default"] is True
     assert second["umm_s"] != first["umm_s"]
+
+
+def test_third_chain_plans_under_one_image_name_and_writes_parts_under_another() -> None:
+    first, _, third = entries()
+    plan, write = third["steps"]
+    assert plan["image"] == "${HARMONY_VDS_PLANNER_IMAGE}"
+    assert write["image"] == first["steps"][0]["image"] == "${HARMONY_VDS_IMAGE}"
+    assert plan["extra_args"] == {ROLE: "plan"}
+    assert only_plans(Message({"extraArgs": plan["extra_args"]}))
+    assert set(write) == {"image"}  # each catalogue of the first step makes a work item
+    assert third["capabilities"] == first["capabilities"]
+    assert third["maximum_sync_granules"] == -1
+    assert third["has_granule_limit"] is False
+    assert len({own["umm_s"] for own in entries()}) == 3
+    assert len({own["name"] for own in entries()}) == 3
+    # One Dockerfile: the two names are tags of one image.
+    script = (REPOSITORY / "bin" / "build-image").read_text()
+    assert script.count("docker/service.Dockerfile --build-arg") == 1
+    assert '-t "harmony-vds-planner:$version"' in script

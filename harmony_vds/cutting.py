@@ -1,0 +1,111 @@
+"""How a store answers a request: in one output or in Parts, planned, priced, held to limits."""
+
+import math
+from dataclasses import dataclass, replace
+
+from harmony_vds.errors import UncutBoxError
+from harmony_vds.model.formats import AS_STORED, Layout
+from harmony_vds.model.limits import Limits
+from harmony_vds.model.plan import Cost, Plan
+from harmony_vds.model.request import Request, Source, Stretch
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.narrowing import Narrowing
+from harmony_vds.planning.parts import can_be_cut, in_parts
+from harmony_vds.planning.planner import make_plan
+from harmony_vds.planning.volume import check_volume, times_too_large
+
+
+@dataclass(frozen=True, eq=False)
+class Cutting:
+    """One store, and what its outputs are held to."""
+
+    store: VirtualStore
+    """The open store."""
+    limits: Limits
+    """What a request may do."""
+    apart: bool = False
+    """Whether each output has a work item of its own."""
+    by_region: bool = False
+    """Whether the store was chosen for meeting the requested region, and need not be cut by it."""
+
+    layout: Layout = AS_STORED
+    """How outputs are laid out."""
+
+    def plan(self, request: Request, source: Source) -> Plan:
+        """The plan of all of a request; errors as `make_plan`. **Reads:** coordinates."""
+        try:
+            plan = make_plan(self.store, request, source)
+        except UncutBoxError as error:
+            if not self.by_region:
+                raise
+            plan = self._plan_whole(request, source, str(error))
+        return replace(plan, layout=self.layout)
+
+    def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:
+        """The plan without the box, which chose the frame and cannot cut it."""
+        plan = make_plan(self.store, replace(request, bbox=None), source)
+        reason = reason.partition("; ")[0].partition(". ")[0]  # without what one could ask instead
+        remark = (
+            f"The box {request.bbox} chose this frame or granule by its record and does not cut "
+            f"it: all of its rows and columns are here. {reason}."
+        )
+        return replace(plan, asked=request.parameters(source), notes=(remark, *plan.notes))
+
+    def parts(
+        self, plan: Plan, request: Request, source: Source
+    ) -> list[tuple[Stretch | None, Plan]]:
+        """The plans of the outputs, each within the limits.
+
+        Raises
+        ------
+        TooLargeError
+            The request is too large however it is cut.
+
+        **Reads:** coordinates.
+        """
+        narrowing = Narrowing(
+            self.store, request, source, plan,
+            lambda asked, of: self._shares(self.plan(asked, of), asked),
+        )  # fmt: skip
+        # By arithmetic first: cutting thousands of Parts to refuse them would take minutes.
+        check_volume(self._shares(plan, request), self.limits, narrowing, apart=self.apart)
+        found: list[tuple[Stretch | None, Plan]] = [(None, plan)]
+        if self._is_cut(plan, request):
+            found = in_parts(
+                plan,
+                self.store,
+                lambda cost: times_too_large(cost, self.limits, apart=self.apart),
+                lambda own: self.plan(replace(request, stretch=own), source),
+            )
+            check_volume([own.cost for _, own in found], self.limits, narrowing, apart=self.apart)
+        return found
+
+    def _is_cut(self, plan: Plan, request: Request) -> bool:
+        """Whether the request comes out in Parts; not while somebody waits for one file."""
+        if request.synchronous or request.average == "time" or request.stretch is not None:
+            return False
+        too_large = times_too_large(plan.cost, self.limits, apart=self.apart) > 1
+        return too_large and can_be_cut(plan, self.store)
+
+    def _shares(self, plan: Plan, request: Request) -> list[Cost]:
+        """The price of each output, as if all were equal."""
+        count = 1
+        if self._is_cut(plan, request):
+            count = math.ceil(times_too_large(plan.cost, self.limits, apart=self.apart))
+        return [_share(plan.cost, number, count) for number in range(count)]
+
+
+def _share(cost: Cost, number: int, count: int) -> Cost:
+    def of(whole: int) -> int:
+        return whole // count + (number < whole % count)
+
+    return Cost(
+        chunks=of(cost.chunks),
+        requests=of(cost.requests),
+        bytes_read=of(cost.bytes_read),
+        bytes_decoded=of(cost.bytes_decoded),
+        bytes_written=of(cost.bytes_written),
+        peak_memory=cost.peak_memory,
+        peak_disk=of(cost.peak_disk),
+        missing=of(cost.missing),
+    )

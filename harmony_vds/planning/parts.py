@@ -1,0 +1,146 @@
+"""Cuts a request into Parts: along time, or another dimension, where the store's chunks end."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.chunks import Cut, numbers_of
+from harmony_vds.model.plan import Cost, Plan
+from harmony_vds.model.request import Stretch
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.cost import kept_indices
+from harmony_vds.planning.hierarchy import Hierarchy
+
+_SMALL = 0.05
+"""Share of the bytes below which a variable's chunks do not decide where is cut."""
+
+type Ints = npt.NDArray[np.int64]
+
+
+def of_stretch(
+    stretch: Stretch | None, selection: Mapping[str, AxisSelection], hierarchy: Hierarchy
+) -> dict[str, AxisSelection]:
+    """What `selection` keeps of the dimension of `stretch` within it. **Reads:** nothing."""
+    if stretch is None:
+        return {}
+    size = hierarchy.length(stretch.dimension)
+    own = AxisSelection(size, (range(stretch.start, min(stretch.stop, size)),))
+    kept = selection.get(stretch.dimension, AxisSelection.whole(size))
+    return {stretch.dimension: kept.intersection(own)}
+
+
+def in_parts(
+    plan: Plan,
+    store: VirtualStore,
+    excess: Callable[[Cost], float],
+    planned: Callable[[Stretch], Plan],
+) -> list[tuple[Stretch | None, Plan]]:
+    """`plan` whole if it is small enough, else cut into as few Parts as are, in order.
+
+    Parameters
+    ----------
+    plan
+        The plan of the whole request.
+    store
+        Its store.
+    excess
+        How many times too large a price is; up to 1 it is allowed.
+    planned
+        The plan of a stretch of the request.
+
+    Returns
+    -------
+    list of (Stretch or None, Plan)
+        A Part that is a single row of chunks stands even if it is too large; a plan that has no
+        dimension to cut comes back whole.
+
+    **Reads:** nothing, or coordinates as `planned` does.
+    """
+    factor = excess(plan.cost)
+    hierarchy = Hierarchy(store)
+    dimension = _dimension(plan, hierarchy)
+    rows = [] if dimension is None else _rows(dimension, plan, hierarchy)
+    if factor <= 1 or dimension is None or len(rows) < 2:
+        return [(None, plan)]
+    found: list[tuple[Stretch | None, Plan]] = []
+    waiting = _even(rows, math.ceil(factor))
+    while waiting:
+        own = waiting.pop(0)
+        stretch = Stretch(dimension, own[0].start, own[-1].stop)
+        part = planned(stretch)
+        factor = excess(part.cost)
+        if factor > 1 and len(own) > 1:
+            waiting[:0] = _even(own, math.ceil(factor))
+        else:
+            found.append((stretch, part))
+    return found
+
+
+def can_be_cut(plan: Plan, store: VirtualStore) -> bool:
+    """Whether there is a dimension along which `plan` has several rows of chunks.
+
+    **Reads:** nothing.
+    """
+    hierarchy = Hierarchy(store)
+    dimension = _dimension(plan, hierarchy)
+    return dimension is not None and len(_rows(dimension, plan, hierarchy)) > 1
+
+
+def _dimension(plan: Plan, hierarchy: Hierarchy) -> str | None:
+    """The dimension to cut: the longest of the times, or else of those that place nothing."""
+    requested = [own for own in plan.variables if own.path in plan.requested]
+    carried = {dimension for own in requested for dimension in own.dimensions}
+    axes = [path for grid in plan.grids for path in (grid.x_path, grid.y_path) if path]
+    placing = {dimension for path in axes for dimension in hierarchy.dimensions(path)}
+    placing |= {dimension for grid in plan.grids for dimension in grid.dimensions}
+    times = {dimension for path in plan.time_axes for dimension in hierarchy.dimensions(path)}
+    for choice in (times & carried, carried):
+        lengths = {
+            dimension: len(_kept(dimension, plan, hierarchy)) for dimension in choice - placing
+        }
+        longest = max(sorted(lengths), key=lambda own: lengths[own], default=None)
+        if longest is not None and lengths[longest] > 1:
+            return longest
+    return None
+
+
+def _kept(dimension: str, plan: Plan, hierarchy: Hierarchy) -> AxisSelection:
+    return plan.selection.get(dimension, AxisSelection.whole(hierarchy.length(dimension)))
+
+
+def _rows(dimension: str, plan: Plan, hierarchy: Hierarchy) -> list[range]:
+    """The kept stretches of `dimension` between places where it can be cut, in stored order."""
+    size = hierarchy.length(dimension)
+    weights: dict[str, int] = {}
+    cuts: dict[str, Ints] = {}
+    for own in plan.variables:
+        if dimension not in own.dimensions:
+            continue
+        raw = hierarchy.variables[own.path]
+        kept = kept_indices(own, raw.shape, plan.selection)
+        index = hierarchy.store.chunk_index(own.path, kept)
+        weights[own.path] = int(np.prod(raw.shape, dtype=np.int64)) * raw.dtype.itemsize
+        cuts[own.path] = _boundaries(index.cuts[own.dimensions.index(dimension)], size)
+    heaviest = max(weights, key=lambda path: weights[path])
+    heavy = [path for path in weights if weights[path] >= _SMALL * weights[heaviest]]
+    common = reduce(np.intersect1d, [cuts[path] for path in heavy])
+    edges = np.concatenate([[0], common if common.size else cuts[heaviest], [size]])
+    touched = np.unique(numbers_of(_kept(dimension, plan, hierarchy).positions, edges))
+    return [range(int(edges[number]), int(edges[number + 1])) for number in touched]
+
+
+def _boundaries(cut: Cut, size: int) -> Ints:
+    inner = np.arange(cut, size, cut, dtype=np.int64) if isinstance(cut, int) else cut[1:-1]
+    return np.asarray(inner, np.int64)
+
+
+def _even(rows: Sequence[range], count: int) -> list[Sequence[range]]:
+    """`rows` in `count` runs of nearly equal numbers, at least two and none of them empty."""
+    count = min(max(count, 2), len(rows))
+    edges = [len(rows) * number // count for number in range(count + 1)]
+    return [rows[a:b] for a, b in pairwise(edges)]
