@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200
 _UPLOADS = 8
-_ROOT = "zarr.json"
+_ROOTS = ("zarr.json", "repo")
+"""The documents without which nothing opens a Zarr store, or an icechunk repository."""
 _TRIAL = "harmony-vds-doctor.txt"
 
 
@@ -152,8 +153,8 @@ def _upload(output: Output, name: str, location: str, config: Any) -> str:
 
 
 def _upload_folder(folder: Path, name: str, prefix: str, config: Any) -> str:
-    """Upload all files of a Zarr store; its root document, without which none opens, last."""
-    root = folder / _ROOT
+    """Upload all files of a store; its root document, without which none opens, last."""
+    root = next(own for name in _ROOTS if (own := folder / name).exists())
     names = [own.relative_to(folder).as_posix() for own in folder.rglob("*") if own.is_file()]
     bucket, _, path = prefix.removeprefix("s3://").partition("/")
     client = boto3.client("s3", **_s3_parameters(config))
@@ -165,12 +166,12 @@ def _upload_folder(folder: Path, name: str, prefix: str, config: Any) -> str:
         )
 
     with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="harmony-vds-stage") as pool:
-        for _ in pool.map(put, sorted(set(names) - {_ROOT})):
+        for _ in pool.map(put, sorted(set(names) - {root.name})):
             pass
     href: str = stage_to_s3(
-        str(root), f"{name}/{_ROOT}", "application/json", logger, location=prefix, cfg=config
+        str(root), f"{name}/{root.name}", "application/json", logger, location=prefix, cfg=config
     )
-    return href.removesuffix(f"/{_ROOT}")
+    return href.removesuffix(f"/{root.name}")
 
 
 def _s3_parameters(config: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ NETCDF = "application/netcdf"
 ZARR = "application/x-zarr"
 ZIP = "application/zip"
 KERCHUNK = "application/x-zarr;profile=kerchunk"
+ICECHUNK = "application/x-zarr;profile=icechunk"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ FORMATS = (
         "application/x-zarr;version=3", "application/vnd.zarr;version=3"})),
     Format("kerchunk", KERCHUNK, ".json", frozenset({
         "kerchunk", "application/vnd+zarr;profile=kerchunk"}), by_reference=True),
+    Format("icechunk", ICECHUNK, ".icechunk", frozenset({
+        "icechunk", "application/vnd+zarr;profile=icechunk"}), by_reference=True),
 )  # fmt: skip
 """What is written, netCDF first: it is what people get who do not say what they want."""
 

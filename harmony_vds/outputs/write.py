@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import KERCHUNK, NETCDF, ZARR, ZIP
+from harmony_vds.model.formats import ICECHUNK, KERCHUNK, NETCDF, ZARR, ZIP
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import CollectionNotes
@@ -21,6 +21,7 @@ WRITERS = {
     NETCDF: ("harmony_vds.outputs.netcdf", "write_netcdf"),
     ZARR: ("harmony_vds.outputs.zarr", "write_zarr"),
     KERCHUNK: ("harmony_vds.outputs.references", "write_kerchunk"),
+    ICECHUNK: ("harmony_vds.outputs.repository", "write_icechunk"),
 }
 """Media type → module and function, imported when needed: each brings a library of its own."""
 WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
@@ -47,6 +48,8 @@ def write(
     media_type = plan.format.media_type
     if media_type == ZARR and plan.layout.zarr == "zip":
         path, media_type = path.with_name(f"{path.name}.zip"), ZIP
+    if media_type == ICECHUNK:  # the one type whose links Harmony leaves to S3
+        media_type = ZARR
     writer(subset, plan, path, step)
     return [_described(path, media_type, plan, notes)]
 

@@ -17,6 +17,7 @@ import icechunk
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from invocation import CANARY, SHARED_SECRET, Outcome, invoke, make_message
 from jsonschema import Draft7Validator
 from servers import Server, cmr_server, failing_server, file_server, s3_client, upload
@@ -312,3 +313,42 @@ def test_catalogue_can_be_read_back_by_pystac_with_all_its_items(
     href = item.assets["data"].get_absolute_href()
     assert href is not None
     assert io.BytesIO(Path(href).read_bytes()).read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
+def test_virtual_subset_is_staged_and_points_to_the_archive(
+    archive: Archive, tmp_path: Path, form: str
+) -> None:
+    message = make_message(
+        archive.collections["icechunk http"], variables=["analysed_sst"], bbox=BOX, temporal=TIMES,
+        staging=f"s3://{STAGING}/public/{form}/1/",
+        format={"mime": f"application/x-zarr;profile={form}"},
+    )  # fmt: skip
+    outcome = invoke(message, tmp_path, environment=archive.environment, data_location=None)
+    assert outcome.status == 0, outcome.stderr
+    (item,) = outcome.items
+    asset = item["assets"]["data"]
+    bucket, _, key = asset["href"].removeprefix("s3://").partition("/")
+    assert key.startswith(f"public/{form}/1/DEMO-SST")
+    if form == "kerchunk":
+        assert asset["type"] == "application/x-zarr;profile=kerchunk"
+        path = tmp_path / "subset.json"
+        s3_client(archive.s3).download_file(bucket, key, str(path))
+        with xr.open_dataset(path, engine="vds", trust=f"{archive.http.url}/") as opened:
+            sst = opened.analysed_sst.load()
+    else:
+        assert asset["type"] == "application/x-zarr"
+        storage = icechunk.s3_storage(
+            bucket=bucket, prefix=key, endpoint_url=archive.s3, allow_http=True,
+            force_path_style=True, region="us-west-2", access_key_id="x", secret_access_key="x",
+        )  # fmt: skip
+        allowed = icechunk.containers_credentials(
+            {f"{archive.http.url}/": icechunk.Credentials.HttpAccess()}
+        )
+        repository = icechunk.Repository.open(storage, authorize_virtual_chunk_access=allowed)
+        session = repository.readonly_session("main")
+        sst = xr.open_zarr(session.store, consolidated=False, chunks=None).analysed_sst.load()
+    kept = sst.sel(lat=slice(BOX[1], BOX[3]), lon=slice(BOX[0], BOX[2] + 360))
+    packed = expected(archive.files, "analysed_sst", BOX)
+    decoded = np.where(packed == -32768, np.nan, packed * 0.01 + 273.15)
+    np.testing.assert_allclose(kept.values, decoded, rtol=1e-6)

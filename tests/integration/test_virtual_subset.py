@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import icechunk
 import netCDF4
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from world import (
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.formats import KERCHUNK
+from harmony_vds.model.formats import ICECHUNK, KERCHUNK
 from harmony_vds.model.request import Request, Source
 from harmony_vds.pipeline import fulfil, prepare
 from harmony_vds.services import Services
@@ -30,8 +31,8 @@ from harmony_vds.settings import Settings
 SOURCE = Source("C1-DEMO", "DEMO", variables=("analysed_sst",))
 
 
-def asked(**more: Any) -> Request:
-    return Request((SOURCE,), media_type=KERCHUNK, **more)
+def asked(media_type: str = KERCHUNK, **more: Any) -> Request:
+    return Request((SOURCE,), media_type=media_type, **more)
 
 
 def pointed_at(
@@ -105,6 +106,36 @@ def test_virtual_subset_opens_in_this_service_and_cuts_again(place, days, tmp_pa
     again, _ = pointed_at(path, asked(bbox=BoundingBox(12, 0, 13, 1)), tmp_path / "v", granules)
     raw = by_fsspec(again, mask_and_scale=False, decode_times=False)
     np.testing.assert_array_equal(raw.analysed_sst.values, window)
+
+
+def by_icechunk(path: Path, folder: Path, **options: Any) -> xr.Dataset:
+    """As people open icechunk repositories in a notebook."""
+    icechunk.set_logs_filter("error")
+    storage = icechunk.local_filesystem_storage(str(path))
+    containers = icechunk.Repository.fetch_config(storage).virtual_chunk_containers
+    assert list(containers) == [f"{folder.as_uri()}/"]
+    local = {prefix: icechunk.Credentials.LocalFileSystemAccess() for prefix in containers}
+    allowed = icechunk.containers_credentials(local)
+    repository = icechunk.Repository.open(storage, authorize_virtual_chunk_access=allowed)
+    store = repository.readonly_session("main").store
+    with xr.open_zarr(store, consolidated=False, chunks=None, **options) as opened:
+        return opened.load()
+
+
+def test_icechunk_form_reads_as_the_granules_do(place, days, tmp_path):
+    granules = f"{days[0].parent.as_uri()}/"
+    request = asked(ICECHUNK, bbox=BoundingBox(10, -20, 40, 30))
+    path, _ = pointed_at(place, request, tmp_path / "w", granules)
+    raw = by_icechunk(path, days[0].parent, mask_and_scale=False, decode_times=False)
+    for name in ("analysed_sst", "mask"):
+        np.testing.assert_array_equal(raw[name].values, stored(days, name)[:, 12:24, 24:48])
+    decoded = by_icechunk(path, days[0].parent)
+    missing = stored(days, "analysed_sst")[:, 12:24, 24:48] == -32768
+    np.testing.assert_array_equal(np.isnan(decoded.analysed_sst.values), missing)
+    assert np.isfinite(decoded["mask"].values).all()
+    assert "kerchunk" not in decoded.attrs["history_json"]
+    with xr.open_dataset(path, engine="vds", trust=granules, mask_and_scale=False) as opened:
+        np.testing.assert_array_equal(opened.analysed_sst.values, raw.analysed_sst.values)
 
 
 def test_box_across_the_antimeridian_stays_one_piece(store, days, tmp_path):
