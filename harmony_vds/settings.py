@@ -228,9 +228,9 @@ class Settings(BaseSettings):
     cache_dir: str = Field(
         default="",
         validation_alias="HARMONY_VDS_CACHE_DIR",
-        description="Folder in which manifests are kept between requests, so that opening a store "
-        "again takes no time. It may be shared by processes, emptied at any time, read-only or "
-        "absent. Unset: nothing is kept.",
+        description="Folder in which manifests and coordinates are kept between requests, so that "
+        "opening a store again takes no time. It may be shared by processes, emptied at any time, "
+        "read-only or absent. Unset: nothing is kept.",
     )
     cache_bytes: ByteSize = Field(
         default=ByteSize(4 * 2**30),

@@ -10,6 +10,7 @@ from harmony_vds.model.chunks import ChunkIndex, Positions
 from harmony_vds.model.extent import BoundingBox
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import xarray as xr
 
 
@@ -122,6 +123,19 @@ class IndexSource(Protocol):
         """
 
 
+class CoordinateShelf(Protocol):
+    """Keeps the values of coordinates between requests."""
+
+    def take(self, path: str) -> "npt.NDArray[Any] | None":
+        """The stored values of the array at a full path; None where they are to be read.
+
+        **Reads:** coordinates, as much as shows that this user may have them.
+        """
+
+    def put(self, path: str, values: "npt.NDArray[Any]") -> None:
+        """Keep all stored values of the array at a full path. **Reads:** metadata."""
+
+
 @dataclass(frozen=True, eq=False)
 class VirtualStore:
     """A store opened lazily and pinned to one state; nothing of it is decoded."""
@@ -143,3 +157,5 @@ class VirtualStore:
     """For the array at a full path, why its price is a bound and not exact; None where it is."""
     layout: Callable[[str], Any] = lambda _: None
     """Zarr metadata of the array at a full path: type, chunk shape, codecs, fill value."""
+    coordinates: CoordinateShelf | None = None
+    """Coordinates that need not be read again; None where nothing is kept."""

@@ -119,7 +119,14 @@ class Hierarchy:
         variable = self.variables[path]
         if path not in self.held:
             self._refuse_gaps(path, variable)
-            variable.load()
+            shelf = self.store.coordinates
+            kept = None if shelf is None else shelf.take(path)
+            if kept is not None:
+                variable.data = kept
+            else:
+                variable.load()
+                if shelf is not None:
+                    shelf.put(path, np.asarray(variable.values))
             self.held.add(path)
         return np.asarray(variable.values)
 

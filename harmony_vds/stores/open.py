@@ -22,6 +22,7 @@ from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.paths import group_of
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
+from harmony_vds.stores.coordinates import KeptCoordinates
 from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.lazy import lazy_data
@@ -186,6 +187,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         repairs,
         opened.manifest.doubt,
         lambda path: opened.arrays[path].metadata,
+        None if reading.cache is None else KeptCoordinates(opened, reading.cache),
     )
 
 
