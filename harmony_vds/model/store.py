@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harmony_vds.model.chunks import ChunkIndex, Positions
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.stored import StoredArray
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -159,3 +160,5 @@ class VirtualStore:
     """Zarr metadata of the array at a full path: type, chunk shape, codecs, fill value."""
     coordinates: CoordinateShelf | None = None
     """Coordinates that need not be read again; None where nothing is kept."""
+    stored: Callable[["xr.Variable"], StoredArray | None] = lambda _: None
+    """The chunks behind a variable of the tree, where they hold its values and nothing else."""

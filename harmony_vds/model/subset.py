@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from harmony_vds.model.chunks import ChunkIndex
 from harmony_vds.model.plan import PlannedVariable
+from harmony_vds.model.stored import RawChunks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,6 +49,16 @@ class SubsetVariable:
     they are best read side by side, piece by piece. Empty for all others."""
     held: int = 0
     """Bytes held while one of the pieces is computed, beside the piece itself."""
+    raw: RawChunks | None = None
+    """Its chunks as stored, where values are those of the store; see `copyable`."""
+
+    @property
+    def copyable(self) -> RawChunks | None:
+        """Chunks that hold exactly the values of `data`: none once a step has changed them.
+
+        **Reads:** nothing.
+        """
+        return self.raw if self.raw is not None and self.raw.data is self.data else None
 
 
 @dataclass(frozen=True, eq=False)

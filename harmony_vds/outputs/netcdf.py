@@ -1,6 +1,10 @@
-"""Writes netCDF-4: raw values as stored, groups kept, in bounded memory."""
+"""Writes netCDF-4: raw values as stored, groups kept, in bounded memory.
 
-import logging
+netCDF's own library defines the file and writes text and scalars. The chunks of all else are put
+into it as they shall lie there: copied as the archive compressed them where the output's chunks are
+the archive's, and else compressed in threads. Both are the same file to a reader.
+"""
+
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +17,11 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.outputs.attributes import netcdf_attributes
+from harmony_vds.outputs.direct import write_chunks
+from harmony_vds.outputs.filters import LEVEL, Filters, filters_of
 from harmony_vds.outputs.layout import output_chunks
 from harmony_vds.outputs.pieces import Step, read_ahead
 from harmony_vds.outputs.provenance import global_attributes
-
-logger = logging.getLogger(__name__)
-
-_COMPRESSION_LEVEL = 1  # measured smaller and faster than 4 together with shuffle
 
 
 def write_netcdf(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
@@ -36,16 +38,32 @@ def write_netcdf(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
 
     **Reads:** chunks.
     """
+    direct: list[tuple[SubsetVariable, Filters]] = []
+    plain: list[tuple[SubsetVariable, Any]] = []
     with netCDF4.Dataset(path, "w", format="NETCDF4") as root:
         for group, attributes in subset.groups.items():
             place = root if group == "/" else root.createGroup(group)
             own = global_attributes(attributes, plan) if group == "/" else attributes
             place.setncatts(netcdf_attributes(own))
         _define_dimensions(root, subset)
-        targets = [_define(root, variable, subset, plan) for variable in subset.variables]
-        for number, block, values in read_ahead(subset.variables):
-            targets[number][block] = _storable(values)
+        for variable in subset.variables:
+            filters = None
+            if _is_chunked(variable):
+                chunks = output_chunks(variable, subset, plan.layout)
+                filters = filters_of(variable, chunks)
+                direct.append((variable, filters))
+            target = _define(root, variable, filters)
+            if filters is None:
+                plain.append((variable, target))
+        for number, block, values in read_ahead([own for own, _ in plain]):
+            plain[number][1][block] = _storable(values)
             step(values.nbytes)
+    write_chunks(path, direct, subset.time_axes, step)
+
+
+def _is_chunked(variable: SubsetVariable) -> bool:
+    """Whether it is numbers, and more than one."""
+    return variable.data.dtype.kind in "biuf" and variable.data.ndim > 0 and variable.data.size > 0
 
 
 def _define_dimensions(root: Any, subset: Subset) -> None:
@@ -58,7 +76,7 @@ def _define_dimensions(root: Any, subset: Subset) -> None:
         place.createDimension(name, None if path in subset.time_axes else size)
 
 
-def _define(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> Any:
+def _define(root: Any, variable: SubsetVariable, filters: Filters | None) -> Any:
     """Define a netCDF variable with the store's type, fill value and attributes."""
     group, _, name = variable.planned.path.rpartition("/")
     place = root if not group else root[group]
@@ -66,14 +84,16 @@ def _define(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> 
     dimensions = [name_of(d) for d in variable.planned.dimensions]
     text = _text_type(dtype, variable.planned.path)
     options: dict[str, Any] = {}
-    if text is None and dimensions and variable.data.size:
-        options = {"compression": "zlib", "complevel": _COMPRESSION_LEVEL, "shuffle": True,
-                   "chunksizes": output_chunks(variable, subset, plan.layout)}  # fmt: skip
+    if filters is not None:
+        dtype = filters.dtype
+        options = {"compression": "zlib", "complevel": LEVEL, "shuffle": filters.shuffle,
+                   "fletcher32": filters.checksum, "chunksizes": filters.chunks,
+                   "endian": "native" if dtype.isnative else "big"}  # fmt: skip
     fill = variable.data.attrs.get("_FillValue")
     if text is not None:
         _add_text_dimension(place, dtype, dimensions)
     target = place.createVariable(
-        name, text or dtype.newbyteorder("="), dimensions,
+        name, text or (dtype.newbyteorder("=") if dtype.isnative else dtype), dimensions,
         fill_value=fill if text is None else None, **options,
     )  # fmt: skip
     target.set_auto_maskandscale(False)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,21 @@ _READERS = 8
 """Pieces read at once: small variables take a round trip each, whatever their size."""
 
 
-def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) -> Iterator[Piece]:
+@overload
+def read_ahead(variables: Sequence[SubsetVariable], *, ahead: int = ...) -> Iterator[Piece]: ...
+
+
+@overload
+def read_ahead[T](
+    variables: Sequence[SubsetVariable], read: Callable[[int, Block], T], ahead: int = ...
+) -> Iterator[tuple[int, Block, T]]: ...
+
+
+def read_ahead(
+    variables: Sequence[SubsetVariable],
+    read: Callable[[int, Block], Any] | None = None,
+    ahead: int = AHEAD_BYTES,
+) -> Iterator[tuple[int, Block, Any]]:
     """Every piece of `variables`, in their order and in index order within each.
 
     Neighbours that come from one pass over the chunks take turns.
@@ -32,6 +46,8 @@ def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) ->
     ----------
     variables
         What is to be read.
+    read
+        Reads a piece of the variable of a number, in a thread; their values by default.
     ahead
         Bytes of the pieces that are read or wait while one is being used. A piece larger than that
         is read ahead alone.
@@ -43,8 +59,9 @@ def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) ->
 
     **Reads:** chunks.
     """
+    read = read or (lambda number, block: variables[number].data[block].values)
     coming = _in_order(variables)
-    waiting: deque[tuple[int, Block, int, Future[Values]]] = deque()
+    waiting: deque[tuple[int, Block, int, Future[Any]]] = deque()
     held = 0
     readers = ThreadPoolExecutor(_READERS, thread_name_prefix="harmony-vds-pieces")
     try:
@@ -55,7 +72,7 @@ def read_ahead(variables: Sequence[SubsetVariable], ahead: int = AHEAD_BYTES) ->
                 size = _nbytes(variables[number], block)
                 if held and held + size > ahead:
                     break
-                future = readers.submit(_read, variables[number], block)
+                future = readers.submit(read, number, block)
                 waiting.append((number, block, size, future))
                 held += size
                 upcoming = next(coming, None)
@@ -84,7 +101,3 @@ def _in_order(variables: Sequence[SubsetVariable]) -> Iterator[tuple[int, Block]
 def _nbytes(variable: SubsetVariable, block: Block) -> int:
     cells = int(np.prod([own.stop - own.start for own in block], dtype=np.int64))
     return cells * int(variable.data.dtype.itemsize) + variable.held
-
-
-def _read(variable: SubsetVariable, block: Block) -> Values:
-    return variable.data[block].values

@@ -34,7 +34,10 @@ class _Unfinished:
 
 
 class Tiling:
-    """Puts the chunks of one output variable together; a context manager that drops its scratch."""
+    """Puts the chunks of one output variable together.
+
+    A context manager that drops its scratch file, and refuses to leave a chunk unfinished.
+    """
 
     def __init__(
         self,

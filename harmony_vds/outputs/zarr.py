@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def write_zarr(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
             if group != "/":
                 root.create_group(group.strip("/"), attributes=_plain(attributes))
         arrays = [_create(root, own, subset, plan) for own in subset.variables]
-        _write_values(arrays, subset, folder.with_suffix(".scratch"), step)
+        _write_values(arrays, subset, path.parent, step)
         zarr.consolidate_metadata(folder)
     _sort_consolidated(folder / "zarr.json")
     if zipped:
@@ -168,15 +168,18 @@ def _write_values(arrays: list[Any], subset: Subset, scratch: Path, step: Step) 
 def _regions(
     arrays: list[Any], subset: Subset, scratch: Path
 ) -> Iterator[tuple[Any, tuple[slice, ...], Values]]:
-    for number, pieces in groupby(read_ahead(subset.variables), key=lambda piece: piece[0]):
-        array, data = arrays[number], subset.variables[number].data
-        unit = array.shards or array.chunks
-        with Tiling(data.shape, unit, data.dtype, scratch) as tiling:
-            for _, block, values in pieces:
-                for numbers, tile in tiling.add(block, values):
-                    starts = (n * c for n, c in zip(numbers, unit, strict=True))
-                    ends = zip(starts, tile.shape, strict=True)
-                    yield array, tuple(slice(a, a + n) for a, n in ends), tile
+    with ExitStack() as stack:
+        tilings: dict[int, Tiling] = {}
+        for number, block, values in read_ahead(subset.variables):
+            array, data = arrays[number], subset.variables[number].data
+            unit = array.shards or array.chunks
+            if number not in tilings:  # pieces of several variables may take turns
+                tiling = Tiling(data.shape, unit, data.dtype, scratch / f"scratch-{number}")
+                tilings[number] = stack.enter_context(tiling)
+            for numbers, tile in tilings[number].add(block, values):
+                starts = (n * c for n, c in zip(numbers, unit, strict=True))
+                ends = zip(starts, tile.shape, strict=True)
+                yield array, tuple(slice(a, a + n) for a, n in ends), tile
 
 
 def _storable(values: Values) -> Values:

@@ -74,6 +74,13 @@ class ChunkDecoder:
         body = self._undo(stored, self.steps)
         return np.frombuffer(body, self.dtype).reshape(self.chunk_shape)
 
+    def verify(self, stored: Stored) -> None:
+        """Prove that a chunk can be decoded, to the bytes that its array says it has.
+
+        Errors as in `decode`. **Reads:** nothing.
+        """
+        self._undo(stored, self.steps[:-1] if self.shuffled else self.steps)
+
     def decode_into(self, stored: Stored, window: Any, out: npt.NDArray[Any], target: Any) -> None:
         """Put the cells at `window` of a chunk to `target` of `out`.
 

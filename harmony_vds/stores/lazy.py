@@ -20,6 +20,7 @@ from xarray.core import indexing
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import Cut
+from harmony_vds.model.stored import StoredArray
 from harmony_vds.stores.cuts import cuts_of_array
 from harmony_vds.stores.inflation import within_bounds
 from harmony_vds.stores.reader import PlannedArray
@@ -164,6 +165,25 @@ def lazy_array(opened: OpenArrays, path: str) -> StoreArray:
 def lazy_data(opened: OpenArrays, path: str) -> LazySelection:
     """What a `xarray.Variable` over an array of an open store holds. **Reads:** nothing."""
     return LazySelection(lazy_array(opened, path))
+
+
+def stored_array(variable: Variable) -> StoredArray | None:
+    """The array behind a variable whose values are all of it, undecoded; None for any other.
+
+    **Reads:** nothing.
+    """
+    data: Any = variable._data  # noqa: SLF001  .data would load
+    while isinstance(data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray):
+        data = data.array
+    if not isinstance(data, LazySelection) or not isinstance(data.array, LazyArray):
+        return None
+    planned = data.array.planned
+    is_whole = data.shape == planned.shape and all(
+        isinstance(own, slice) and own.indices(size) == (0, size, 1)
+        for own, size in zip(data.key.tuple, planned.shape, strict=True)
+    )
+    regular = all(isinstance(own, int) for own in data.array.cuts)
+    return planned if is_whole and regular else None
 
 
 def array_again(packed: bytes, access: WorkerAccess, path: str) -> StoreArray:

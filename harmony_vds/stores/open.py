@@ -25,7 +25,7 @@ from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.coordinates import KeptCoordinates
 from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
 from harmony_vds.stores.icechunk import open_icechunk
-from harmony_vds.stores.lazy import lazy_data
+from harmony_vds.stores.lazy import lazy_data, stored_array
 from harmony_vds.stores.metadata import own_attributes
 from harmony_vds.stores.native import open_native
 from harmony_vds.stores.projections import add_grid_mappings
@@ -188,6 +188,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         opened.manifest.doubt,
         lambda path: opened.arrays[path].metadata,
         None if reading.cache is None else KeptCoordinates(opened, reading.cache),
+        stored_array,
     )
 
 

@@ -7,9 +7,9 @@ straight into the result.
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +28,7 @@ from harmony_vds.model.chunks import (
 )
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.spans import Span, merged_spans
+from harmony_vds.model.stored import Held
 from harmony_vds.stores.codecs import ChunkDecoder
 from harmony_vds.stores.zarr import ManifestStore
 
@@ -76,6 +77,32 @@ class PlannedArray:
             box = _ChunkBox.of(positions, index.cuts)
             run(_Reading(self, index, box, out, _room()).all_chunks())
         return out
+
+    def read_stored(self, positions: Sequence[Positions]) -> dict[tuple[int, ...], Held]:
+        """The chunks of a box as they are stored; see `harmony_vds.model.stored.StoredArray`.
+
+        **Reads:** chunks.
+        """
+        index = self.manifest.chunk_index(self.path, positions)
+        box = _ChunkBox.of(positions, index.cuts)
+        reading = _StoredReading(self, index, box, np.empty(0), _room())
+        run(reading.all_chunks())
+        return reading.found
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements as stored. **Reads:** nothing."""
+        return self.decoder.dtype
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """Shape of the chunks, of the largest where they differ. **Reads:** nothing."""
+        return self.decoder.chunk_shape
+
+    @property
+    def codecs(self) -> tuple[Mapping[str, Any], ...]:
+        """How chunks are encoded, in this order. **Reads:** nothing."""
+        return self.decoder.codecs
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +158,8 @@ class _Reading:
                 stored = piece
                 if manifest.is_wrapped:
                     stored = manifest.unwrapped(path, self.box.chunk(member), piece)
-                crop = self.box.crop(member)
-                decoder = self.array.decoder.for_chunk(crop.shape)
                 try:
-                    decoder.decode_into(stored, crop.origin, self.out, crop.target)
+                    self._take(member, stored)
                 except StoreError as error:
                     told = str(error).rstrip(".")
                     raise StoreError(f"{told} ({self._whereabouts(member)}).") from None
@@ -151,6 +176,38 @@ class _Reading:
         source = int(self.index.sources[numbers])
         place = f", in {self.index.locations[source].partition('?')[0]}" if source >= 0 else ""
         return f"chunk {named} of {self.array.path.lstrip('/')}{place}"
+
+    def _take(self, member: int, stored: bytes | memoryview) -> None:
+        """Put the wanted cells of a chunk into the result; in a thread."""
+        crop = self.box.crop(member)
+        decoder = self.array.decoder.for_chunk(crop.shape)
+        decoder.decode_into(stored, crop.origin, self.out, crop.target)
+
+
+@dataclass(frozen=True, eq=False)
+class _StoredReading(_Reading):
+    """One read that keeps whole chunks as they come."""
+
+    found: dict[tuple[int, ...], Held] = field(default_factory=dict)
+
+    async def all_chunks(self) -> None:
+        await super().all_chunks()
+        for member in range(self.box.size):  # what the manifest does not hold
+            numbers = self.box.chunk(member)
+            if numbers not in self.found:
+                kept = self.box.kept(member)
+                self.found[numbers] = np.full(kept, self.array.fill, self.array.dtype)
+
+    def _take(self, member: int, stored: bytes | memoryview) -> None:
+        numbers = self.box.chunk(member)
+        decoder = self.array.decoder
+        spans = zip(numbers, decoder.chunk_shape, self.array.shape, strict=True)
+        whole = tuple(min(c, size - n * c) for n, c, size in spans)
+        if self.box.kept(member) == whole:
+            decoder.verify(stored)
+            self.found[numbers] = stored
+        else:
+            self.found[numbers] = decoder.decode(stored)[self.box.crop(member).origin]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +258,17 @@ class _ChunkBox:
         """Chunk numbers of the chunk at a flat position of the box."""
         place = self._place_of(member)
         return tuple(int(own[i]) for own, i in zip(self.numbers, place, strict=True))
+
+    @property
+    def size(self) -> int:
+        """How many chunks there are."""
+        return int(np.prod([own.size for own in self.numbers], dtype=np.int64))
+
+    def kept(self, member: int) -> tuple[int, ...]:
+        """How many positions are wanted along each dimension, of contiguous ones."""
+        pairs = zip(self.cuts, self._place_of(member), strict=True)
+        along = [own[i][1] for own, i in pairs]
+        return tuple(a.stop - a.start if isinstance(a, slice) else a.size for a in along)
 
     def crop(self, member: int) -> _Crop:
         """The cells wanted of the chunk at a flat position of the box."""

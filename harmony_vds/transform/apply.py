@@ -13,6 +13,7 @@ from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
+from harmony_vds.model.stored import RawChunks
 from harmony_vds.model.subset import References, Subset, SubsetVariable
 from harmony_vds.transform.average import averaged
 from harmony_vds.transform.longitudes import continue_longitudes
@@ -81,7 +82,8 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
     indexers = {
         name: _indexer(own) for name, own in zip(stored.dims, kept, strict=True) if not own.is_whole
     }
-    data = _continued(planned.path, stored.isel(indexers), store, plan)
+    window = stored.isel(indexers)
+    data = _continued(planned.path, window, store, plan)
     positions = [own.positions for own in kept]
     index = store.chunk_index(planned.path, positions)
     if planned.path in plan.references:
@@ -92,7 +94,9 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
         pointed = References(index, numbers, store.layout(planned.path))
         return SubsetVariable(planned, data, index.chunk_shape, (), references=pointed)
     pieces = blocks(positions, index.cuts, data.dtype.itemsize)
-    return SubsetVariable(planned, data, index.chunk_shape, pieces)
+    array = store.stored(stored)
+    raw = None if array is None else RawChunks(window, array, tuple(positions))
+    return SubsetVariable(planned, data, index.chunk_shape, pieces, raw=raw)
 
 
 def _indexer(kept: AxisSelection) -> Any:
