@@ -42,11 +42,12 @@ class Cutting:
         return replace(plan, layout=self.layout)
 
     def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:
-        """The plan without the box, which chose the frame and cannot cut it."""
-        plan = make_plan(self.store, replace(request, bbox=None), source)
+        """The plan without the region, which chose the frame and cannot cut it."""
+        plan = make_plan(self.store, replace(request, bbox=None, shape=None), source)
+        region = "shape" if request.bbox is None else f"box {request.bbox}"
         reason = reason.partition("; ")[0].partition(". ")[0]  # without what one could ask instead
         remark = (
-            f"The box {request.bbox} chose this frame or granule by its record and does not cut "
+            f"The {region} chose this frame or granule by its record and does not cut "
             f"it: all of its rows and columns are here. {reason}."
         )
         return replace(plan, asked=request.parameters(source), notes=(remark, *plan.notes))

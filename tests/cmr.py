@@ -18,7 +18,8 @@ _PATHS = {
 }
 _PARAMETERS = {
     "C": {"concept_id", "short_name", "version", "doi", "page_size"},
-    "G": {"concept_id", "collection_concept_id", "granule_ur", "bounding_box", "point", "temporal",
+    "G": {"concept_id", "collection_concept_id", "granule_ur", "bounding_box",
+          "options[bounding_box][or]", "point", "temporal",
           "page_size", "sort_key"},
     "V": {"concept_id", "page_size"},
     "S": {"concept_id", "page_size"},
@@ -75,10 +76,10 @@ def _matches(item: Item, asked: dict[str, list[str]]) -> bool:
     )
     if any(key in asked and value not in asked[key] for key, value in plain):
         return False
-    for text in asked.get("bounding_box", []):
-        west, south, east, north = map(float, text.split(","))
-        if not _meets(umm, west, south, east, north):
-            return False
+    boxes = [[*map(float, text.split(","))] for text in asked.get("bounding_box", [])]
+    either = any if asked.get("options[bounding_box][or]") == ["true"] else all
+    if boxes and not either([_meets(umm, *box) for box in boxes]):
+        return False
     for text in asked.get("point", []):
         x, y = map(float, text.split(","))
         if not _meets(umm, x, y, x, y):

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from harmony_vds.discovery.cmr import CmrClient, Record
+from harmony_vds.discovery.nearby import boxes_around, meets_shape
 from harmony_vds.discovery.shares import Linked
 from harmony_vds.errors import NoDataError, TooLargeError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.request import Granule, Request
+from harmony_vds.model.shape import Shape
 
 _MOST_GRANULES = 20_000
 """Granules looked through for the frames of one request."""
@@ -59,17 +61,20 @@ class GranuleSearch:
         """
         kept: dict[object, Linked] = {}
         query = {"collection_concept_id": collection, **region_query(self.request)}
-        seen = 0
+        seen = missed = 0
         for record in self.cmr.granules(query):
             seen += 1
             own = Linked.of_record(record)
+            if not meets_shape(own.granule.bbox, self.request.shape):
+                missed += 1
+                continue
             shared = [candidate for candidate in own.stores if not candidate.granule]
             found = shared or own.stores or own.sidecars
             if found:
                 kept.setdefault(found[0].store, own)
             if len(kept) > self.most or seen > _MOST_GRANULES:
                 raise self._too_many(list(kept.values()), collection)
-        if not seen:
+        if missed == seen:
             raise NoDataError(
                 f"No granule of {collection} meets {_region_words(self.request)}, and its stores "
                 "are those of its granules."
@@ -107,9 +112,13 @@ def _completed(granule: Granule, record: Record) -> Linked:
     return Linked(known, (*told.links, *Linked.of_item(known).links))
 
 
-def region_query(request: Request) -> dict[str, str]:
-    """The box, places and time of `request` as CMR's search parameters. **Reads:** nothing."""
-    query = {}
+def region_query(request: Request) -> dict[str, str | Sequence[str]]:
+    """The box, places, shape and time of `request` as CMR's search parameters.
+
+    A shape is asked for by boxes around its parts, whose edges mean the same in every collection;
+    CMR's polygons have edges along great circles, or not. **Reads:** nothing.
+    """
+    query: dict[str, str | Sequence[str]] = {}
     longitudes = [_turned(own.longitude) for own in request.places]
     latitudes = [own.latitude for own in request.places]
     if len(longitudes) == 1:
@@ -119,6 +128,9 @@ def region_query(request: Request) -> dict[str, str]:
         query["bounding_box"] = _box_words(around)
     elif request.bbox is not None:
         query["bounding_box"] = _box_words(request.bbox)
+    elif isinstance(request.shape, Shape):
+        query["bounding_box[]"] = [_box_words(own) for own in boxes_around(request.shape)]
+        query["options[bounding_box][or]"] = "true"
     wanted = request.temporal
     if wanted is not None:
         query["temporal"] = f"{_instant(wanted.start)},{_instant(wanted.end)}"
@@ -145,5 +157,6 @@ def _turned(longitude: float) -> float:
 
 def _region_words(request: Request) -> str:
     parts = [f"the box {request.bbox}"] if request.bbox else []
+    parts += ["the shape"] if request.shape is not None else []
     parts += [f"the time range {request.temporal}"] if request.temporal else []
     return " and ".join(parts) or "the request"

@@ -1,6 +1,7 @@
 """The search for stores over a CMR with variables, services and granules: order, limits, trust."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
+import shapely.geometry
 from invocation import CANARY
 from servers import Server, cmr_server, failing_server
 from world import umm_collection, umm_granule, umm_grid, umm_service, umm_variable
@@ -16,14 +19,17 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.loop import run
 from harmony_vds.discovery.find import StoreSearch
 from harmony_vds.discovery.granules import region_query
+from harmony_vds.discovery.nearby import meets_shape
 from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.errors import NoDataError, NoStoreError, TooLargeError, VdsError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.places import Place
 from harmony_vds.model.request import Granule, Request, Source, VariableLink
+from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import ManifestFormat, RecordedGrid
 from harmony_vds.pipeline import Services
 from harmony_vds.settings import Settings
+from harmony_vds.shapes.geojson import parse_shape
 
 COLLECTION = "C1-TEST"
 
@@ -174,6 +180,40 @@ def test_box_limits_the_search_for_frames(tmp_path: Path) -> None:
     ):
         search.first()
     assert "STACK_000" in str(caught.value)
+
+
+def shaped(*geometries: shapely.Geometry) -> Shape:
+    document = {"type": "GeometryCollection",
+                "geometries": [shapely.geometry.mapping(own) for own in geometries]}  # fmt: skip
+    return parse_shape(json.dumps(document).encode(), 1000)
+
+
+def test_shape_limits_the_search_to_the_frames_that_it_meets(tmp_path: Path) -> None:
+    diagonal = shapely.Polygon([(0, 0), (2.2, 0.9), (2.2, 1)])  # its box holds frame 1 below it
+    asked = {"shape": shaped(shapely.box(10, 0, 10.1, 1), shapely.box(20.1, 0.2, 20.2, 0.3))}
+    with searching(tmp_path, *frames(tmp_path, 30), **asked) as (search, cmr):
+        assert at_home(search.first()) == ["STACK_010.json", "STACK_020.json"]
+        question = next(own.query for own in cmr.asked if "options" in str(own.query))
+    assert len(question["bounding_box[]"]) == 2
+    few = [umm_granule(f"G{n}-T", COLLECTION, f"F{n}", [marked(tmp_path, f"S_{n}")], box=box)
+           for n, box in enumerate([(0, 0, 0.5, 1), (1, 0.6, 1.5, 1), (1, 0, 1.5, 0.3)])]  # fmt: skip
+    with searching(tmp_path, *few, shape=shaped(diagonal)) as (search, _):
+        assert at_home(search.first()) == ["S_0.json", "S_1.json"]
+
+
+def test_frame_across_the_antimeridian_is_met_by_shapes_on_both_sides() -> None:
+    for west, met in ((179.5, True), (-179.5, True), (-178, False), (178, False)):
+        own = shaped(shapely.box(west, 0, west + 0.1, 1))
+        assert meets_shape(BoundingBox(179, 0, -179, 1), own) == met
+        assert meets_shape(BoundingBox(179, 0, 181, 1), own) == met
+    assert meets_shape(None, own)
+    assert meets_shape(BoundingBox(-180, -90, 180, 90), own)
+
+
+def test_shape_of_many_parts_is_asked_for_by_one_box() -> None:
+    many = shaped(*(shapely.box(x, 0, x + 1, 1) for x in range(0, 60, 2)))
+    asked = region_query(Request((Source(COLLECTION, "D"),), shape=many))
+    assert asked["bounding_box[]"] == ["0,0,59,1"]
 
 
 def test_region_without_frames_is_no_data(tmp_path: Path) -> None:
