@@ -195,8 +195,10 @@ def test_shape_limits_the_search_to_the_frames_that_it_meets(tmp_path: Path) -> 
         assert at_home(search.first()) == ["STACK_010.json", "STACK_020.json"]
         question = next(own.query for own in cmr.asked if "options" in str(own.query))
     assert len(question["bounding_box[]"]) == 2
-    few = [umm_granule(f"G{n}-T", COLLECTION, f"F{n}", [marked(tmp_path, f"S_{n}")], box=box)
-           for n, box in enumerate([(0, 0, 0.5, 1), (1, 0.6, 1.5, 1), (1, 0, 1.5, 0.3)])]  # fmt: skip
+    few = [
+        umm_granule(f"G{n}-T", COLLECTION, f"F{n}", [marked(tmp_path, f"S_{n}")], box=box)
+        for n, box in enumerate([(0, 0, 0.5, 1), (1, 0.6, 1.5, 1), (1, 0, 1.5, 0.3)])
+    ]
     with searching(tmp_path, *few, shape=shaped(diagonal)) as (search, _):
         assert at_home(search.first()) == ["S_0.json", "S_1.json"]
 
