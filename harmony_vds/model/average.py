@@ -1,7 +1,11 @@
 """What of a plan is averaged: decided before any chunk is read."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
 
 from harmony_vds.model.areas import CellAreas
 
@@ -24,6 +28,12 @@ class Measure(StrEnum):
     """Values that were there."""
     FRACTION = "fraction"
     """Area of the cells whose values were there, as a share of the area that was asked for."""
+    MIN = "min"
+    """Smallest value."""
+    MAX = "max"
+    """Largest value."""
+    STD = "std"
+    """Standard deviation of the values, weighed as the mean is."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,14 @@ class AveragedVariable:
     """Full paths of the result's dimensions: a time that was averaged over stays, of length 1."""
     measures: tuple[tuple[Measure, str], ...]
     """What is told, each with the full path of its variable; the mean first."""
+    features: int = 0
+    """How many features have a mean of their own, along the first dimension of the result; 0 where
+    all that was asked for has one."""
 
     @property
     def bytes_of_sums(self) -> int:
         """Bytes held for one element of the result while it grows. **Reads:** nothing."""
-        return BYTES_OF_RESULT + 2 * BYTES_OF_RESULT * (len(self.measures) - 1)
+        return 2 * BYTES_OF_RESULT * len(self.measures) * max(self.features, 1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,44 @@ class AveragedTime:
 
 
 @dataclass(frozen=True, eq=False)
+class FeatureCells:
+    """The cells of each feature of a shape on one grid."""
+
+    dimensions: tuple[str, str]
+    """Full paths of the grid's (y, x) dimensions."""
+    rows: tuple[npt.NDArray[np.int64], ...]
+    """For each feature the rows of its cells in the window."""
+    columns: tuple[npt.NDArray[np.int64], ...]
+    """Their columns."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all positions. **Reads:** nothing."""
+        found = hashlib.sha256()
+        for own in (*self.rows, *self.columns):
+            found.update(len(own).to_bytes(8, "little") + own.tobytes())
+        return found.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The features of a shape that have a mean each."""
+
+    names: tuple[str, ...]
+    """In the order of the document."""
+    dimension: str
+    """Full path of the dimension that they make in the output."""
+    name_path: str
+    """Full path of the variable of their names."""
+    cells: tuple[FeatureCells, ...]
+    """One for each grid."""
+
+    def on(self, dimensions: tuple[str, ...]) -> FeatureCells:
+        """Those on the grid with `dimensions`. **Reads:** nothing."""
+        return next(own for own in self.cells if own.dimensions == dimensions)
+
+
+@dataclass(frozen=True, eq=False)
 class AveragePlan:
     """How the variables of a plan are averaged."""
 
@@ -77,6 +128,8 @@ class AveragePlan:
     """Of an average over time: what becomes of each time coordinate."""
     areas: tuple[CellAreas, ...] = ()
     """Of an average over area: the weights, one set for each grid."""
+    features: Features | None = None
+    """Of an average over area: the features that have a mean each; None where all have one."""
 
     def of(self, path: str) -> AveragedVariable | None:
         """How the variable at `path` is averaged; None if it is not. **Reads:** nothing."""
@@ -85,6 +138,14 @@ class AveragePlan:
     def areas_along(self, dimensions: tuple[str, ...]) -> CellAreas:
         """The areas of the grid with `dimensions`. **Reads:** nothing."""
         return next(own for own in self.areas if own.dimensions == dimensions)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for the weights. **Reads:** nothing."""
+        held = sum(own.nbytes for own in self.areas)
+        for own in self.features.cells if self.features else ():
+            held += sum(part.nbytes for part in (*own.rows, *own.columns))
+        return held
 
     def as_json(self) -> dict[str, object]:
         """What it is, in plain JSON values. **Reads:** nothing."""
@@ -95,4 +156,8 @@ class AveragePlan:
                 own.path: [own.first, own.last, own.is_climatology] for own in self.times
             },
             "weights": {" ".join(own.dimensions): own.digest for own in self.areas},
+            "features": None if self.features is None else {
+                "names": list(self.features.names),
+                "cells": {" ".join(own.dimensions): own.digest for own in self.features.cells},
+            },
         }  # fmt: skip

@@ -1,13 +1,57 @@
 """The areas of a grid's cells, which an area average weighs them by."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from harmony_vds.model.areas import CellAreas, area_north_of_equator
-from harmony_vds.model.grid import Axis
+from harmony_vds.errors import TooLargeError
+from harmony_vds.model.areas import CellAreas, area_north_of_equator, areas_of_cells
+from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.planning.places import corners
 from harmony_vds.planning.spatial import Floats, half_widths
 
+MOST_CELLS = 2**25
+"""Cells of a grid without parallels and meridians whose areas are held: 256 MiB."""
+_AT_ONCE = 2**18
+"""Cells whose corners are held at once."""
 _ARITHMETIC = 1e-9
+
+
+def areas_of(grid: Grid, rows: AxisSelection, columns: AxisSelection) -> CellAreas:
+    """The areas of the kept cells of a grid.
+
+    Raises
+    ------
+    TooLargeError
+        The grid is not one of latitudes and longitudes, and too many of its cells are kept.
+
+    **Reads:** nothing.
+    """
+    if grid.kind is GridKind.RECTILINEAR:
+        return areas_between(grid.y, grid.x, rows, columns)
+    if len(rows) * len(columns) > MOST_CELLS:
+        raise TooLargeError(
+            f"An average over area would need the areas of {len(rows) * len(columns):,} cells of a "
+            f"{grid.kind} grid; at most {MOST_CELLS:,} are held. Ask for a smaller box."
+        )
+    cells = np.empty((len(rows), len(columns)))
+    top = 0
+    for down in _bands(rows, max(1, _AT_ONCE // max(len(columns), 1))):
+        left = 0
+        for across in columns.pieces:
+            own = areas_of_cells(*corners(grid, np.array(down), np.array(across)))
+            cells[top : top + len(down), left : left + len(across)] = own
+            left += len(across)
+        top += len(down)
+    dimensions = (grid.dimensions[0], grid.dimensions[1])
+    return CellAreas(dimensions, np.ones(len(rows)), np.ones(len(columns)), cells)
+
+
+def _bands(rows: AxisSelection, high: int) -> Iterator[range]:
+    for piece in rows.pieces:
+        for start in range(piece.start, piece.stop, high):
+            yield range(start, min(start + high, piece.stop))
 
 
 def areas_between(y: Axis, x: Axis, rows: AxisSelection, columns: AxisSelection) -> CellAreas:

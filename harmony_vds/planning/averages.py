@@ -2,26 +2,29 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.areas import CellAreas
 from harmony_vds.model.average import (
     AveragedTime,
     AveragedVariable,
     AverageKind,
     AveragePlan,
+    Features,
     Measure,
 )
-from harmony_vds.model.grid import Axis, AxisKind, GridKind
+from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import group_of, join, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.planning.areas import areas_between
+from harmony_vds.model.shape import Shape
+from harmony_vds.planning.areas import areas_of
 from harmony_vds.planning.axes import has_time_units, is_coordinate
+from harmony_vds.planning.features import Window, features_of
+from harmony_vds.planning.features import remarks as empty_features
 from harmony_vds.planning.grids import Footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -40,6 +43,7 @@ _MEASURES = {
     AverageKind.TIME: (Measure.MEAN, Measure.COUNT),
     AverageKind.AREA: (Measure.MEAN, Measure.COUNT, Measure.FRACTION),
 }
+_OF_FEATURES = (Measure.MIN, Measure.MAX, Measure.STD)
 _PARTLY = "it has only part of the dimensions"
 
 
@@ -56,6 +60,8 @@ class Cuts:
     """What is kept of each dimension that is cut."""
     interrupted: frozenset[str] = frozenset()
     """Paths of the time axes between whose kept steps months were left out."""
+    shape: Shape | None = None
+    """What was cut by, if it was a shape."""
 
     def kept(self, dimension: str, size: int) -> AxisSelection:
         """What is kept of a dimension. **Reads:** nothing."""
@@ -107,25 +113,30 @@ def plan_average(
     found = _sorted(kind, variables, ways, gone, cuts)
     if not found.averaged:
         raise UnsupportedError(_nothing(kind, found))
-    times: tuple[AveragedTime, ...] = ()
-    areas: tuple[CellAreas, ...] = ()
     if kind is AverageKind.TIME:
         times = tuple(_times(gone, cuts))
         replaced = {time.bounds_path for time in times}
-        found.kept = [own for own in found.kept if own.path not in replaced]
-    else:
-        grids = dict.fromkeys(own.along for own in found.averaged)
-        areas = tuple(_areas(grids, cuts))
-    average = AveragePlan(kind, tuple(found.averaged), times, areas)
-    return tuple(found.kept), average, list(_remarks(kind, found))
+        kept = tuple(own for own in found.kept if own.path not in replaced)
+        return kept, AveragePlan(kind, tuple(found.averaged), times), list(_remarks(kind, found))
+    windows = [_window(along, cuts) for along in dict.fromkeys(o.along for o in found.averaged)]
+    areas = tuple(areas_of(*own) for own in windows)
+    average = AveragePlan(kind, tuple(found.averaged), areas=areas)
+    notes = list(_remarks(kind, found))
+    if cuts.shape is not None and len(cuts.shape.features) > 1:
+        taken = {*cuts.hierarchy.variables, *(d for own in found.kept for d in own.dimensions)}
+        features = features_of(cuts.shape, windows, taken)
+        notes += empty_features(features)
+        each = tuple(_of_features(own, features, cuts.hierarchy) for own in average.variables)
+        average = replace(average, variables=each, features=features)
+    return tuple(found.kept), average, notes
 
 
 def _along(kind: AverageKind, path: str, cuts: Cuts) -> tuple[str, ...]:
     """The dimensions of a requested variable that are averaged over; empty where it has none."""
     footing, own = cuts.footings[path], cuts.hierarchy.dimensions(path)
     if kind is AverageKind.AREA:
-        is_known = footing.ground is not None and footing.ground.kind is GridKind.RECTILINEAR
-        return footing.ground.dimensions if footing.ground is not None and is_known else ()
+        found = () if footing.ground is None else footing.ground.dimensions
+        return found if len(found) == 2 else ()
     axis = cuts.times.get(footing.t or "")
     if axis is not None:
         return (axis.dimension,) if axis.dimension in own else ()
@@ -194,8 +205,8 @@ def _elsewhere(kind: AverageKind, footing: Footing | None) -> str:
         return ""
     if kind is AverageKind.TIME:
         return footing.untimed or ""
-    if footing.ground is not None and footing.ground.kind is not GridKind.RECTILINEAR:
-        return f"its grid is {footing.ground.kind}"
+    if footing.ground is not None and len(footing.ground.dimensions) != 2:
+        return "its cells are in no rows and columns, and their areas are not known"
     return footing.obstacle or ""
 
 
@@ -225,13 +236,33 @@ def _averaged(
 ) -> AveragedVariable:
     stays = kind is AverageKind.TIME
     dimensions = tuple(d for d in own.dimensions if stays or d not in along)
-    measures = [(Measure.MEAN, own.path)]
-    for measure in _MEASURES[kind][1:]:
-        path = f"{own.path}_{measure}"
-        while path in hierarchy.variables:
-            path = f"{path}_of_mean"
-        measures.append((measure, path))
-    return AveragedVariable(own.path, along, dimensions, tuple(measures))
+    measures = _named(_MEASURES[kind], own.path, hierarchy)
+    return AveragedVariable(own.path, along, dimensions, measures)
+
+
+def _of_features(
+    own: AveragedVariable, features: Features, hierarchy: Hierarchy
+) -> AveragedVariable:
+    """The same for each feature by itself."""
+    return replace(
+        own,
+        dimensions=(features.dimension, *own.dimensions),
+        measures=_named(_MEASURES[AverageKind.AREA] + _OF_FEATURES, own.path, hierarchy),
+        features=len(features.names),
+    )
+
+
+def _named(
+    measures: Iterable[Measure], path: str, hierarchy: Hierarchy
+) -> tuple[tuple[Measure, str], ...]:
+    """Measures with the full paths of their variables; the mean takes the place of its source."""
+    found = []
+    for measure in measures:
+        name = path if measure is Measure.MEAN else f"{path}_{measure}"
+        while measure is not Measure.MEAN and name in hierarchy.variables:
+            name += "_of_mean"
+        found.append((measure, name))
+    return tuple(found)
 
 
 def _times(gone: Iterable[str], cuts: Cuts) -> Iterable[AveragedTime]:
@@ -263,15 +294,15 @@ def _pair(path: str, hierarchy: Hierarchy) -> str:
     return next((place for place in places if sizes.get(place, 2) == 2), f"{path}_sides")
 
 
-def _areas(grids: Iterable[tuple[str, ...]], cuts: Cuts) -> Iterable[CellAreas]:
-    for along in grids:
-        path, ground = next(
-            (path, own.ground) for path, own in cuts.footings.items()
-            if own.ground is not None and own.ground.dimensions == along
-        )  # fmt: skip
-        grid = grid_of(ground, path, cuts.hierarchy)
-        rows, columns = grid.shape
-        yield areas_between(grid.y, grid.x, cuts.kept(along[0], rows), cuts.kept(along[1], columns))
+def _window(along: tuple[str, ...], cuts: Cuts) -> Window:
+    """The grid with the dimensions `along`, and what is kept of it."""
+    path, ground = next(
+        (path, own.ground) for path, own in cuts.footings.items()
+        if own.ground is not None and own.ground.dimensions == along
+    )  # fmt: skip
+    grid = grid_of(ground, path, cuts.hierarchy)
+    rows, columns = (cuts.kept(d, n) for d, n in zip(along, grid.shape, strict=True))
+    return grid, rows, columns
 
 
 def _nothing(kind: AverageKind, found: _Sorted) -> str:

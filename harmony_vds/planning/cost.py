@@ -35,8 +35,8 @@ def price(
     planning has read already cost nothing more. **Reads:** metadata.
     """
     tally = ChunkTally()
-    written, held = 0, 0
-    largest_chunk = 0
+    written, held = 0, 0 if average is None else average.nbytes
+    largest_chunk = working_most = 0
     for variable in variables:
         raw = hierarchy.variables[variable.path]
         kept = kept_indices(variable, raw.shape, selection)
@@ -53,7 +53,7 @@ def price(
         positions = kept_positions(variable, raw.shape, selection)
         if placement is None:
             pieces, working = _pieces(variable, positions, index, own)
-            held = max(held, working)
+            working_most = max(working_most, working)
             found = index.tally(kept)
             found = _merged(found, index, positions, pieces, gap) if gap >= 0 else found
         else:
@@ -71,6 +71,7 @@ def price(
         bytes_decoded=tally.decoded,
         bytes_written=written,
         peak_memory=held
+        + working_most
         + in_flight
         + min(written, 2 * max(WINDOW_BYTES, largest_chunk) + AHEAD_BYTES),
         peak_disk=written,
@@ -84,7 +85,7 @@ def _result_bytes(own: AveragedVariable, variable: PlannedVariable, kept: Sequen
         len(indices) for dimension, indices in zip(variable.dimensions, kept, strict=True)
         if dimension not in own.along
     ]  # fmt: skip
-    return math.prod(stays) * BYTES_OF_RESULT * len(own.measures)
+    return math.prod(stays) * max(own.features, 1) * BYTES_OF_RESULT * len(own.measures)
 
 
 def _pieces(

@@ -300,9 +300,11 @@ class _Draft:
         """`variables` less those that an average leaves out, and the average, if one is asked."""
         if self.request.average is None:
             return variables, None
+        shape = self.request.shape if isinstance(self.request.shape, Shape) else None
         cuts = Cuts(
-            self.hierarchy, self.footings, self.times, self.selection, frozenset(self.interrupted)
-        )
+            self.hierarchy, self.footings, self.times, self.selection, frozenset(self.interrupted),
+            shape,
+        )  # fmt: skip
         kept, average, notes = plan_average(AverageKind(self.request.average), variables, cuts)
         self.notes += notes
         return kept, average

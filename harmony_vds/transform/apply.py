@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from harmony_vds.model.average import AverageKind
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import chunk_numbers
 from harmony_vds.model.paths import ancestors, group_of, name_of
@@ -15,7 +16,7 @@ from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.stored import RawChunks
 from harmony_vds.model.subset import References, Subset, SubsetVariable
-from harmony_vds.transform.average import averaged
+from harmony_vds.transform.average import averaged, feature_names
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
 from harmony_vds.transform.sampling import sampled
@@ -31,6 +32,7 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     **Reads:** nothing.
     """
     variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
+    variables += feature_names(plan)
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
     attributes = {path: _attributes(store, path) for path in sorted(groups)}
     if plan.placements:
@@ -51,9 +53,13 @@ def _made(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> tuple[Su
     placement = placement_for(planned.dimensions, plan.placements)
     if placement is not None:
         return (_sampled(store, planned, plan, placement),)
-    cut = masked(_cut(store, planned, plan), plan.masks)
     if plan.average is None:
-        return (cut,)
+        return (masked(_cut(store, planned, plan), plan.masks),)
+    own = plan.average.of(planned.path)
+    over_area = own is not None and plan.average.kind is AverageKind.AREA
+    # An average over area gives the cells outside no weight: they need not be blanked first.
+    masks = [m for m in plan.masks if own is None or not over_area or m.dimensions != own.along]
+    cut = masked(_cut(store, planned, plan), masks)
     positions = [own.positions for own in _kept(store, planned, plan)]
     return averaged(cut, store.chunk_index(planned.path, positions), positions, plan)
 

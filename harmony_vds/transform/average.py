@@ -17,12 +17,13 @@ import xarray as xr
 from harmony_vds.model.average import AveragedTime, AveragedVariable, AverageKind, Measure
 from harmony_vds.model.chunks import ChunkIndex
 from harmony_vds.model.paths import name_of
-from harmony_vds.model.plan import Mask, Plan, PlannedVariable, Role
+from harmony_vds.model.plan import Plan, PlannedVariable, Role
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.model.tiles import Tile, tiles, working_bytes
 from harmony_vds.transform.averaged_attributes import measure_attributes, time_attributes
 from harmony_vds.transform.computed import computed
 from harmony_vds.transform.decoding import Decoding
+from harmony_vds.transform.feature_means import FeatureMeans
 from harmony_vds.transform.means import AreaMean, TimeMean
 from harmony_vds.transform.shared import Shared
 from harmony_vds.transform.slabs import Slabs
@@ -74,17 +75,25 @@ def _measures(
     axes = tuple(dimensions.index(dimension) for dimension in own.along)
     found = tiles(positions, index.cuts, data.dtype.itemsize, axes, own.bytes_of_sums)
     slabs = Slabs(data, Decoding.of(data.dtype, data.attrs), index, positions)
-    compute: TimeMean | AreaMean
-    if plan.average.kind is AverageKind.TIME:
-        compute = TimeMean(slabs, axes[0])
-    else:
-        areas = plan.average.areas_along((own.along[0], own.along[1]))
-        compute = AreaMean(slabs, (axes[0], axes[1]), areas, _Asked.of(own, plan))
-    places = [_place(tile, axes, plan.average.kind) for tile in found]
+    compute = _means(slabs, own, axes, plan)
+    places = [_place(tile, axes, own, plan.average.kind) for tile in found]
     made = _Made(variable, own, plan, Shared(found, places, len(own.measures), compute))
     held = working_bytes(found, axes, data.dtype.itemsize, own.bytes_of_sums)
     results = [made.measure(measure, path) for measure, path in own.measures]
     return replace(results[0], held=held), *results[1:]
+
+
+def _means(
+    slabs: Slabs, own: AveragedVariable, axes: tuple[int, ...], plan: Plan
+) -> TimeMean | AreaMean | FeatureMeans:
+    """What computes a tile."""
+    assert plan.average is not None
+    if plan.average.kind is AverageKind.TIME:
+        return TimeMean(slabs, axes[0])
+    areas, both = plan.average.areas_along((own.along[0], own.along[1])), (axes[0], axes[1])
+    if plan.average.features is not None:
+        return FeatureMeans(slabs, both, areas, plan.average.features.on(own.along))
+    return AreaMean(slabs, both, areas, _Asked.of(own, plan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +110,7 @@ class _Made:
         source, own = self.source, self.own
         dtype = _TYPES.get(measure, _MEAN_TYPE)
         sizes = dict(zip(source.planned.dimensions, source.data.shape, strict=True))
+        sizes |= {own.dimensions[0]: own.features} if own.features else {}
         shape = tuple(1 if path in own.along else sizes[path] for path in own.dimensions)
         lazy = computed(
             [name_of(path) for path in own.dimensions], shape, dtype,
@@ -116,11 +126,23 @@ class _Made:
         )  # fmt: skip
 
 
-def _place(tile: Tile, axes: Sequence[int], kind: AverageKind) -> Block:
+def _place(tile: Tile, axes: Sequence[int], own: AveragedVariable, kind: AverageKind) -> Block:
     """Where a tile lies in the result."""
     if kind is AverageKind.TIME:
         return tuple(slice(0, 1) if axis in axes else s for axis, s in enumerate(tile.block))
-    return tuple(own for axis, own in enumerate(tile.block) if axis not in axes)
+    stay = tuple(side for axis, side in enumerate(tile.block) if axis not in axes)
+    return (slice(0, own.features), *stay) if own.features else stay
+
+
+def feature_names(plan: Plan) -> tuple[SubsetVariable, ...]:
+    """The variable of the names of features, where each has an average. **Reads:** nothing."""
+    features = None if plan.average is None else plan.average.features
+    if features is None:
+        return ()
+    names = np.array([name.encode() for name in features.names])
+    planned = PlannedVariable(features.name_path, (features.dimension,), Role.REQUIRED)
+    attributes = {"long_name": "name of the feature", "_Encoding": "utf-8"}
+    return (_held(planned, names, attributes),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +154,8 @@ class _Asked:
 
     @classmethod
     def of(cls, own: AveragedVariable, plan: Plan) -> "_Asked":
-        on_grid = [m for m in plan.masks if own.path in m.variables and _is_on(m, own.along)]
         return cls(tuple(
-            m.inside if m.dimensions == own.along else m.inside.T for m in on_grid
+            m.inside for m in plan.masks if own.path in m.variables and m.dimensions == own.along
         ))  # fmt: skip
 
     def __call__(self, block: Block) -> npt.NDArray[np.bool_]:
@@ -143,10 +164,6 @@ class _Asked:
         for mask in self.masks:
             inside &= mask[rows, columns]
         return inside
-
-
-def _is_on(mask: Mask, along: Sequence[str]) -> bool:
-    return sorted(mask.dimensions) == sorted(along)
 
 
 def _moments(variable: SubsetVariable, time: AveragedTime) -> tuple[SubsetVariable, ...]:
@@ -163,7 +180,7 @@ def _moments(variable: SubsetVariable, time: AveragedTime) -> tuple[SubsetVariab
 
 
 def _held(
-    planned: PlannedVariable, values: npt.NDArray[np.float64], attributes: dict[Any, Any]
+    planned: PlannedVariable, values: npt.NDArray[Any], attributes: dict[Any, Any]
 ) -> SubsetVariable:
     names = [name_of(own) for own in planned.dimensions]
     whole = tuple(slice(0, size) for size in values.shape)

@@ -18,6 +18,13 @@ _OF_STORED_NUMBERS = {
 """Attributes that an average does not inherit."""
 _NAMES = ("coordinates", "grid_mapping")
 _PAIRS = ("cell_measures", "formula_terms")
+_METHODS = {
+    Measure.MEAN: "mean",
+    Measure.MIN: "minimum",
+    Measure.MAX: "maximum",
+    Measure.STD: "standard_deviation",
+}
+"""Of the quantity itself, by CF's words."""
 _WORDS = {
     Measure.COUNT: "number of values in the average of {}",
     Measure.FRACTION: "fraction of the area that has values of {}",
@@ -31,8 +38,8 @@ def measure_attributes(
 
     **Reads:** nothing.
     """
-    if measure is Measure.MEAN:
-        return _of_mean(own, source, plan)
+    if measure in _METHODS:
+        return _of_quantity(measure, own, source, plan)
     called = str(source.get("long_name") or name_of(own.path))
     told: dict[Any, Any] = {"long_name": _WORDS[measure].format(called), "units": "1"}
     if measure is Measure.COUNT and source.get("standard_name"):
@@ -42,7 +49,9 @@ def measure_attributes(
     return told
 
 
-def _of_mean(own: AveragedVariable, source: Mapping[Any, Any], plan: Plan) -> dict[Any, Any]:
+def _of_quantity(
+    measure: Measure, own: AveragedVariable, source: Mapping[Any, Any], plan: Plan
+) -> dict[Any, Any]:
     kept = {key: value for key, value in source.items() if key not in _OF_STORED_NUMBERS}
     there = _names_in_output(plan)
     for name in _NAMES:
@@ -57,9 +66,13 @@ def _of_mean(own: AveragedVariable, source: Mapping[Any, Any], plan: Plan) -> di
     if over_area:
         kept.pop("grid_mapping", None)
     kept = {k: v for k, v in kept.items() if k not in {*_NAMES, *_PAIRS} or v}
-    methods = "area: mean" if over_area else _time_methods(own, plan)
+    methods = f"area: {_METHODS[measure]}" if over_area else _time_methods(own, plan)
     kept["cell_methods"] = f"{kept.get('cell_methods', '')} {methods}".strip()
-    kept["ancillary_variables"] = " ".join(name_of(path) for _, path in own.measures[1:])
+    if measure is Measure.MEAN:
+        kept["ancillary_variables"] = " ".join(name_of(path) for _, path in own.measures[1:])
+    if plan.average.features is not None:
+        names = str(kept.get("coordinates", "")).split()
+        kept["coordinates"] = " ".join([*names, name_of(plan.average.features.name_path)])
     kept["_FillValue"] = np.nan
     return kept
 

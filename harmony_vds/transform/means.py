@@ -15,7 +15,7 @@ from harmony_vds.model.tiles import Tile
 from harmony_vds.transform.decoding import Floats
 from harmony_vds.transform.shared import Parts
 from harmony_vds.transform.slabs import Slabs
-from harmony_vds.transform.sums import Sums
+from harmony_vds.transform.sums import Sums, quotient
 
 _STEPS = 64
 """Steps that are added in one go, before what rounding took is looked after."""
@@ -45,7 +45,7 @@ class TimeMean:
                 counts[columns] += valid.sum(axis=0)
                 sums.add(columns, np.where(valid, values, 0.0).sum(axis=0))
         return {
-            Measure.MEAN: _quotient(sums.values, counts).reshape(shape),
+            Measure.MEAN: quotient(sums.values, counts).reshape(shape),
             Measure.COUNT: counts.reshape(shape),
         }
 
@@ -78,9 +78,9 @@ class AreaMean:
                 sums.add(rows, (np.where(valid, values, 0.0) * weighed).sum(axis=1))
         total = np.full(len(counts), self.total)
         return {
-            Measure.MEAN: _quotient(sums.values, areas.values).reshape(shape),
+            Measure.MEAN: quotient(sums.values, areas.values).reshape(shape),
             Measure.COUNT: counts.reshape(shape),
-            Measure.FRACTION: _quotient(areas.values, total).reshape(shape),
+            Measure.FRACTION: quotient(areas.values, total).reshape(shape),
         }
 
     def weights(self, block: Sequence[slice]) -> Floats:
@@ -98,9 +98,3 @@ class AreaMean:
         rows, columns = self.areas.rows.size, self.areas.columns.size
         sums = (self.weights((slice(r, r + 1), slice(0, columns))).sum() for r in range(rows))
         return math.fsum(sums)
-
-
-def _quotient(above: Floats, below: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> Floats:
-    """`above` over `below`, not-a-number where there is nothing to divide by."""
-    known = below > 0
-    return np.where(known, above / np.where(known, below, 1), np.nan)

@@ -99,8 +99,9 @@ class Slab:
     decoding: Decoding
 
     def parts(
-        self, order: Sequence[int], leading: int, high: int
-    ) -> Iterator[tuple[slice, slice, Floats]]:
+        self, order: Sequence[int], leading: int, high: int,
+        cells: npt.NDArray[np.int64] | None = None,
+    ) -> Iterator[tuple[slice, slice, Floats]]:  # fmt: skip
         """The quantities, piece by piece, as a table of two dimensions.
 
         Parameters
@@ -111,25 +112,29 @@ class Slab:
             How many of them make the table's rows; the others make its columns.
         high
             Rows that a piece should have where there are as many.
+        cells
+            The columns that are wanted; None for all.
 
         Yields
         ------
         tuple
-            Rows and columns of the table, and the quantities there, not-a-number where missing.
+            Rows of the table, columns of it or of `cells`, and the quantities there, not-a-number
+            where missing.
 
         **Reads:** nothing.
         """
         table = _table(self.raw, order, leading)
         absent = None if self.absent is None else _table(self.absent, order, leading)
-        rows, columns = table.shape
+        rows, columns = table.shape[0], table.shape[1] if cells is None else cells.size
         wide = max(1, min(columns, _CELLS // max(1, min(high, rows))))
         high = max(1, _CELLS // wide)
         for top in range(0, rows, high):
             for left in range(0, columns, wide):
                 box = slice(top, min(top + high, rows)), slice(left, min(left + wide, columns))
-                values = self.decoding.decode(table[box])
+                own = box if cells is None else (box[0], cells[box[1]])
+                values = self.decoding.decode(table[own])
                 if absent is not None:
-                    values[absent[box]] = np.nan
+                    values[absent[own]] = np.nan
                 yield *box, values
 
 

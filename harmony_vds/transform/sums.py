@@ -7,6 +7,7 @@ Mechanik 54, 1974, pages 39-51), so that a record of a hundred years is added up
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from harmony_vds.transform.decoding import Floats
 
@@ -36,3 +37,9 @@ class Sums:
     def values(self) -> Floats:
         """The sums. **Reads:** nothing."""
         return np.asarray(self._sum + self._lost, np.float64)
+
+
+def quotient(above: Floats, below: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> Floats:
+    """`above` over `below`, not-a-number where that is nothing. **Reads:** nothing."""
+    known = below > 0
+    return np.where(known, above / np.where(known, below, 1), np.nan)

@@ -1,5 +1,6 @@
 """Averages through the whole service, against exact sums of what netCDF4 reads of the granules."""
 
+import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+import shapely
 from systems.kits import Answer, ask, place, raw, request, services, write_store
 from world import write_days
 
@@ -33,8 +35,8 @@ def stored(granules: list[Path], tmp_path_factory: pytest.TempPathFactory) -> It
 
 def averaged(stored: Any, kind: str, workdir: Path, *names: str, **more: Any) -> Answer:
     published, name = stored
-    wanted = request(names, **more)
-    wanted = Request(**{**vars(wanted), "average": kind})
+    box = more.pop("box", None)
+    wanted = Request(**{**vars(request(names, box)), **more, "average": kind})
     for server in published.servers:
         server.forget()
     return ask(wanted, f"{published.stores}{name}", services(published), workdir)
@@ -173,3 +175,69 @@ def test_whole_store_is_averaged_with_its_flags_left_out(stored: Any, tmp_path: 
         assert {*nc.variables} == {
             "analysed_sst", "analysed_sst_count", "crs", "lat", "lon", "time", "time_bnds",
         }  # fmt: skip
+
+
+def feature(name: str, *ring: tuple[float, float]) -> dict[str, Any]:
+    return {"type": "Feature", "properties": {"name": name},
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}}  # fmt: skip
+
+
+SHAPES = {
+    "triangle": ((-50, -30), (30, -30), (-10, 50)),
+    "across": ((-20, 0), (60, 0), (60, 25), (-20, 25)),
+    "ashore": ((15, 0), (25, 0), (25, 10), (15, 10)),  # land alone
+}
+
+
+def test_each_feature_of_a_shape_has_its_own_mean_in_one_pass(
+    stored: Any, granules: list[Path], tmp_path: Path
+) -> None:
+    document = {"type": "FeatureCollection",
+                "features": [feature(name, *ring) for name, ring in SHAPES.items()]}  # fmt: skip
+    answer = averaged(stored, "area", tmp_path, "analysed_sst", shape=json.dumps(document))
+    archive = stored[0].servers[0]
+    asked = [(own.path, own.headers["Range"]) for own in archive.asked if "Range" in own.headers]
+    assert len({*asked}) == len(asked) == answer.prepared.plan.cost.requests
+    lon, lat = np.meshgrid(np.arange(-177.5, 180, 5), np.arange(-87.5, 90, 5))
+    weights = parallels(np.linspace(-90, 90, 37))[:, None].astype(float) * np.ones(72)
+    values = quantities(granules)
+    with netCDF4.Dataset(answer.path) as nc:
+        assert nc["feature_name"][:].tolist() == [*SHAPES]
+        assert nc["analysed_sst"].dimensions == ("feature", "time")
+        assert "feature_name" in nc["analysed_sst"].coordinates
+        assert nc["analysed_sst_max"].cell_methods == "area: maximum"
+        told = {key: nc[f"analysed_sst{key}"][:].filled(np.nan) for key in
+                ("", "_count", "_fraction", "_min", "_max", "_std")}  # fmt: skip
+    for number, ring in enumerate(SHAPES.values()):
+        inside = shapely.covers(shapely.Polygon(ring), shapely.points(lon, lat))
+        for day in range(DAYS):
+            own = inside & ~values.mask[day]
+            got = {key: rows[number, day] for key, rows in told.items()}
+            assert got["_count"] == own.sum()
+            assert got["_fraction"] == pytest.approx(weights[own].sum() / weights[inside].sum())
+            if not own.any():
+                assert np.isnan([got[""], got["_min"], got["_max"], got["_std"]]).all()
+                continue
+            here, by = values.data[day][own], weights[own]
+            mean = np.average(here, weights=by)
+            assert got[""] == pytest.approx(mean, rel=1e-13)
+            assert (got["_min"], got["_max"]) == (here.min(), here.max())
+            spread = np.sqrt(np.average((here - mean) ** 2, weights=by))
+            assert got["_std"] == pytest.approx(spread, rel=1e-9)
+
+
+def test_shape_of_one_feature_gives_a_plain_series_of_its_cells(
+    stored: Any, granules: list[Path], tmp_path: Path
+) -> None:
+    document = json.dumps(feature("triangle", *SHAPES["triangle"]))
+    over_area = averaged(stored, "area", tmp_path / "area", "analysed_sst", shape=document)
+    over_time = averaged(stored, "time", tmp_path / "time", "analysed_sst", shape=document)
+    lon, lat = np.meshgrid(np.arange(-177.5, 180, 5), np.arange(-87.5, 90, 5))
+    inside = shapely.covers(shapely.Polygon(SHAPES["triangle"]), shapely.points(lon, lat))
+    values = quantities(granules)
+    known = inside & ~values.mask
+    assert over_area.read("analysed_sst_count").tolist() == known.sum(axis=(1, 2)).tolist()
+    weights = parallels(np.linspace(-90, 90, 37))[:, None].astype(float) * known
+    expected = (values.filled(0) * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+    np.testing.assert_allclose(over_area.read("analysed_sst"), expected, rtol=1e-14)
+    assert over_time.read("analysed_sst_count").sum() == known.sum()

@@ -1,0 +1,71 @@
+"""The cells of each feature of a shape, where each has an average of its own."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from harmony_vds.model.average import FeatureCells, Features
+from harmony_vds.model.grid import Grid
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.shape import Shape
+
+_MOST_NAMED = 6
+
+type Window = tuple[Grid, AxisSelection, AxisSelection]
+"""A grid, and the rows and columns of it that are kept."""
+
+
+def features_of(shape: Shape, windows: Iterable[Window], taken: Iterable[str]) -> Features:
+    """The cells of each feature of `shape` in each of `windows`, by the edge rules of shapes.
+
+    A feature that is in none of the cells stays, with no cells. Features may share cells.
+
+    Parameters
+    ----------
+    shape
+        With several features.
+    windows
+        Where cells are kept.
+    taken
+        Full paths of variables and dimensions of the output, which the names of features avoid.
+
+    **Reads:** nothing.
+    """
+    from harmony_vds.planning.shapes import inside
+
+    cells = []
+    for grid, rows, columns in windows:
+        found = [
+            np.nonzero(inside(grid, rows.positions, columns.positions, own.geometry))
+            for own in shape.features
+        ]
+        cells.append(
+            FeatureCells(
+                (grid.dimensions[0], grid.dimensions[1]),
+                tuple(own[0].astype(np.int64) for own in found),
+                tuple(own[1].astype(np.int64) for own in found),
+            )
+        )
+    used = {*taken}
+    dimension = _free("/feature", used)
+    names = tuple(own.name for own in shape.features)
+    return Features(names, dimension, _free("/feature_name", used), tuple(cells))
+
+
+def remarks(features: Features) -> Iterable[str]:
+    """What the user should know of features without cells. **Reads:** nothing."""
+    for own in features.cells:
+        empty = [name for name, rows in zip(features.names, own.rows, strict=True) if not rows.size]
+        if empty:
+            yield f"No cell lies in {len(empty)} of the features: {_few(empty)}."
+
+
+def _free(path: str, taken: set[str]) -> str:
+    while path in taken:
+        path += "_of_shape"
+    return path
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
