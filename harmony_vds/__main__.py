@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harmony_vds.memory import return_large_blocks
+from harmony_vds.stopping import stopping_on_sigterm
 from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handlers
 
 logger = logging.getLogger("harmony_vds")
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = config(validate=False)
     _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
     try:
-        run_cli(parser, parsed, VirtualStoreAdapter, settings)
+        with stopping_on_sigterm():
+            run_cli(parser, parsed, VirtualStoreAdapter, settings)
     except HarmonyException:
         return 1  # logged and written to error.json by the library
     except Exception as error:

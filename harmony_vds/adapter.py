@@ -76,7 +76,7 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
         self, request: Request, services: "Services", workdir: Path, *, apart: bool
     ) -> "list[Prepared]":
         """The plans, made now or by the step before. **Reads:** coordinates."""
-        from harmony_vds.handoff import parts_of
+        from harmony_vds.handoff import parts_of, pin_clock
         from harmony_vds.pipeline import prepare, prepare_part
 
         if self.catalog is None:
@@ -88,6 +88,7 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
         items = list(self.get_all_catalog_items(self.catalog))
         parts = parts_of(items, workdir, self.config)
         if parts:
+            pin_clock(parts)
             return [prepare_part(own, services) for own in parts]
         granules = granules_of(items, [own.collection for own in request.sources])
         logger.info("Answering for %d selected granules", len(granules))

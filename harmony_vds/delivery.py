@@ -1,15 +1,22 @@
 """Hands outputs over one after another: each is written, put in its place and deleted here."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harmony_vds import __version__
+from harmony_vds.bucket import StagingBucket
+from harmony_vds.outputs.write import described, file_of
 from harmony_vds.pipeline import Prepared, written
 from harmony_vds.services import Services
 from harmony_vds.staging import StagedOutput, output_name, stage
 from harmony_vds.telemetry import Progress, no_progress
+
+logger = logging.getLogger(__name__)
 
 
 def deliver(
@@ -41,16 +48,46 @@ def deliver(
 
     **Reads:** chunks.
     """
-    staged: list[StagedOutput] = []
+    staged = {} if config is None else _staged_before(prepared, services, location, config)
     with tempfile.TemporaryDirectory(prefix="vds-") as workdir:
-        outputs = written(prepared, Path(workdir), services, progress)
+        outputs = written(prepared, Path(workdir), services, progress, leaving_out=staged.keys())
+        names = [other.name for own in staged.values() for other in own]
         for output in outputs:
             own = prepared[output.plan_number]
-            taken = [other.name for other in staged]
-            name = output_name(own.source, own.plan, output, taken, own.label)
-            staged += stage([output], [name], location, config)
+            name = output_name(own.source, own.plan, output, names, own.label)
+            names.append(name)
+            found = stage([output], [name], location, config, fingerprint_of(own))
+            staged[output.plan_number] = staged.get(output.plan_number, []) + found
             _delete(output.path)
-    return staged
+    return [other for number in sorted(staged) for other in staged[number]]
+
+
+def fingerprint_of(prepared: Prepared) -> str:
+    """What tells that an object holds what `prepared` writes. **Reads:** nothing."""
+    return f"{prepared.plan.fingerprint}-{__version__}"
+
+
+def _staged_before(
+    prepared: Sequence[Prepared], services: Services, location: str, config: Any
+) -> dict[int, list[StagedOutput]]:
+    """The outputs that an earlier run of this work item has completed, by their plan's number."""
+    if not location.startswith("s3://") or any(own.plan.outputs > 1 for own in prepared):
+        return {}
+    bucket = StagingBucket.of(location, config)
+    if cleared := bucket.clear_unfinished(services.limits.max_seconds):
+        logger.info("Gave up %d uploads that an earlier run left unfinished", cleared)
+    found: dict[int, list[StagedOutput]] = {}
+    names: list[str] = []
+    for number, own in enumerate(prepared):
+        path, media_type = file_of(own.plan)
+        output = described(Path(path), media_type, 0, "", own.plan, own.notes)
+        names.append(output_name(own.source, own.plan, output, names, own.label))
+        held = bucket.find(names[-1], fingerprint_of(own))
+        if held is not None:
+            logger.info("%s is complete from an earlier run", names[-1])
+            output = replace(output, plan_number=number, nbytes=held.nbytes, checksum=held.checksum)
+            found[number] = [StagedOutput(names[-1], held.href, output)]
+    return found
 
 
 def _delete(path: Path) -> None:

@@ -9,8 +9,10 @@ of the collection said it before: what was not written by this service is not ob
 import hashlib
 import hmac
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,6 +27,7 @@ from harmony_vds.errors import RequestError, UpstreamError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
+from harmony_vds.outputs.provenance import now
 from harmony_vds.pipeline import Prepared
 from harmony_vds.staging import output_name, stage
 
@@ -87,7 +90,16 @@ def part_catalogs(
 
 def _part_of(prepared: Prepared) -> Part:
     assert prepared.part is not None
-    return prepared.part
+    return replace(prepared.part, moment=int(now().timestamp()))
+
+
+def pin_clock(parts: Sequence[Part]) -> None:
+    """Have outputs tell the moment at which `parts` were planned: each attempt writes equal bytes.
+
+    **Reads:** nothing.
+    """
+    if parts:
+        os.environ.setdefault("SOURCE_DATE_EPOCH", str(parts[0].moment))
 
 
 def _written(prepared: Prepared, workdir: Path, secret: str) -> Output:

@@ -4,7 +4,7 @@ This is the one place where the stages meet.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupporte
 from harmony_vds.planning.volume import check_total
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
-from harmony_vds.telemetry import Progress, no_progress, timed
+from harmony_vds.telemetry import Progress, ProgressLog, no_progress, timed
 from harmony_vds.transform.apply import apply_plan
 
 logger = logging.getLogger(__name__)
@@ -256,6 +256,7 @@ def written(
     workdir: Path,
     services: Services,
     progress: Progress = no_progress,
+    leaving_out: Collection[int] = (),
 ) -> Iterator[Output]:
     """Read and write what was planned; the only place that reads data chunks.
 
@@ -273,6 +274,8 @@ def written(
         The same as for `prepare`.
     progress
         Told the bytes written so far and in all.
+    leaving_out
+        Numbers of plans whose outputs are there already.
 
     Raises
     ------
@@ -283,16 +286,19 @@ def written(
 
     **Reads:** chunks.
     """
-    total = sum(own.plan.cost.bytes_written for own in prepared)
-    done = 0
+    wanted = [pair for pair in enumerate(prepared) if pair[0] not in leaving_out]
+    total = sum(own.plan.cost.bytes_written for _, own in wanted)
+    done = finished = 0
+    log = ProgressLog(len(wanted), total)
 
     def step(nbytes: int) -> None:
         nonlocal done
         done += nbytes
         progress(done, total)
+        log.tell(finished, done)
         services.deadline.check(done / total if total else None)
 
-    for number, own in enumerate(prepared):
+    for number, own in wanted:
         folder = workdir / str(number)
         folder.mkdir(parents=True)
         with timed("write"):
@@ -303,6 +309,8 @@ def written(
                 "%d of %d chunks are not in the manifest of %s and read as fill",
                 own.plan.cost.missing, own.plan.cost.chunks, own.plan.location,
             )  # fmt: skip
+        finished += 1
+        log.tell(finished, done, finished=True)
         yield from (replace(output, plan_number=number) for output in outputs)
     traffic = services.access.fetcher.traffic
     logger.info(

@@ -5,30 +5,26 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import boto3
-from harmony_service_lib.aws import aws_parameters
 from harmony_service_lib.util import config as harmony_config
 from harmony_service_lib.util import generate_output_filename
-from harmony_service_lib.util import stage as stage_to_s3
 
+from harmony_vds.bucket import StagingBucket
 from harmony_vds.errors import SettingsError, UpstreamError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Source
+from harmony_vds.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200
-_UPLOADS = 8
-_ROOTS = ("zarr.json", "repo")
-"""The documents without which nothing opens a Zarr store, or an icechunk repository."""
 _TRIAL = "harmony-vds-doctor.txt"
 
 
@@ -89,12 +85,16 @@ def output_name(
 
 
 def stage(
-    outputs: Sequence[Output], names: Sequence[str], location: str, config: Any
+    outputs: Sequence[Output],
+    names: Sequence[str],
+    location: str,
+    config: Any,
+    fingerprint: str = "",
 ) -> list[StagedOutput]:
     """Put `outputs` under `location`, an S3 prefix or a local folder.
 
     A file appears under its name only when it is complete, and the root of a folder after all else
-    that is in it.
+    that is in it. Objects in S3 carry `fingerprint`, so that another run can tell what they hold.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def stage(
     put = _upload if location.startswith("s3://") else _move
     staged = []
     for output, name in zip(outputs, names, strict=True):
-        href = put(output, name, location, config)
+        href = put(output, name, location, config, fingerprint)
         logger.info("Staged %s (%d bytes, sha256 %s)", name, output.nbytes, output.checksum)
         staged.append(StagedOutput(name, href, output))
     return staged
@@ -137,60 +137,37 @@ def try_location(location: str) -> str:
         return stage([trial], [_TRIAL], location, harmony_config(validate=False))[0].href
 
 
-def _upload(output: Output, name: str, location: str, config: Any) -> str:
-    prefix = location if location.endswith("/") else f"{location}/"
+def _upload(output: Output, name: str, location: str, config: Any, fingerprint: str) -> str:
     try:
-        if output.path.is_dir():
-            return _upload_folder(output.path, name, prefix, config)
-        href: str = stage_to_s3(
-            str(output.path), name, output.media_type, logger, location=prefix, cfg=config
-        )
+        bucket = StagingBucket.of(location, config)
+        return bucket.put(output.path, name, output.media_type, output.checksum, fingerprint)
     except Exception as error:  # boto3 has no common ancestor for what may go wrong here
         raise UpstreamError(
             f"The output {name} could not be put into the staging bucket ({type(error).__name__})."
         ) from error
-    return href
 
 
-def _upload_folder(folder: Path, name: str, prefix: str, config: Any) -> str:
-    """Upload all files of a store; its root document, without which none opens, last."""
-    root = next(own for name in _ROOTS if (own := folder / name).exists())
-    names = [own.relative_to(folder).as_posix() for own in folder.rglob("*") if own.is_file()]
-    bucket, _, path = prefix.removeprefix("s3://").partition("/")
-    client = boto3.client("s3", **_s3_parameters(config))
-
-    def put(own: str) -> None:
-        kind = "application/json" if own.endswith(".json") else "application/octet-stream"
-        client.upload_file(
-            str(folder / own), bucket, f"{path}{name}/{own}", ExtraArgs={"ContentType": kind}
-        )
-
-    with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="harmony-vds-stage") as pool:
-        for _ in pool.map(put, sorted(set(names) - {root.name})):
-            pass
-    href: str = stage_to_s3(
-        str(root), f"{name}/{root.name}", "application/json", logger, location=prefix, cfg=config
-    )
-    return href.removesuffix(f"/{root.name}")
-
-
-def _s3_parameters(config: Any) -> dict[str, Any]:
-    """What Harmony's library makes its own clients with."""
-    found: dict[str, Any] = aws_parameters(
-        config.use_localstack, config.localstack_host, config.aws_default_region
-    )
-    return found
-
-
-def _move(output: Output, name: str, location: str, _: Any) -> str:
+def _move(output: Output, name: str, location: str, _: Any, __: str) -> str:
     folder = Path(unquote(urlsplit(location).path) if location.startswith("file:") else location)
+    unfinished = folder / f".{name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f".{name}.part"
         shutil.move(output.path, unfinished)
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)
         unfinished.replace(folder / name)
+    except Stopped:
+        _delete(unfinished)
+        raise
     except OSError as error:
+        _delete(unfinished)
         raise SettingsError(f"The output cannot be put into {folder}: {error.strerror}.") from None
     return str((folder / name).resolve())
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):  # what kept it from being written may keep it from being deleted
+        path.unlink(missing_ok=True)

@@ -135,6 +135,43 @@ def no_progress(done: int, total: int) -> None:
     """Ignore progress. **Reads:** nothing."""
 
 
+class ProgressLog:
+    """Logs how far the work got, now and then, in numbers that log readers can draw."""
+
+    def __init__(self, parts: int, total: int, every: float = 10.0) -> None:
+        self.parts = parts
+        self.total = total
+        self.every = every
+        self.started = self.told = time.monotonic()
+
+    def tell(self, part: int, done: int, *, finished: bool = False) -> None:
+        """Log a line, if `finished` or the last one is `every` seconds old.
+
+        Parameters
+        ----------
+        part
+            Parts that are finished.
+        done
+            Bytes written so far, of all parts.
+        finished
+            Whether a part has just been finished.
+
+        **Reads:** nothing.
+        """
+        now = time.monotonic()
+        if not finished and now - self.told < self.every:
+            return
+        self.told = now
+        share = done / self.total if self.total else 1.0
+        remaining = (now - self.started) * (1 - share) / share if share else 0.0
+        logger.info(
+            "%d of %d parts and %.0f%% of the bytes are written, about %.0f s remain",
+            part, self.parts, 100 * share, remaining,
+            extra={"parts": self.parts, "partsDone": part, "bytes": self.total, "bytesDone": done,
+                   "percent": round(100 * share, 1), "remainingSeconds": round(remaining)},
+        )  # fmt: skip
+
+
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
     """Log how long the body took, as `stage` and `durationMs`. **Reads:** nothing."""

@@ -12,6 +12,7 @@ from harmony_vds.cli.subset import subset
 from harmony_vds.cli.virtualize import virtualize
 from harmony_vds.errors import VdsError
 from harmony_vds.memory import return_large_blocks
+from harmony_vds.stopping import stopping_on_sigterm
 from harmony_vds.telemetry import redact
 
 app = typer.Typer(
@@ -34,7 +35,8 @@ def main() -> None:
     """
     return_large_blocks()
     try:
-        app()
+        with stopping_on_sigterm():
+            app()
     except VdsError as error:
         print(f"harmony-vds: {' '.join(redact(str(error)).split())}", file=sys.stderr)
         sys.exit(1)

@@ -46,5 +46,7 @@ class Part:
     """Whether the store was chosen for meeting the requested region."""
     recorded: Recorded = Recorded()
     """What records said of where its bytes may be read."""
+    moment: int = 0
+    """When it was planned, seconds since 1970: what its output says of time, whoever writes it."""
     fingerprint: str = ""
     """That of its plan: planned again, it must come out the same."""

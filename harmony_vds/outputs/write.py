@@ -44,24 +44,34 @@ def write(
     """
     module, function = WRITERS[plan.format.media_type]
     writer: Writer = getattr(import_module(module), function)
-    path = folder / f"subset{plan.format.extension}"
-    media_type = plan.format.media_type
-    if media_type == ZARR and plan.layout.zarr == "zip":
-        path, media_type = path.with_name(f"{path.name}.zip"), ZIP
-    if media_type == ICECHUNK:  # the one type whose links Harmony leaves to S3
-        media_type = ZARR
+    name, media_type = file_of(plan)
+    path = folder / name
     writer(subset, plan, path, step)
-    return [_described(path, media_type, plan, notes)]
+    nbytes = sum(own.stat().st_size for own in files_of(path))
+    return [described(path, media_type, nbytes, checksum(path), plan, notes)]
 
 
-def _described(path: Path, media_type: str, plan: Plan, notes: CollectionNotes) -> Output:
+def file_of(plan: Plan) -> tuple[str, str]:
+    """Name and media type of the file that `plan` is written into. **Reads:** nothing."""
+    name, media_type = f"subset{plan.format.extension}", plan.format.media_type
+    if media_type == ZARR and plan.layout.zarr == "zip":
+        return f"{name}.zip", ZIP
+    if media_type == ICECHUNK:  # the one type whose links Harmony leaves to S3
+        return name, ZARR
+    return name, media_type
+
+
+def described(  # noqa: PLR0913, PLR0917  what a file is, and what it is of
+    path: Path, media_type: str, nbytes: int, sha256: str, plan: Plan, notes: CollectionNotes
+) -> Output:
+    """A file that `plan` was written into, described. **Reads:** nothing."""
     return Output(
         path=path,
         media_type=media_type,
         bbox=plan.bbox() or notes.bbox or WORLD,
         temporal=_time_of(plan, notes),
-        nbytes=sum(own.stat().st_size for own in files_of(path)),
-        checksum=checksum(path),
+        nbytes=nbytes,
+        checksum=sha256,
         missing=plan.cost.missing,
         title=_title(plan),
     )

@@ -263,7 +263,7 @@ def test_every_field_of_a_part_survives_the_way() -> None:
     recorded = Recorded(("s3://b/",), "us-west-2", (("s3://b/", "https://e/s3credentials"),),
                         (("s3://b/", "https://h/b/"),))  # fmt: skip
     part = Part(2, 7, location, source, request, CollectionNotes(day(0), None, "T", "10.1/x"),
-                "label", True, recorded, "f" * 64)  # fmt: skip
+                "label", True, recorded, 1_700_000_000, "f" * 64)  # fmt: skip
     assert unsealed(sealed(part, "key"), "key") == part
 
 
