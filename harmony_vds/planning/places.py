@@ -37,12 +37,12 @@ def centres(grid: Grid, rows: Kept, columns: Kept) -> Places:
     """
     x, y = grid.x.values, grid.y.values
     if grid.kind is GridKind.TRACK:
-        return _sound(x[rows], y[rows])
+        return sound(x[rows], y[rows])
     if grid.kind is GridKind.CURVILINEAR:
-        return _sound(x[rows][:, columns], y[rows][:, columns])
+        return sound(x[rows][:, columns], y[rows][:, columns])
     across, down = np.meshgrid(x[columns], y[rows])
     if grid.kind is GridKind.RECTILINEAR:
-        return _sound(across, down)
+        return sound(across, down)
     return to_degrees(grid, across, down)
 
 
@@ -73,7 +73,7 @@ def corners(grid: Grid, rows: Kept, columns: Kept) -> Places:
     turn = 360.0 if grid.kind is GridKind.RECTILINEAR else None
     x, y = edges(grid.x, columns, turn), edges(grid.y, rows)
     if grid.kind is GridKind.RECTILINEAR:
-        return _sound(*np.meshgrid(x, np.clip(y, -90.0, 90.0)))
+        return sound(*np.meshgrid(x, np.clip(y, -90.0, 90.0)))
     return to_degrees(grid, *np.meshgrid(x, y))
 
 
@@ -95,6 +95,19 @@ def edges(axis: Axis, kept: Kept, turn: float | None = None) -> Floats:
     return np.concatenate([values - below, values[-1:] + above[-1:]])
 
 
+def index_in(axis: Axis, values: Floats) -> npt.NDArray[np.int64]:
+    """The cell along an axis that each value lies in; -1 outside. **Reads:** nothing."""
+    own = edges(axis, slice(None))
+    turned = own.size > 1 and own[0] > own[-1]
+    ordered = own[::-1] if turned else own
+    with np.errstate(invalid="ignore"):
+        within = (values >= ordered[0]) & (values <= ordered[-1])
+    found = np.searchsorted(ordered, np.where(within, values, ordered[0]), side="right") - 1
+    found = np.clip(found, 0, axis.values.size - 1)
+    found = axis.values.size - 1 - found if turned else found
+    return np.where(within, found, -1).astype(np.int64)
+
+
 def to_degrees(grid: Grid, x: Floats, y: Floats) -> Places:
     """Points of a projected grid, in units of its reference system, as degrees of WGS 84.
 
@@ -106,7 +119,7 @@ def to_degrees(grid: Grid, x: Floats, y: Floats) -> Places:
     """
     transformer = _transformer(grid.crs)
     longitudes, latitudes = transformer.transform(x, y)
-    longitudes, latitudes = _sound(np.asarray(longitudes), np.asarray(latitudes))
+    longitudes, latitudes = sound(np.asarray(longitudes), np.asarray(latitudes))
     if not _repeats(grid.crs):
         back = transformer.transform(longitudes, latitudes, direction="INVERSE")
         with np.errstate(invalid="ignore"):
@@ -147,8 +160,11 @@ def _half_step(grid: Grid) -> float:
     return float(min((np.min(own) for own in steps), default=2.0)) / 2
 
 
-def _sound(longitudes: Floats, latitudes: Floats) -> Places:
-    """Places with both numbers known and possible, longitudes within one turn."""
+def sound(longitudes: Floats, latitudes: Floats) -> Places:
+    """Places with both numbers known and possible, longitudes within one turn.
+
+    **Reads:** nothing.
+    """
     with np.errstate(invalid="ignore"):
         known = np.isfinite(longitudes) & (np.abs(latitudes) <= 90.0 + 1e-6)
         within = (np.abs(longitudes) <= 720.0) & known
@@ -177,7 +193,7 @@ def _middles(grid: Grid, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.in
     lengths = np.linalg.norm(sums, axis=-1)
     with np.errstate(invalid="ignore"):
         latitudes = np.degrees(np.arcsin(np.clip(sums[..., 2] / lengths, -1, 1)))
-    return _sound(np.degrees(np.arctan2(sums[..., 1], sums[..., 0])), latitudes)
+    return sound(np.degrees(np.arctan2(sums[..., 1], sums[..., 0])), latitudes)
 
 
 def _continued(lines: Floats, first: np.bool, last: np.bool) -> Floats:
