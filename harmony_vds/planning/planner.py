@@ -7,43 +7,36 @@ from harmony_vds.errors import (
     NoDataError,
     RequestError,
     StoreError,
-    UncutBoxError,
     UnsupportedError,
 )
 from harmony_vds.model.average import AverageKind, AveragePlan
 from harmony_vds.model.extent import TimeRange
-from harmony_vds.model.grid import Axis, AxisKind, GridKind
+from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Placement
-from harmony_vds.model.plan import GridPlan, Plan, PlannedVariable
+from harmony_vds.model.plan import Mask, Plan, PlannedVariable
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
+from harmony_vds.planning.cells import CellCuts
 from harmony_vds.planning.cost import price
-from harmony_vds.planning.grids import Footing, Ground, footing
+from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.horizontal import GridCuts, refuse_unplaced
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.parts import of_stretch
 from harmony_vds.planning.placing import place_on
 from harmony_vds.planning.pointing import pointed
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import refuse_absent, time_coverage
-from harmony_vds.planning.regions import Cells, masks_of, region_words, select_region
-from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
+from harmony_vds.planning.regions import masks_of, region_words
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.steps import is_interrupted, kept_steps, remarks
-from harmony_vds.planning.variables import requested_paths, with_required
-
-_UNCUT = {
-    GridKind.PROJECTED: "it lies on a projected grid",
-    GridKind.CURVILINEAR: "its latitudes and longitudes have two dimensions (a curvilinear grid or "
-    "swath)",
-    GridKind.TRACK: "its latitudes and longitudes run along one dimension",
-}
+from harmony_vds.planning.variables import placing_paths, requested_paths, with_required
 
 
 def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
@@ -81,9 +74,10 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         draft.cut_boxes(named=bool(source.variables))
     draft.pick_granules()
     draft.cut_times()
-    draft.cut_levels(requested)
+    draft.cut_levels(tuple(draft.footings))
+    draft.settle_cells()
     draft.selection |= of_stretch(request.stretch, draft.selection, hierarchy)
-    variables = with_required(requested, hierarchy, draft.axes())
+    variables = with_required(tuple(draft.footings), hierarchy, draft.axes())
     variables, average = draft.averaged(variables)
     cost = price(variables, draft.selection, hierarchy, average, draft.placements)
     if cost.missing and request.stretch is None:
@@ -93,14 +87,14 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         location=store.location,
         variables=variables,
         selection=draft.selection,
-        grids=tuple(draft.grids),
+        grids=draft.grids.plans_of(draft.selection),
         time_axes=tuple(draft.times),
         coverage=draft.coverage(),
         asked=request.parameters(source),
         notes=tuple(draft.notes),
         cost=cost,
         average=average,
-        masks=masks_of(draft.cells, variables, draft.axes()),
+        masks=draft.masks(variables),
         placements=tuple(draft.placements),
     )
     return pointed(plan, draft.footings, hierarchy) if plan.format.by_reference else plan
@@ -121,13 +115,15 @@ class _Draft:
     footings: Mapping[str, Footing]
     request: Request
     selection: dict[str, AxisSelection] = field(default_factory=dict)
-    grids: list[GridPlan] = field(default_factory=list)
     times: dict[str, Axis] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     picked: NamedParts | None = None
-    cells: dict[tuple[str, ...], Cells] = field(default_factory=dict)
-    """Dimensions of a grid → the cells inside the shape, where others are in the window."""
+    cells: CellCuts = field(default_factory=CellCuts)
     placements: list[Placement] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.grids = GridCuts(self.hierarchy, self.request, self.cells)
+
     interrupted: set[str] = field(default_factory=set)
 
     @property
@@ -139,23 +135,40 @@ class _Draft:
         return {path for f in self.footings.values() for path in f.coordinates}
 
     def cut_boxes(self, *, named: bool) -> None:
-        """Apply the request's box to every grid that carries a requested variable."""
+        """Apply the request's box and shape to every grid that carries a requested variable."""
         if self.request.bbox is not None or self.request.shape is not None:
-            self._refuse_other_grids(named=named)
+            refuse_unplaced(self.footings, self.request, named=named)
         if isinstance(self.request.shape, Shape):
             self.notes += self.request.shape.notes
-        seen: set[tuple[str | None, str | None]] = set()
-        for path, own in self.footings.items():
-            ground = own.ground
-            if ground is None or ground.kind is not GridKind.RECTILINEAR:
-                continue
-            if (ground.y, ground.x) not in seen:
-                seen.add((ground.y, ground.x))
-                self._cut_grid(ground, path)
+        self.grids.cut(self.footings)
+        self.notes += self.grids.notes
+        self.footings = {
+            path: own for path, own in self.footings.items() if path not in self.grids.missed
+        }
+        for dimension, kept in self.grids.lines:
+            self._keep(dimension, kept)
+
+    def settle_cells(self) -> None:
+        """Cut the dimensions of cells that are told one by one to what is kept of them."""
+        settled = self.cells.settle(self.selection)
+        if settled is None:
+            asked = [region_words(self.request)] if self.request.bbox else []
+            asked += [f"the time range {self.request.temporal}"] if self.request.temporal else []
+            raise NoDataError(f"No data lie in {' and '.join(asked)} together.")
+        self.selection |= settled
+
+    def masks(self, variables: Sequence[PlannedVariable]) -> tuple[Mask, ...]:
+        """What is blanked inside the windows; nothing where the request asks for windows alone."""
+        if self.request.pixel_subset:
+            return ()
+        placing = placing_paths(variables, self.hierarchy) | self.axes()
+        data = {own.path: own.dimensions for own in variables if own.path not in placing}
+        shaped = masks_of(self.grids.shaped, variables, placing)
+        return (*shaped, *self.cells.masks(self.selection, data))
 
     def cut_places(self, *, named: bool) -> None:
         """Keep the cells that answer for the request's places, on every grid there is."""
-        self._refuse_other_grids(named=named)
+        refuse_unplaced(self.footings, self.request, named=named)
         own = [(f.ground, path) for path, f in self.footings.items() if f.ground]
         grounds = {ground.dimensions: (ground, path) for ground, path in reversed(own)}
         taken = {d for path in self.footings for d in self.hierarchy.dimensions(path)}
@@ -165,49 +178,9 @@ class _Draft:
             taken.add(placed.placement.dimension)
             self.placements.append(placed.placement)
             self.notes += placed.notes
-            self.grids.append(placed.grid)
+            self.grids.plans.append(placed.grid)
             for dimension, kept in placed.selection.items():
                 self._keep(dimension, kept)
-
-    def _refuse_other_grids(self, *, named: bool) -> None:
-        """A box must cut every variable that has a place on the Earth."""
-        blocked = {}
-        for path, own in self.footings.items():
-            reason = own.obstacle or (own.ground and _UNCUT.get(own.ground.kind))
-            if reason:
-                blocked[path] = reason
-        if blocked:
-            path, reason = next(iter(blocked.items()))
-            others = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
-            raise UncutBoxError(
-                f"A bounding box cannot cut {path.lstrip('/')}{others}: {reason}; this service "
-                "cuts boxes on grids with one-dimensional latitudes and longitudes. Ask without a "
-                "box, or for other variables."
-            )
-        if not any(f.ground for f in self.footings.values()):
-            asked = ", ".join(p.lstrip("/") for p in self.footings) if named else "the store"
-            raise UncutBoxError(
-                f"A bounding box cannot cut {asked[:200]}: there are no one-dimensional latitudes "
-                "and longitudes. Ask without a box."
-            )
-
-    def _cut_grid(self, ground: Ground, path: str) -> None:
-        grid = grid_of(ground, path, self.hierarchy)
-        whole = HorizontalSelection(
-            AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
-        )
-        kept, inside = select_region(grid, self.request, whole)
-        if inside is not None:
-            self.cells[grid.dimensions] = inside
-        if kept.is_empty:
-            covered = grid_plan(grid, whole).bbox
-            raise NoDataError(
-                f"No data lie in {region_words(self.request)}: the store covers {covered} (west, "
-                "south, east, north)."
-            )
-        self.grids.append(grid_plan(grid, kept))
-        self._keep(grid.y.dimension, kept.y)
-        self._keep(grid.x.dimension, kept.x)
 
     def pick_granules(self) -> None:
         """Find the parts of a stack that are the selected granules', by name or else by time."""

@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harmony_vds.errors import StoreError, UnknownVariableError
+from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.planning.axes import is_coordinate
 from harmony_vds.planning.hierarchy import Hierarchy
 
 # Attributes that name other variables: a list of names, or "key: name" pairs (CF, appendix A).
 _NAME_LISTS = ("coordinates", "ancillary_variables", "bounds", "climatology", "geometry")
+_PLACING = ("coordinates", "bounds", "climatology", "geometry")
 _NAME_PAIRS = ("cell_measures", "formula_terms")
 
 
@@ -113,6 +116,25 @@ def _companions(path: str, hierarchy: Hierarchy) -> Iterable[str]:
     names += grid_mapping_names(str(variable.attrs.get("grid_mapping", "")))
     resolved = (hierarchy.resolve(name, group) for name in names)
     return [found for found in resolved if found is not None]
+
+
+def placing_paths(variables: Iterable[PlannedVariable], hierarchy: Hierarchy) -> set[str]:
+    """Those of `variables` that place others or bound their cells, and are no data themselves.
+
+    **Reads:** nothing.
+    """
+    found = set()
+    for own in variables:
+        raw, group = hierarchy.variables[own.path], group_of(own.path)
+        names = [
+            name for attribute in _PLACING for name in str(raw.attrs.get(attribute, "")).split()
+        ]
+        for attribute in _NAME_PAIRS:
+            names += re.findall(r":\s*(\S+)", str(raw.attrs.get(attribute, "")))
+        found |= {path for name in names if (path := hierarchy.resolve(name, group)) is not None}
+        if own.dimensions == (own.path,) or any(is_coordinate(k, own.path, raw) for k in AxisKind):
+            found.add(own.path)
+    return found
 
 
 def grid_mapping_names(attribute: str) -> list[str]:

@@ -15,7 +15,7 @@ from systems.kits import ask, raw, request
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.discovery.found import locate
-from harmony_vds.errors import StaleSourceError, StoreError, UnsupportedError, UntrustedError
+from harmony_vds.errors import StaleSourceError, StoreError, UncutBoxError, UntrustedError
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.pipeline import Services
 from harmony_vds.settings import Settings
@@ -124,13 +124,14 @@ def test_values_that_stand_in_the_references_are_those_of_their_granules(
     np.testing.assert_array_equal(answer.read("value"), expected)
 
 
-def test_projected_and_geostationary_grids_refuse_a_box_and_say_so(
+def test_projected_grid_whose_reference_system_is_not_stated_refuses_a_box_and_says_so(
     data: Path, tmp_path: Path
 ) -> None:
-    for name, variable in (("its_live_catalog.json", "v"), ("mur_sst.json", "SST")):
-        boxed = request((variable,), box=(-60, 0, -50, 10))
-        with services(data) as own, pytest.raises(UnsupportedError, match="box cannot cut"):
-            ask(boxed, (data / KERCHUNK / name).as_uri(), own, tmp_path / name)
+    """It names a grid mapping that the store does not hold."""
+    boxed = request(("v",), box=(-60, 0, -50, 10))
+    href = (data / KERCHUNK / "its_live_catalog.json").as_uri()
+    with services(data) as own, pytest.raises(UncutBoxError, match=r"cannot cut v: .* reference"):
+        ask(boxed, href, own, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["test-repo-v1", "test-repo-v2"])

@@ -10,6 +10,7 @@ import pytest
 import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
 from systems.granules import weather
+from systems.places import check_cut, inside, on_plane, window
 from systems.published import LAYOUTS, Publication, publishing
 from world import umm_collection, umm_granule, virtual_dataset, write_icechunk
 
@@ -106,36 +107,45 @@ def image(path: Path, group: str, polarisation: str) -> np.ndarray:
         return np.asarray(file[f"{group}/{polarisation}"])
 
 
-def check(data: Path, files: list[Path], group: str, polarisation: str) -> None:
-    """The output holds one image of these passes, in its group, with its place."""
+def check(
+    data: Path, files: list[Path], group: str, polarisation: str,
+    box: tuple[float, ...] | None = None,
+) -> None:  # fmt: skip
+    """The output holds one image of these passes, in its group, with its place, cut to a box."""
+    truth = np.stack([image(path, group, polarisation) for path in files])
+    with h5py.File(files[0]) as file:
+        x, y = (file[f"{group}/{axis}Coordinates"][...] for axis in "xy")
+    cells = np.ones((y.size, x.size), bool) if box is None else inside(*on_plane(32611, x, y), box)
+    assert cells.any()
+    rows, columns = window(cells)
     with netCDF4.Dataset(data) as nc:
         nc.set_auto_maskandscale(False)
         own = nc[group]
-        expected = np.stack([image(path, group, polarisation) for path in files])
-        np.testing.assert_array_equal(own[polarisation][...].view("u4"), expected.view("u4"))
+        check_cut(own[polarisation][...], truth, cells, np.float32(np.nan))
         assert own[polarisation].dimensions == ("time", "yCoordinates", "xCoordinates")
-        for axis in ("xCoordinates", "yCoordinates"):
-            with h5py.File(files[0]) as file:
-                np.testing.assert_array_equal(own[axis][...], file[f"{group}/{axis}"][...])
+        np.testing.assert_array_equal(own["xCoordinates"][...], x[columns])
+        np.testing.assert_array_equal(own["yCoordinates"][...], y[rows])
         assert own["projection"].epsg_code == 32611
 
 
 def test_box_chooses_the_frame_of_a_related_collection_and_variables_its_group(
     published: Publication, frames: dict[str, list[Path]], tmp_path: Path
 ) -> None:
+    box = (-119.245, 37.019, -119.2401, 37.0229)
     outcome = published.invoke(
-        tmp_path, [f"{GROUP}/HHHH"], bbox=[-119, 36.2, -118, 36.4], short_name=GCOV,
+        tmp_path, [f"{GROUP}/HHHH"], bbox=list(box), short_name=GCOV,
         temporal={"start": "2025-10-10T00:00:00Z", "end": "2025-12-01T00:00:00Z"},
     )  # fmt: skip
     assert outcome.status == 0, outcome.error
     (item,), (data,) = outcome.items, outcome.data
-    check(data, frames["F071"][1:], GROUP, "HHHH")
+    check(data, frames["F071"][1:], GROUP, "HHHH", box)
     with netCDF4.Dataset(data) as nc:
         frequencies = nc["/science/LSAR/GCOV/grids"].groups
         assert set(frequencies) == {"frequencyA"}
         assert "HVHV" not in frequencies["frequencyA"].variables
-        assert "all of its rows and columns are here" in nc.virtual_store_notes
-    assert item["bbox"] == list(BOXES["F071"])
+    west, south, east, north = box
+    cell = 20 / 85_000  # degrees of a meridian or, here, of a parallel that a cell is not wide
+    assert np.allclose(item["bbox"], (west, south, east, north), atol=1.5 * cell)
     assert item["properties"]["start_datetime"] == "2025-10-15T13:28:15Z"
     assert FRAMES_ID in str(published.cmr.asked[-1].query)
     assert not any("F072" in path for path in published.archive.paths())
@@ -149,4 +159,9 @@ def test_every_frame_that_meets_the_request_is_an_output_of_its_own(
     assert len(outcome.items) == 2
     for data, item, (frame, files) in zip(outcome.data, outcome.items, frames.items(), strict=True):
         check(data, files, OTHER, "HVHV")
-        assert item["bbox"] == list(BOXES[frame])
+        east, north = PLACES[frame]
+        places = on_plane(
+            32611, [east - 20, east + 20 * NX - 20], [north + 20, north - 20 * NY + 20]
+        )
+        edges = [*(own.min() for own in places), *(own.max() for own in places)]
+        assert np.allclose(item["bbox"], edges, atol=1e-9)

@@ -21,9 +21,11 @@ import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
 from archive import EULA, SECRET, SESSION, Archive, archive
 from invocation import CANARY, Outcome
+from pyproj import CRS
 from servers import upload
 from systems.granules import Field, write_fields
 from systems.kits import paths_of, raw
+from systems.places import check_cut, inside, on_plane, window
 from systems.published import CONCEPT, LAYOUTS, Publication, publishing
 from world import (
     kerchunk_references,
@@ -41,13 +43,12 @@ NY, NX = 138, 192  # a fiftieth of a frame, in an eighth of its chunks
 SMALL_SIDE = OPERA["chunks"][1] // 8
 FRAMES = {"F11116": (500_000.0, 4_000_000.0), "F11117": (500_000.0, 3_800_000.0)}
 BOXES = {"F11116": (-117.0, 36.05, -114.9, 36.15), "F11117": (-117.0, 34.2, -114.9, 34.35)}
-BOTH = [-116.5, 34.0, -115.5, 36.1]
+BOTH = [-116.98, 34.0, -116.95, 36.13]
 REFERENCE = np.datetime64("2016-07-05T14:05:00", "ns")
 DATES = np.array(["2016-07-29T14:05:38", "2016-08-22T14:05:40", "2016-09-15T14:05:41",
                   "2017-01-01T14:05:39"], "M8[ns]")  # fmt: skip
 AUTUMN = {"start": "2016-08-22T14:05:40Z", "end": "2016-12-31T00:00:00Z"}  # the middle two
-ZONE = {"grid_mapping_name": "transverse_mercator", "crs_wkt": 'PROJCRS["WGS 84 / UTM zone 11N"]',
-        "longitude_of_central_meridian": -117.0, "false_easting": 500000.0}  # fmt: skip
+ZONE = CRS.from_epsg(32611).to_cf()
 TEXT = {"id": "vlen-utf8"}
 
 
@@ -202,13 +203,20 @@ def published(centre: Archive, tmp_path: Path) -> Iterator[Publication]:
         yield publication
 
 
-def check_stack(data: Path, files: Sequence[Path]) -> None:
-    """An output holds these granules' steps, whole, with their place and times."""
-    got = raw(data, DISPLACEMENT)
+def cells_in(path: Path, box: Sequence[float]) -> np.ndarray:
+    """Which cells of a frame have their centres in a box."""
+    found = inside(*on_plane(32611, raw(path, "x"), raw(path, "y")), box)
+    assert found.any()
+    return found
+
+
+def check_stack(data: Path, files: Sequence[Path], box: Sequence[float]) -> None:
+    """An output holds these granules' steps, cut to a box, with their place and times."""
+    cells = cells_in(files[0], box)
     expected = np.stack([raw(path, DISPLACEMENT) for path in files])
-    np.testing.assert_array_equal(got.view("u4"), expected.view("u4"))
-    for axis in ("x", "y"):
-        np.testing.assert_array_equal(raw(data, axis), raw(files[0], axis))
+    check_cut(raw(data, DISPLACEMENT), expected, cells, np.float32(np.nan))
+    for axis, own in zip(("y", "x"), window(cells), strict=True):
+        np.testing.assert_array_equal(raw(data, axis), raw(files[0], axis)[own])
     with netCDF4.Dataset(data) as nc:
         assert list(nc["source_file_name"][...]) == [path.name for path in files]
         assert nc[DISPLACEMENT].grid_mapping == "spatial_ref"
@@ -220,24 +228,23 @@ def shows_no_secret(outcome: Outcome) -> bool:
     return not any(secret in told for secret in (CANARY, SECRET, SESSION))
 
 
-def test_box_over_two_frames_chooses_their_stacks_and_times_cut_these(
+def test_box_over_two_frames_chooses_their_stacks_and_cuts_these(
     published: Publication, centre: Archive, frames: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     outcome = published.invoke(tmp_path, [DISPLACEMENT], bbox=BOTH, temporal=AUTUMN,
                                short_name=SHORT_NAME)  # fmt: skip
     assert outcome.status == 0, outcome.error
-    assert [item["bbox"] for item in outcome.items] == [list(box) for box in BOXES.values()]
     for item, data, files in zip(outcome.items, outcome.data, frames.values(), strict=True):
-        check_stack(data, files[1:3])
+        check_stack(data, files[1:3], BOTH)
+        cell = 2 * 30 / 85_000  # degrees; what cells at the edges reach beyond their centres
+        west, south, east, north = item["bbox"]
+        assert BOTH[0] - cell < west < east < BOTH[2] + cell
+        assert BOTH[1] - cell < south < north < BOTH[3] + cell
         assert item["properties"]["start_datetime"] == "2016-08-22T14:05:40Z"
         assert item["properties"]["end_datetime"] == "2016-09-15T14:05:41Z"
         with netCDF4.Dataset(data) as nc:
-            told = nc.virtual_store_notes
-        assert "does not cut it: all of its rows and columns are here. A bounding box" in told
-        assert "projected grid. The times of" in told
-        assert "taken from secondary_datetime" in told
-    for telling in ("all of its rows and columns", "secondary_datetime"):
-        assert telling in outcome.stderr
+            assert "taken from secondary_datetime" in nc.virtual_store_notes
+    assert "secondary_datetime" in outcome.stderr
     assert centre.objects(centre.s3) > 0
     assert not any(path.endswith(".nc") for path in centre.tea.paths())
     assert shows_no_secret(outcome)
@@ -248,11 +255,12 @@ def test_whole_stack_comes_outside_the_region_too_without_what_only_unpickling_w
 ) -> None:
     """Over https, where the links of a granule tell that the bucket is."""
     centre.fault = "outside"
-    outcome = published.invoke(tmp_path, bbox=[-116, 34.3, -115, 34.3], short_name=SHORT_NAME)
+    around = [-117.1, 34.25, -116.9, 34.4]
+    outcome = published.invoke(tmp_path, bbox=around, short_name=SHORT_NAME)
     assert outcome.status == 0, outcome.error
     assert centre.objects(centre.s3) == 0
     (data,) = outcome.data
-    check_stack(data, frames["F11117"])
+    check_stack(data, frames["F11117"], around)
     with netCDF4.Dataset(data) as nc:
         assert "bytes" not in nc.variables
         assert "bytes cannot be read and is left out" in nc.virtual_store_notes
@@ -275,24 +283,51 @@ def test_selected_granule_is_answered_from_its_own_store_with_all_groups(
     outcome = published.invoke(tmp_path, stac=str(catalog), bbox=BOTH, short_name=SHORT_NAME)
     assert outcome.status == 0, outcome.error
     (data,) = outcome.data
-    with netCDF4.Dataset(data) as nc:
-        assert "all of its rows and columns are here" in nc.virtual_store_notes
     assert paths_of(data) == paths_of(path)
-    for name in (DISPLACEMENT, "recommended_mask", "corrections/ionospheric_delay",
-                 "identification/frame_id"):  # fmt: skip
-        assert raw(data, name).tobytes() == raw(path, name).tobytes()
-    assert outcome.items[0]["bbox"] == list(BOXES["F11116"])
+    cells, unknown = cells_in(path, BOTH), np.float32(np.nan)
+    for name, fill in ((DISPLACEMENT, unknown), ("recommended_mask", 255),
+                       ("corrections/ionospheric_delay", unknown)):  # fmt: skip
+        check_cut(raw(data, name), raw(path, name), cells, fill)
+    assert raw(data, "identification/frame_id") == raw(path, "identification/frame_id")
     assert outcome.items[0]["properties"]["start_datetime"] == "2016-08-22T14:05:40Z"
 
 
-def test_box_on_the_one_store_of_a_collection_is_refused_not_ignored(
-    published: Publication, tmp_path: Path
+def test_box_on_the_one_store_of_a_collection_cuts_it_too(
+    published: Publication, frames: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     published.publish(f"s3://{BUCKET}/{stack_key('F11116')}")
     outcome = published.invoke(tmp_path, [DISPLACEMENT], bbox=BOTH, short_name=SHORT_NAME)
-    assert outcome.error["category"] == "NoRetry"
-    assert "projected grid" in outcome.error["error"]
-    assert "without a box" in outcome.error["error"]
+    assert outcome.status == 0, outcome.error
+    check_stack(outcome.data[0], frames["F11116"], BOTH)
+
+
+def test_frames_that_do_not_state_their_zone_come_whole_and_say_so(
+    published: Publication, frames: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    """The record of a frame tells that the box meets it; nothing tells which cells do."""
+    stack = frames["F11116"][0].parents[2] / stack_key("F11116")
+    document = json.loads(gzip.decompress(stack.read_bytes()))
+    del document["refs"]["spatial_ref/.zattrs"], document["refs"]["spatial_ref/.zarray"]
+    folder = published.root / "unstated"
+    folder.mkdir(exist_ok=True)
+    (folder / "stack.zarr.json").write_text(json.dumps(document))
+    for own in published.records.values():
+        if own["meta"]["concept-id"].startswith("G"):
+            own["umm"]["RelatedUrls"] = [
+                {"URL": published.url(folder / "stack.zarr.json"), "Type": "GET DATA",
+                 "Format": "Zarr"}
+            ]  # fmt: skip
+    published.environment["HARMONY_VDS_TRUSTED_PREFIXES"] += f",{published.archive.url}/"
+    outcome = published.invoke(tmp_path, [DISPLACEMENT], bbox=BOTH, short_name=SHORT_NAME)
+    assert outcome.status == 0, outcome.error
+    files = frames["F11116"]
+    got = raw(outcome.data[0], DISPLACEMENT)
+    expected = np.stack([raw(path, DISPLACEMENT) for path in files])
+    np.testing.assert_array_equal(got.view("u4"), expected.view("u4"))
+    with netCDF4.Dataset(outcome.data[0]) as nc:
+        told = nc.virtual_store_notes
+    assert "does not cut it: all of its rows and columns are here. A bounding box" in told
+    assert "reference system" in told
 
 
 def test_licence_not_yet_accepted_is_told_with_the_page_to_accept_it(

@@ -29,7 +29,7 @@ from systems.kits import (
     write_store,
 )
 
-from harmony_vds.errors import NoDataError, UnsupportedError
+from harmony_vds.errors import NoDataError
 from harmony_vds.pipeline import prepare
 
 pytestmark = pytest.mark.shared
@@ -271,16 +271,3 @@ def test_curvilinear_grid_is_cut_by_variables_and_time_bit_for_bit(
         assert same_bits(answer.read(path), truth), path
     for path in ("/LATITUDE", "/LONGITUDE", "/I", "/J"):
         assert same_bits(answer.read(path), raw(files[0], path)), path
-
-
-@pytest.mark.parametrize("kit, reason", [(POLAR, "projected grid"), (RADAR, "curvilinear")])
-def test_box_on_a_grid_of_another_kind_is_refused_with_variable_and_reason(
-    kit: Kit, reason: str, data: Path, tmp_path: Path
-) -> None:
-    files = kit.files(data)[:1]
-    with place("file", files[0].parent, tmp_path) as there:
-        store = write_store("icechunk", files, tmp_path, there.granules, along=None)
-        with services(there) as using, pytest.raises(UnsupportedError) as refused:
-            prepare(request(kit.variables, kit.box), using, there.stores + store)
-    assert kit.variables[0][1:] in str(refused.value)
-    assert reason in str(refused.value)

@@ -11,6 +11,7 @@ from archive import Archive, archive
 from servers import upload
 from systems.granules import Field, times, weather, write_fields
 from systems.kits import raw
+from systems.places import check_cut, inside, stored, window
 from systems.published import LAYOUTS, Publication, lengthened_dataset, protected, publishing
 from world import virtual_dataset, write_icechunk
 
@@ -116,19 +117,32 @@ def test_variables_and_days_are_those_of_the_granules_with_the_grid_that_places_
     assert signed == {PROTECTED}
 
 
-REASONS = {"THETA": "a curvilinear grid", "UVEL": "no one-dimensional latitudes and longitudes"}
+@pytest.mark.parametrize("box", [(-150, 71.05, -140, 75.05), (-180, 70, 180, 72.05)])
+def test_box_on_the_curvilinear_grid_keeps_the_cells_whose_centres_lie_in_it(
+    box: tuple[float, ...], published: Publication, centre: Archive, granules: list[Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    store(published, granules, centre.moto, DAYS)
+    outcome = published.invoke(tmp_path, ["THETA"], bbox=list(box))
+    assert outcome.status == 0, outcome.error
+    cells = inside(stored(granules[0], "XC"), stored(granules[0], "YC"), box)
+    assert 0 < cells.sum() < cells[window(cells)].size  # the window holds others too
+    (data,) = outcome.data
+    for day, path in enumerate(granules):
+        check_cut(raw(data, "THETA")[day : day + 1], raw(path, "THETA"), cells, MISSING)
+    for name in ("XC", "YC"):  # where the cells are is told for all of the window
+        np.testing.assert_array_equal(raw(data, name), raw(granules[0], name)[window(cells)])
 
 
-@pytest.mark.parametrize("name", REASONS)
-def test_box_on_the_curvilinear_grid_is_refused_and_no_chunk_is_read(
-    name: str, published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
+def test_box_on_staggered_cells_without_places_is_refused_and_no_chunk_is_read(
+    published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
 ) -> None:
     store(published, granules, centre.moto, DAYS)
     centre.s3.forget()
-    outcome = published.invoke(tmp_path, [name], bbox=[-150, 70, -140, 75])
+    outcome = published.invoke(tmp_path, ["UVEL"], bbox=[-150, 70, -140, 75])
     assert outcome.status != 0
     assert outcome.error["category"] == "NoRetry"
-    assert f"A bounding box cannot cut {name}" in outcome.error["error"]
-    assert REASONS[name] in outcome.error["error"]
+    assert "A bounding box cannot cut UVEL" in outcome.error["error"]
+    assert "no latitudes and longitudes" in outcome.error["error"]
     assert "Ask without a box" in outcome.error["error"]
     assert not any(own.path.startswith(f"/{PROTECTED}/") for own in centre.s3.asked)

@@ -14,6 +14,8 @@ import pytest
 import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
 from pyproj import CRS
+from systems.kits import raw
+from systems.places import check_cut, inside, on_plane, window
 from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
 from world import umm_grid, virtual_dataset
 
@@ -197,17 +199,20 @@ def test_projection_that_the_store_lacks_is_taken_from_the_record_of_its_grid(
         assert "the grid M09" in nc.virtual_store_notes
 
 
-def test_box_in_degrees_is_refused_naming_the_projected_grid(
-    published: Publication, granules: list[Path], tmp_path: Path
+@pytest.mark.parametrize("box", [(-20.5, -33, 31, 20.5), (165, -85, -160.5, -40)])
+def test_box_in_degrees_keeps_the_cells_whose_centres_lie_in_it(
+    box: tuple[float, ...], published: Publication, granules: list[Path], tmp_path: Path
 ) -> None:
     store(published, granules)
-    outcome = published.invoke(tmp_path, ["sm_surface"], bbox=[0, 0, 10, 10],
+    outcome = published.invoke(tmp_path, ["sm_surface"], bbox=list(box), temporal=span(2, 3),
                                short_name=SMAP["short_name"])  # fmt: skip
-    assert outcome.status != 0
-    assert outcome.error["category"] == "NoRetry"
-    assert "cannot cut sm_surface: it lies on a projected grid" in outcome.error["error"]
-    assert "Ask without a box" in outcome.error["error"]
-    assert not any(name.startswith("sm_surface/") for name in records_read(published))
+    assert outcome.status == 0, outcome.error
+    cells = inside(*on_plane(SMAP["epsg"], X, Y), box)
+    check_cut(raw(outcome.data[0], "sm_surface"), truth(granules)[2:4], cells, MISSING)
+    rows, columns = window(cells)
+    np.testing.assert_array_equal(raw(outcome.data[0], "x"), X[columns])
+    np.testing.assert_array_equal(raw(outcome.data[0], "y"), Y[rows])
+    assert MAPPING in outcome.stderr  # that its grid mapping was missing is told
 
 
 def test_collection_of_which_no_record_tells_is_refused_naming_the_operators_table(

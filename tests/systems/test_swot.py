@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from systems.granules import Field, write_fields
 from systems.kits import raw
+from systems.places import check_cut, inside, stored
 from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
 from world import virtual_dataset, virtualizarr_references, write_stac
 
@@ -139,16 +140,19 @@ def test_all_passes_come_out_with_their_masks_flags_and_coordinates(
     assert "214748" in outcome.stderr  # what was repaired is told
 
 
-def test_box_that_cannot_cut_a_swath_is_refused_naming_why(
-    published: Publication, passes: list[Path], tmp_path: Path
+@pytest.mark.parametrize("box", [(-10, 5, 12, 40), (350, -2.5, 20, 12)])
+def test_box_keeps_the_cells_of_each_pass_whose_centres_lie_in_it(
+    box: tuple[float, ...], published: Publication, passes: list[Path], tmp_path: Path
 ) -> None:
     publish(published, stacked(passes, GRANULES), passes, SWOT["href"], with_defects)
     outcome = published.invoke(tmp_path, ["ssha_karin"], short_name=SWOT["short_name"],
-                               bbox=[0, 0, 10, 10])  # fmt: skip
-    assert outcome.status != 0
-    assert outcome.error["category"] == "NoRetry"
-    reason = "cannot cut ssha_karin: its latitudes and longitudes have two dimensions"
-    assert reason in outcome.error["error"]
+                               bbox=list(box))  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    cells = inside(stored(passes[0], "longitude"), stored(passes[0], "latitude"), box)
+    ours = raw(outcome.data[0], "ssha_karin")
+    assert len(ours) == len(passes)
+    for height, path in zip(ours, passes, strict=True):
+        check_cut(height, raw(path, "ssha_karin"), cells, PACKED)
 
 
 def check_passes(data: Path, passes: list[Path], kept: list[int]) -> None:

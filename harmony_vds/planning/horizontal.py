@@ -1,0 +1,213 @@
+"""The box of a request on every horizontal grid that its variables lie on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harmony_vds.errors import NoDataError, UncutBoxError, VdsError
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.grid import Grid, GridKind
+from harmony_vds.model.plan import GridPlan
+from harmony_vds.model.request import Request
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.planning.boxes import cells_in_box
+from harmony_vds.planning.cells import Bools, CellCuts, Cells, Selections
+from harmony_vds.planning.extents import extent
+from harmony_vds.planning.grids import Footing, Ground
+from harmony_vds.planning.ground import grid_of
+from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.regions import region_words, select_region
+from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
+
+_ONLY_BOXES = {
+    GridKind.PROJECTED: "it lies on a projected grid, which only boxes cut",
+    GridKind.CURVILINEAR: "its latitudes and longitudes have two dimensions (a curvilinear grid or "
+    "swath), which only boxes cut",
+    GridKind.TRACK: "its latitudes and longitudes run along one dimension, which only boxes cut",
+}
+MOST_UNASKED = 2**22
+"""Latitudes that are read only to tell what an output covers."""
+
+
+@dataclass
+class GridCuts:
+    """What a box keeps of each grid, while a plan grows."""
+
+    hierarchy: Hierarchy
+    """The store's variables."""
+    request: Request
+    """What was asked; without a box and a shape everything is kept."""
+    cells: CellCuts
+    """Gets the cells that are kept of variables on grids that rows and columns cannot tell."""
+    plans: list[GridPlan] = field(default_factory=list)
+    """Of the grids with latitudes and longitudes along rows and columns."""
+    lines: list[tuple[str, AxisSelection]] = field(default_factory=list)
+    """Dimension → what is kept of it, of these grids."""
+    shaped: dict[tuple[str, ...], Bools] = field(default_factory=dict)
+    """Dimensions of such a grid → the cells inside a shape, where others are in the window."""
+    others: list[tuple[Grid, Cells | None]] = field(default_factory=list)
+    """All other grids, and the cells that are kept of them; None for all."""
+    missed: dict[str, BoundingBox | None] = field(default_factory=dict)
+    """Full path of each variable whose grid the box does not meet → what the grid covers."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should read."""
+
+    def cut(self, footings: Mapping[str, Footing]) -> None:
+        """Apply the box to every grid that carries one of the variables that `footings` are of.
+
+        Raises
+        ------
+        NoDataError
+            The box meets no grid; the text says what they cover.
+        UncutBoxError
+            A grid's cells have no places that can be trusted.
+        StoreError
+            Coordinates are unusable.
+
+        **Reads:** coordinates.
+        """
+        found: dict[object, tuple[Ground, list[str]]] = {}
+        for path, own in footings.items():
+            if own.ground is not None:
+                found.setdefault(_key(own.ground), (own.ground, []))[1].append(path)
+        for ground, paths in found.values():
+            self._cut(ground, paths)
+        if self.missed and not self.plans and not self.others:
+            covered = "; ".join(dict.fromkeys(str(own) for own in self.missed.values() if own))
+            raise NoDataError(
+                f"No data lie in {region_words(self.request)}: the store covers "
+                f"{covered or 'no place'} (west, south, east, north)."
+            )
+        if self.missed:
+            names = ", ".join(path.lstrip("/") for path in self.missed)
+            self.notes.append(
+                f"Left out, since their grid does not meet the region asked for: {names}."
+            )
+
+    def plans_of(self, selection: Selections) -> tuple[GridPlan, ...]:
+        """All grids, as they are cut in the end. **Reads:** nothing."""
+        found = [_other_plan(grid, cells, selection) for grid, cells in self.others]
+        return (*self.plans, *(own for own in found if own is not None))
+
+    def _cut(self, ground: Ground, paths: list[str]) -> None:
+        box = self.request.bbox
+        if box is None and _is_too_large(ground, self.hierarchy):
+            return
+        try:
+            grid = grid_of(ground, paths[0], self.hierarchy)
+        except VdsError:
+            if box is None and ground.kind is not GridKind.RECTILINEAR:
+                return  # what an output covers is then left to the collection's record
+            raise
+        if ground.mapping is not None and ground.mapping.remark and box is not None:
+            self.notes.append(f"{paths[0].lstrip('/')}: {ground.mapping.remark}.")
+        if grid.kind is GridKind.RECTILINEAR:
+            self._cut_lines(grid, paths)
+        elif box is None:
+            self.others.append((grid, None))
+        else:
+            self._cut_cells(grid, paths, box)
+
+    def _cut_lines(self, grid: Grid, paths: list[str]) -> None:
+        whole = HorizontalSelection(
+            AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
+        )
+        kept, inside = select_region(grid, self.request, whole)
+        if kept.is_empty:
+            self.missed |= dict.fromkeys(paths, grid_plan(grid, whole).bbox)
+            return
+        if inside is not None:
+            self.shaped[grid.dimensions] = inside
+        self.plans.append(grid_plan(grid, kept))
+        self.lines += [(grid.y.dimension, kept.y), (grid.x.dimension, kept.x)]
+
+    def _cut_cells(self, grid: Grid, paths: list[str], box: BoundingBox) -> None:
+        cells = cells_in_box(grid, box)
+        if cells.is_empty:
+            self.missed |= dict.fromkeys(paths, _whole(grid))
+            return
+        self.others.append((grid, cells))
+        for path in paths:
+            self.cells.add(path, cells)
+
+
+def _key(ground: Ground) -> object:
+    crs = ground.mapping.crs if ground.mapping else ""
+    return ground.kind, ground.y, ground.x, ground.dimensions, crs, ground.affine
+
+
+def _is_too_large(ground: Ground, hierarchy: Hierarchy) -> bool:
+    """Whether places are too many to read them for nothing but an output's extent."""
+    stored = ground.kind in (GridKind.CURVILINEAR, GridKind.TRACK)
+    return stored and ground.y is not None and hierarchy.variables[ground.y].size > MOST_UNASKED
+
+
+def _whole(grid: Grid) -> BoundingBox | None:
+    return extent(
+        grid, tuple(np.arange(size) for size in grid.shape), np.ones(grid.shape, np.bool_)
+    )
+
+
+def _other_plan(grid: Grid, cells: Cells | None, selection: Selections) -> GridPlan | None:
+    """How a grid is cut in the end; None where none of its kept cells has a place."""
+    positions = tuple(
+        selection[own].positions if own in selection else np.arange(size, dtype=np.int64)
+        for own, size in zip(grid.dimensions, grid.shape, strict=True)
+    )
+    if cells is None:
+        inside = np.ones([own.size for own in positions], np.bool_)
+    else:
+        inside = cells.at(selection)
+    box = extent(grid, positions, inside)
+    if box is None:
+        return None
+    return GridPlan(
+        grid.x.path, grid.y.path, box, kind=grid.kind, crs=grid.crs, dimensions=grid.dimensions
+    )
+
+
+def refuse_unplaced(footings: Mapping[str, Footing], request: Request, *, named: bool) -> None:
+    """Raise unless the region of `request` can cut each variable that has a place on the Earth.
+
+    Parameters
+    ----------
+    footings
+        Of the requested variables.
+    request
+        What was asked.
+    named
+        Whether the user named the variables.
+
+    Raises
+    ------
+    UncutBoxError
+        The text names a variable that it cannot cut, and why.
+
+    **Reads:** nothing.
+    """
+    region, other = ("A bounding box", "a box")
+    if request.places:
+        region, other = ("Points", "points")
+    elif request.shape is not None:
+        region, other = ("A shape", "a shape")
+    blocked = {}
+    for path, own in footings.items():
+        reason = own.obstacle
+        if own.ground is not None and (request.shape is not None or request.places):
+            reason = _ONLY_BOXES.get(own.ground.kind)
+        if reason:
+            blocked[path] = reason
+    if blocked:
+        path, reason = next(iter(blocked.items()))
+        others = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
+        raise UncutBoxError(
+            f"{region} cannot cut {path.lstrip('/')}{others}: {reason}. Ask without {other}, or "
+            "for other variables."
+        )
+    if not any(own.ground for own in footings.values()):
+        asked = ", ".join(path.lstrip("/") for path in footings) if named else "the store"
+        raise UncutBoxError(
+            f"{region} cannot cut {asked[:200]}: the store has no latitudes and longitudes, and no "
+            f"reference system, of its cells. Ask without {other}."
+        )
