@@ -84,7 +84,9 @@ def _naming(hierarchy: Hierarchy) -> Iterator[str]:
 
 
 def _names(granule: Granule) -> set[str]:
-    found = (granule.name, *(own.href.partition("?")[0] for own in granule.assets))
+    # Some archives write the collection before the name of the file, and a colon between.
+    own = (granule.name, granule.name.rpartition(":")[2])
+    found = (*own, *(asset.href.partition("?")[0] for asset in granule.assets))
     return {name for name in map(_stem, found) if name}
 
 

@@ -27,7 +27,7 @@ from world import (
 )
 
 FRAMES, STATIC, DAILY, HOSTILE = "C1-TEST", "C2-TEST", "C3-TEST", "C4-TEST"
-BY_VARIABLE, BY_DOI = "C5-TEST", "C6-TEST"
+BY_VARIABLE, BY_DOI, TIMELESS = "C5-TEST", "C6-TEST", "C7-TEST"
 TILES = {"F1": (0.0, 0.0), "F2": (10.0, 0.0), "F3": (-30.0, 40.0)}
 
 
@@ -98,6 +98,24 @@ def tile_granules(root: Path, tiles: dict[str, list[Path]], http: str) -> list[d
     return items
 
 
+def timeless_granules(root: Path, files: list[Path], http: str) -> list[dict[str, Any]]:
+    """Granules with stores of their own, and a stack that tells of no time nor file."""
+    document = json.loads((root / "STACK_F1.zarr.json").read_text())
+    attributes = json.loads(document["refs"]["time/.zattrs"])
+    kept = {name: own for name, own in attributes.items() if name in ("_ARRAY_DIMENSIONS", "axis")}
+    document["refs"]["time/.zattrs"] = json.dumps(kept | {"units": "1"})
+    write_references(root / "STACK_timeless.zarr.json", document)
+    return [
+        umm_granule(
+            f"G5{day}-TEST", TIMELESS, path.stem,
+            [link(f"{http}/{path.name}"), link(f"{http}/{path.stem}.zarr.json", Format="Zarr"),
+             link(f"{http}/STACK_timeless.zarr.json", Format="Zarr")],
+            times=(noon(day), noon(day)),
+        )
+        for day, path in enumerate(files)
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("frames")
@@ -108,6 +126,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     days = write_days(root / "days", 5)
     with file_server(root) as http:
         granules = tile_granules(root, tiles, http.url)
+        granules += timeless_granules(root, tiles["F1"], http.url)
         references(root, "daily.json", days, http.url)
         related = {
             "MetadataAssociations": [{"Type": "CHILD", "EntryId": "FRAMES", "Version": "1.0"}]
@@ -121,6 +140,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 AssociatedDOIs=[{"DOI": "https://doi.org/10.5067/FRAMES", "Type": "Child Dataset"}],
             ),
             STATIC: umm_collection(STATIC, [], "FRAMES", DOI={"DOI": "10.5067/FRAMES"}),
+            TIMELESS: umm_collection(TIMELESS, []),
             DAILY: umm_collection(DAILY, [f"{http.url}/daily.json"]),
             HOSTILE: umm_collection(HOSTILE, []),
         }
@@ -293,6 +313,20 @@ def test_granules_of_two_frames_are_picked_from_their_stacks(world: World, tmp_p
     assert sorted(world.opened()) == ["STACK_F1.zarr.json", "STACK_F2.zarr.json"]
     (asked,) = [own.query for own in world.cmr.asked if "granules" in own.path]
     assert asked["concept_id[]"] == ["G1-TEST", "G4-TEST"]
+
+
+def test_where_a_stack_tells_no_times_each_granule_is_answered_from_its_own_store(
+    world: World, tmp_path: Path
+) -> None:
+    paths = world.tiles["F1"]
+    plain = [{"data": {"href": f"{world.http.url}/{path.name}"}} for path in paths]
+    outcome = chain_b(world, tmp_path, TIMELESS, items(paths, [50, 51], plain))
+    assert outcome.status == 0, outcome.error
+    assert "cannot be picked from their common store" in outcome.stderr
+    assert world.opened()[0] == "STACK_timeless.zarr.json"
+    assert sorted(world.opened()[1:]) == [f"{path.stem}.zarr.json" for path in paths]
+    for data, path in zip(outcome.data, paths, strict=True):
+        check_tile(data, [path], None)
 
 
 def test_store_that_the_operator_names_is_used_whatever_records_say(

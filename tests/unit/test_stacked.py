@@ -46,6 +46,7 @@ def named(*names: str, **more: Any) -> tuple[Granule, ...]:
     [
         (named("P_001_a"), [1]),
         (named("P_001_b.nc", "P_003_a"), [0, 3]),
+        (named("COLLECTION.06:P_003_a.nc"), [0]),
         (named("P_002_a"), [2, 4]),  # each part that is of the file
         ((Granule("", name="G1", assets=(Asset("https://h/x/P_003_a.nc?A=1"),)),), [0]),
         ((Granule("", assets=(Asset("https://h/a.png"), Asset("s3://b/P_001_a.nc"))),), [1]),
@@ -77,6 +78,7 @@ def test_names_of_files_are_understood_in_every_form(names: object) -> None:
         (named("P_001"), NAMES, "filename"),  # the beginning of a name is not the name
         (named("P_001_a"), NAMES, "comment"),
         (named(""), [""] * 5, "filename"),
+        (named("SC:ATL03.005:256325263"), NAMES, "filename"),
         ((Granule("", assets=(Asset("https://h/x/"),)),), [""] * 5, "filename"),
     ],
 )

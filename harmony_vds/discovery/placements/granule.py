@@ -1,5 +1,6 @@
 """Stores that records of granules (UMM-G) and STAC items of granules name."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,8 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.request import Granule
 
 type Umm = Mapping[str, Any]
+
+_FILE_ENDING = re.compile(r"\.(nc4?|h5|he5|hdf5?|tiff?|grib2?|grb2?)$", re.IGNORECASE)
 
 
 def granule_links(umm: Umm) -> tuple[Link, ...]:
@@ -35,15 +38,19 @@ def asset_links(granule: Granule) -> tuple[Link, ...]:
 def store_candidates(links: tuple[Link, ...], name: str) -> tuple[Candidate, ...]:
     """The stores among a granule's `links`, and whether each is the granule's own.
 
-    A store named after the granule describes that granule alone; another, such as the stack of a
-    frame, describes many.
+    A store named after the granule, or after one of its files, describes that granule alone;
+    another, such as the stack of a frame, describes many.
 
     **Reads:** nothing.
     """
     endpoint = credentials_endpoint(links)
+    files = tuple(
+        f"{_FILE_ENDING.sub('', link.name)}." for link in links
+        if link.type.startswith("GET DATA") and _FILE_ENDING.search(link.name)
+    )  # fmt: skip
     found = []
     for link in stores_among(links):
-        own = bool(name) and link.name.startswith(name)
+        own = bool(name) and link.name.startswith((name, *files))
         candidate = replace(Candidate.of_link(link), credentials_endpoint=endpoint)
         found.append(replace(candidate, granule=name if own else ""))
     return tuple(found)
