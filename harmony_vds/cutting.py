@@ -109,4 +109,5 @@ def _share(cost: Cost, number: int, count: int) -> Cost:
         peak_memory=cost.peak_memory,
         peak_disk=of(cost.peak_disk),
         missing=of(cost.missing),
+        rows=of(cost.rows),
     )

@@ -26,7 +26,7 @@ from harmony_vds.model.part import Part
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import CollectionNotes, VirtualStore
-from harmony_vds.outputs.write import write
+from harmony_vds.outputs.write import refuse_unwritable, write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
 from harmony_vds.planning.volume import check_total
 from harmony_vds.services import Services
@@ -180,6 +180,8 @@ def _prepare_store(
         for note in plan.notes:
             logger.warning("%s", note)
         parts = cutting.parts(plan, request, source)
+    if plan.format.is_table:
+        refuse_unwritable(apply_plan(store, plan), plan)
     services.deadline.check()
     whole = Part(
         0, len(parts), plan.location, source, request, found.notes, found.label, found.by_region,

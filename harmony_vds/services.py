@@ -60,7 +60,7 @@ class Services:
         )
         access = Access.of(settings, credentials, deadline)
         overrides = Overrides.of_file(settings.collections_file)
-        layout = Layout(settings.zarr, settings.chunks_for)
+        layout = Layout(settings.zarr, settings.chunks_for, settings.csv_layout)
         shapes = ShapeReader.of(settings, access, read_upload)
         return cls(
             access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout
@@ -98,6 +98,7 @@ def limits_of(settings: Settings) -> Limits:
         max_output_bytes=settings.max_output_bytes,
         max_seconds=settings.max_seconds,
         max_chunks=settings.max_chunks,
+        max_rows=settings.max_rows,
         max_requests=settings.max_requests,
         max_decoded_bytes=settings.max_decoded_bytes,
         max_memory_bytes=settings.max_memory_bytes or allowed_memory(),

@@ -225,6 +225,20 @@ class Settings(BaseSettings):
         "fastest to write; `map`: whole maps of one time; `series`: long series at one place.",
     )
 
+    csv_layout: Literal["tidy", "giovanni"] = Field(
+        default="tidy",
+        validation_alias="HARMONY_VDS_CSV_LAYOUT",
+        description="How CSV is laid out. `tidy`: one row for each cell, one column for each "
+        "variable; `giovanni`: a time series at one place or of an area as Giovanni's services "
+        "write it, with lines about the request before it, and everything else tidy.",
+    )
+    max_rows: int = Field(
+        default=20_000_000,
+        gt=0,
+        validation_alias="HARMONY_VDS_MAX_ROWS",
+        description="Most rows of one table (CSV, Parquet).",
+    )
+
     cache_dir: str = Field(
         default="",
         validation_alias="HARMONY_VDS_CACHE_DIR",

@@ -13,6 +13,8 @@ ZARR = "application/x-zarr"
 ZIP = "application/zip"
 KERCHUNK = "application/x-zarr;profile=kerchunk"
 ICECHUNK = "application/x-zarr;profile=icechunk"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Format:
     """Whether each requested variable has a file of its own."""
     by_reference: bool = False
     """Whether it points to the archive's chunks, instead of holding values."""
+    is_table: bool = False
+    """Whether it has a row for each cell."""
 
 
 FORMATS = (
@@ -44,6 +48,9 @@ FORMATS = (
         "kerchunk", "application/vnd+zarr;profile=kerchunk"}), by_reference=True),
     Format("icechunk", ICECHUNK, ".icechunk", frozenset({
         "icechunk", "application/vnd+zarr;profile=icechunk"}), by_reference=True),
+    Format("csv", CSV, ".csv", frozenset({"csv", "text/csv;charset=utf-8"}), is_table=True),
+    Format("parquet", PARQUET, ".parquet", frozenset({
+        "parquet", "application/parquet", "application/x-parquet"}), is_table=True),
 )  # fmt: skip
 """What is written, netCDF first: it is what people get who do not say what they want."""
 
@@ -56,6 +63,8 @@ class Layout:
     """Zarr as a prefix of objects, or as one zip file."""
     chunks_for: Literal["store", "map", "series"] = "store"
     """What the chunks of outputs suit: as in the store, whole maps, or series along time."""
+    csv: Literal["tidy", "giovanni"] = "tidy"
+    """CSV with a title for each column, or time series as Giovanni's services write them."""
 
 
 AS_STORED = Layout()

@@ -23,6 +23,8 @@ class Limits:
     """Most seconds from start to end."""
     max_chunks: int = UNLIMITED
     """Most chunks to touch."""
+    max_rows: int = UNLIMITED
+    """Most rows of a table."""
     max_requests: int = UNLIMITED
     """Most requests to the archive, after merging."""
     max_decoded_bytes: int = UNLIMITED

@@ -57,6 +57,8 @@ class Cost:
     """Bytes of local disk in use at once."""
     missing: int
     """Chunks touched that the manifest does not hold and that read as fill."""
+    rows: int = 0
+    """Rows of the output where it is a table, before those outside of a shape are left out."""
 
     @property
     def duration(self) -> Duration:
@@ -170,6 +172,8 @@ class Plan:
     """Full paths of the variables that the output points to instead of holding them."""
     layout: Layout = AS_STORED
     """How the output is laid out."""
+    product: str = ""
+    """Short name and version of the collection, as titles of its data begin."""
     average: AveragePlan | None = None
     """What is averaged, and over what; None where values stand as they are."""
     placements: tuple[Placement, ...] = ()

@@ -31,7 +31,7 @@ def netcdf_attributes(
 
     ``_FillValue`` is left out: it is set when a variable is defined. **Reads:** nothing.
     """
-    packing = _packing_type([attributes[name] for name in _PACKING if name in attributes])
+    packing = packing_type([attributes[name] for name in _PACKING if name in attributes])
     converted = {}
     for name, value in attributes.items():
         if name in _RESERVED or not name:
@@ -67,7 +67,7 @@ def _text_alone(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _packing_type(values: list[Any]) -> type[np.floating[Any]]:
+def packing_type(values: list[Any]) -> type[np.floating[Any]]:
     """Single precision if the numbers are those that single precision has, digit for digit.
 
     A float32 0.01 is 0.009999999776482582 in JSON: exactly a float32, and longer than any double

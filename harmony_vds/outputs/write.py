@@ -6,11 +6,12 @@ from importlib import import_module
 from pathlib import Path
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import ICECHUNK, KERCHUNK, NETCDF, ZARR, ZIP
+from harmony_vds.model.formats import CSV, ICECHUNK, KERCHUNK, NETCDF, PARQUET, ZARR, ZIP
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import CollectionNotes
 from harmony_vds.model.subset import Subset
+from harmony_vds.outputs.columns import table_of
 from harmony_vds.outputs.pieces import Step
 from harmony_vds.outputs.provenance import now
 
@@ -22,9 +23,25 @@ WRITERS = {
     ZARR: ("harmony_vds.outputs.zarr", "write_zarr"),
     KERCHUNK: ("harmony_vds.outputs.references", "write_kerchunk"),
     ICECHUNK: ("harmony_vds.outputs.repository", "write_icechunk"),
+    CSV: ("harmony_vds.outputs.table", "write_csv"),
+    PARQUET: ("harmony_vds.outputs.table", "write_parquet"),
 }
 """Media type → module and function, imported when needed: each brings a library of its own."""
 WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
+
+
+def refuse_unwritable(subset: Subset, plan: Plan) -> None:
+    """Raise for what the format of `plan` cannot hold, before any chunk is read.
+
+    Raises
+    ------
+    UnsupportedError
+        The variables have no common rows, and the format is a table.
+
+    **Reads:** nothing.
+    """
+    if plan.format.is_table:
+        table_of(subset, plan)
 
 
 def write(

@@ -73,6 +73,7 @@ def total(costs: Sequence[Cost]) -> Cost:
         peak_memory=max((own.peak_memory for own in costs), default=0),
         peak_disk=max((own.peak_disk for own in costs), default=0),
         missing=sum(own.missing for own in costs),
+        rows=sum(own.rows for own in costs),
     )
 
 

@@ -68,7 +68,7 @@ def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
     lat, lon = grid.y.values[positions[0]], grid.x.values[positions[1]]
     asked = np.array([[own.longitude, own.latitude] for own in places]).reshape(-1, 2).T
     return Cells(
-        positions, lon, lat, great_circle(asked[0], asked[1], lon, lat),
+        positions, lon, lat, great_circle(asked[0], asked[1], lon, lat).round(6),
         np.array([inside for _, _, inside in found], np.bool_),
     )  # fmt: skip
 

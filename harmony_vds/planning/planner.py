@@ -34,6 +34,8 @@ from harmony_vds.planning.pointing import pointed
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import refuse_absent, time_coverage
 from harmony_vds.planning.regions import masks_of, region_words
+from harmony_vds.planning.rows import in_rows
+from harmony_vds.planning.slivers import with_places
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.steps import is_interrupted, kept_steps, remarks
 from harmony_vds.planning.variables import placing_paths, requested_paths, with_required
@@ -63,12 +65,13 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     if not requested:
         reasons = " ".join(left_out) or "It is empty."
         raise StoreError(f"{store.location.shown} holds no variable that can be read. {reasons}")
-    draft = _Draft(hierarchy, {path: footing(path, hierarchy) for path in requested}, request)
+    footings = {path: footing(path, hierarchy) for path in requested}
+    draft = _Draft(hierarchy, footings, with_places(request))
     draft.notes += [] if source.variables else left_out
     draft.notes += [
         f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
     ]
-    if request.places:
+    if draft.request.places:
         draft.cut_places(named=bool(source.variables))
     else:
         draft.cut_boxes(named=bool(source.variables))
@@ -96,7 +99,9 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         average=average,
         masks=draft.masks(variables),
         placements=tuple(draft.placements),
+        product="_".join(part for part in (source.short_name, source.version) if part),
     )
+    plan = in_rows(plan, hierarchy) if plan.format.is_table else plan
     return pointed(plan, draft.footings, hierarchy) if plan.format.by_reference else plan
 
 

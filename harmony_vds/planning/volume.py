@@ -59,6 +59,8 @@ MEASURES = (
             _named("OUTPUT_BYTES")),
     Measure("touch", lambda c: c.chunks, lambda n: n.max_chunks, _named("CHUNKS"),
             _count, "chunks"),
+    Measure("tell", lambda c: c.rows, lambda n: n.max_rows, _named("ROWS"), _count,
+            "rows of a table"),
     Measure("make", lambda c: c.requests, lambda n: n.max_requests, _named("REQUESTS"),
             _count, "requests to the archive"),
     Measure("decode", lambda c: c.bytes_decoded, lambda n: n.max_decoded_bytes,

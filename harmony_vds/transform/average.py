@@ -16,13 +16,13 @@ import xarray as xr
 
 from harmony_vds.model.average import AveragedTime, AveragedVariable, AverageKind, Measure
 from harmony_vds.model.chunks import ChunkIndex
+from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan, PlannedVariable, Role
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.model.tiles import Tile, tiles, working_bytes
 from harmony_vds.transform.averaged_attributes import measure_attributes, time_attributes
 from harmony_vds.transform.computed import computed
-from harmony_vds.transform.decoding import Decoding
 from harmony_vds.transform.feature_means import FeatureMeans
 from harmony_vds.transform.means import AreaMean, TimeMean
 from harmony_vds.transform.shared import Shared

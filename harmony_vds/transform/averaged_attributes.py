@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from harmony_vds.model.average import AveragedTime, AveragedVariable, AverageKind, Measure
+from harmony_vds.model.decoding import MARKS, PACKING
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
-from harmony_vds.transform.decoding import MARKS, PACKING
 
 _OF_STORED_NUMBERS = {
     *MARKS, *PACKING, "actual_range", "bounds", "climatology", "flag_values", "flag_masks",

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from harmony_vds.model.areas import CellAreas
 from harmony_vds.model.average import Measure
+from harmony_vds.model.decoding import Floats
 from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import Tile
-from harmony_vds.transform.decoding import Floats
 from harmony_vds.transform.shared import Parts
 from harmony_vds.transform.slabs import Slabs
 from harmony_vds.transform.sums import Sums, quotient

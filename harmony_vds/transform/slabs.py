@@ -12,9 +12,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, numbers_of
+from harmony_vds.model.decoding import Decoding, Floats
 from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import SLABS_AHEAD
-from harmony_vds.transform.decoding import Decoding, Floats
 
 _CELLS = 2**17
 """Values that are decoded at once: a megabyte stays in the processor's cache."""

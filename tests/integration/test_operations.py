@@ -1,6 +1,7 @@
 """Every operation captured from a running Harmony, through the whole service."""
 
 import contextlib
+import csv
 import json
 import os
 from collections.abc import Iterator
@@ -29,12 +30,11 @@ TOKEN = "fake-edl-token"
 
 # Operations that the service must refuse, with words that name the parameter at fault.
 REFUSED = {
-    "cov_accept_png": "image/tiff", "cov_average_area": "text/csv",
+    "cov_accept_png": "image/tiff",
     "cov_average_time": "image/tiff",
     "cov_crs_3857_grid": "image/tiff", "cov_crs_only_6933": "outputCrs",
     "cov_crs_proj4": "outputCrs",
-    "edr_area": "outputCrs", "edr_cube_z": "outputCrs", "edr_position_multipoint": "text/csv",
-    "edr_position_point": "text/csv",
+    "edr_area": "outputCrs", "edr_cube_z": "outputCrs",
     "wms_getmap": "WMS",
 }  # fmt: skip
 # The shapes of operations as Harmony hands them on, split at the antimeridian, points and lines
@@ -47,6 +47,11 @@ SHAPES: dict[str, tuple[shapely.Geometry, set[tuple[int, int]]]] = {
     ),
     "cov_shape_point": (
         shapely.Point(10, 20).buffer(5e-5, 1), {(x, y) for x in (5, 15) for y in (15, 25)},
+    ),
+    "edr_position_multipoint": (
+        shapely.MultiPolygon([
+            shapely.box(x - 5e-5, y - 5e-5, x + 5e-5, y + 5e-5) for x, y in ((10, 20), (30, 40))
+        ]), {(5, 25), (25, 45)},
     ),
     "edr_trajectory": (
         shapely.Polygon([(-4e-5, 4e-5), (4e-5, -4e-5), (10.00004, 9.99996), (9.99996, 10.00004)]),
@@ -193,6 +198,28 @@ def expect_shape(nc: netCDF4.Dataset, name: str) -> None:
     assert f"sha256 {told['sha256']}" in nc.history
 
 
+def expect_table(path: Path, name: str) -> None:
+    """The rows of a table: a series of the mean, or one for each place."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    days = [day for day in range(3) if _in_time(day, captured(name).get("temporal"))]
+    if name == "cov_average_area":
+        # Cells of a row are alike, so that the mean is that of the rows, by their areas.
+        south = np.radians(-90 + 10 * np.arange(18))
+        shares = np.diff(np.sin(np.append(south, np.pi / 2))) / 2
+        mean = float(shares @ (36 * np.arange(18) + 17.5))
+        found = [float(row["sst"]) for row in rows]
+        np.testing.assert_allclose(found, [mean + 1000 * day for day in days], atol=1)
+        return
+    places = sorted(SHAPES[name][1]) if name in SHAPES else [(15, -25)]
+    wanted = [(x, y, (y + 85) // 10 * 36 + (x + 175) // 10 + 1000 * day)
+              for x, y in places for day in days]  # fmt: skip
+    columns = ("longitude", "latitude", "sst")
+    assert [tuple(float(row[own]) for own in columns) for row in rows] == wanted
+    stamps = [f"2020-01-0{day + 1}T12:00:00Z" for day in days]
+    assert [row["time"] for row in rows] == stamps * len(places)
+
+
 def _in_time(day: int, temporal: dict[str, str] | None) -> bool:
     stamp = f"2020-01-0{day + 1}T12:00:00"
     asked = temporal or {}
@@ -216,7 +243,9 @@ def test_captured_operation_ends_in_its_output_or_in_the_right_refusal(
         return
     (item,) = run(name, cmr, files, tmp_path, monkeypatch).get_items()
     href = item.assets["data"].href
-    if name in SHAPES:
+    if href.endswith(".csv"):
+        expect_table(Path(href), name)
+    elif name in SHAPES:
         with netCDF4.Dataset(href) as nc:
             nc.set_auto_maskandscale(False)
             expect_shape(nc, name)

@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.formats import FORMATS, NETCDF, ZARR, find_format, format_of
+from harmony_vds.model.formats import CSV, FORMATS, NETCDF, PARQUET, ZARR, find_format, format_of
 from harmony_vds.outputs.write import WRITERS
 
 
@@ -15,6 +15,7 @@ from harmony_vds.outputs.write import WRITERS
         ("application/netcdf", NETCDF), ("application/x-netcdf4", NETCDF), ("*/*", NETCDF),
         ("NETCDF-4", NETCDF), ("", NETCDF), ("application/x-zarr", ZARR), ("ZARR", ZARR),
         (" Application/vnd+zarr ", ZARR), ("application/vnd.zarr; version=3", ZARR),
+        ("CSV", CSV), ("text/csv", CSV), ("text/csv; charset=utf-8", CSV), ("parquet", PARQUET),
     ],
 )  # fmt: skip
 def test_spellings_that_reach_services_are_understood(spelling: str, media_type: str) -> None:

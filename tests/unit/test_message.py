@@ -74,15 +74,12 @@ DIMENSIONS = {
 # Each refusal with the words that name the parameter.
 REFUSED = {
     "cov_accept_png": "image/tiff",
-    "cov_average_area": "text/csv",
     "cov_average_time": "image/tiff",
     "cov_crs_3857_grid": "image/tiff",
     "cov_crs_only_6933": "Reprojection",
     "cov_crs_proj4": "Reprojection",
     "edr_area": "Reprojection",
     "edr_cube_z": "Reprojection",
-    "edr_position_multipoint": "text/csv",
-    "edr_position_point": "text/csv",
     "wms_getmap": "Map images",
 }
 NAMES = sorted(path.stem for path in OPERATIONS.glob("*.json"))
