@@ -8,6 +8,7 @@ import typer
 from harmony_vds.cli.doctor import doctor
 from harmony_vds.cli.estimate import estimate
 from harmony_vds.cli.inspect import inspect
+from harmony_vds.cli.rerun import rerun
 from harmony_vds.cli.subset import subset
 from harmony_vds.cli.virtualize import virtualize
 from harmony_vds.errors import VdsError
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(inspect)
 app.command()(subset)
 app.command()(estimate)
+app.command()(rerun)
 app.command()(virtualize)
 app.command()(doctor)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -168,6 +168,8 @@ class Plan:
     """What `fulfil` will read and write."""
     masks: tuple[Mask, ...] = ()
     """What is blanked inside the selection."""
+    record: Mapping[str, object] = field(default_factory=dict)
+    """The request as `harmony_vds.model.record` keeps it."""
     references: frozenset[str] = frozenset()
     """Full paths of the variables that the output points to instead of holding them."""
     layout: Layout = AS_STORED

@@ -13,6 +13,7 @@ from typing import Any
 from harmony_vds import __version__
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.plan import Plan
+from harmony_vds.outputs.recipe import recipe
 
 PROGRAM = "harmony-vds"
 HISTORY_SCHEMA = "https://harmony.earthdata.nasa.gov/schemas/history/0.1.0/history-v0.1.0.json"
@@ -53,6 +54,7 @@ def global_attributes(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     if plan.location.snapshot:
         updated["virtual_store_snapshot"] = plan.location.snapshot
     updated["virtual_store_missing_chunks"] = plan.cost.missing
+    updated["virtual_store_recipe"] = recipe(plan)
     scope = _SELECTED if "granules" in plan.asked else _SCOPE
     remarks = [scope, *plan.notes, *_missing_remark(plan)]
     updated["virtual_store_notes"] = " ".join(remarks)
@@ -89,7 +91,17 @@ def _history_json(existing: object, moment: str, plan: Plan) -> str:
             "date_time": moment,
             "program": PROGRAM,
             "version": __version__,
-            "parameters": {**plan.asked, "snapshot": plan.location.snapshot},
+            "parameters": {
+                **plan.asked,
+                "snapshot": plan.location.snapshot,
+                "store": {
+                    "href": plan.location.shown,
+                    "kind": str(plan.location.kind),
+                    "group": plan.location.group,
+                    "snapshot": plan.location.snapshot,
+                },
+                "request": dict(plan.record),
+            },
             "derived_from": [plan.location.shown],
         }
     )

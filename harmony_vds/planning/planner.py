@@ -15,6 +15,7 @@ from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Placement
 from harmony_vds.model.plan import Mask, Plan, PlannedVariable
+from harmony_vds.model.record import recorded
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
@@ -94,6 +95,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         time_axes=tuple(draft.times),
         coverage=draft.coverage(),
         asked=request.parameters(source),
+        record=recorded(request, source),
         notes=tuple(draft.notes),
         cost=cost,
         average=average,

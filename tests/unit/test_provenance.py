@@ -53,8 +53,11 @@ def test_history_json_is_a_list_to_which_one_entry_is_appended(
     assert earlier == kept
     assert entry["program"] == "harmony-vds"
     assert entry["derived_from"] == ["https://example.org/s"]
+    kept_store = {"href": "https://example.org/s", "kind": "icechunk", "group": "",
+                  "snapshot": "SNAPSHOT"}  # fmt: skip
     assert entry["parameters"] == {"collection": "C1-DEMO", "variables": ["sst", "ice"],
-                                   "snapshot": "SNAPSHOT"}  # fmt: skip
+                                   "snapshot": "SNAPSHOT", "store": kept_store,
+                                   "request": {}}  # fmt: skip
 
 
 def test_history_starts_where_there_was_none() -> None:

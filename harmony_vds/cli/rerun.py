@@ -1,0 +1,118 @@
+"""``harmony-vds rerun``: ask again for what an output was the answer to."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harmony_vds.cli.subset import log_to_stderr
+from harmony_vds.delivery import deliver
+from harmony_vds.errors import RequestError, StaleSourceError
+from harmony_vds.model.record import asked_again
+from harmony_vds.outputs.provenance import PROGRAM
+from harmony_vds.pipeline import Prepared, prepare
+from harmony_vds.services import Services
+from harmony_vds.settings import settings_from_environment
+from harmony_vds.telemetry import no_progress
+from harmony_vds.user import as_url, credentials_of_user, is_concept_id, trusting
+
+
+def rerun(  # noqa: PLR0917  typer reads options from parameters
+    file: Annotated[Path, typer.Argument(help="An output: netCDF, Zarr folder or kerchunk JSON.")],
+    store: Annotated[
+        str | None, typer.Option(help="URL or path of the store, where it has moved.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The shape, where the output keeps none.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
+    trust: Annotated[
+        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+) -> None:
+    """Repeat the request that an output keeps, on the same snapshot: the same bytes again.
+
+    The time that outputs are marked with is that of the first run.
+    """
+    log_to_stderr(verbose=verbose)
+    moment, kept = _entry(file)
+    named = None if shape is None or shape.lstrip().startswith("{") else as_url(shape)
+    request = asked_again(kept["request"], named or shape)
+    pinned = kept["store"]
+    place = store or (None if is_concept_id(request.sources[0].collection) else pinned["href"])
+    local = [own for own in (named, place and as_url(place)) if own and own.startswith("file:")]
+    settings = trusting(settings_from_environment(), place, [*(trust or []), *local])
+    with _marked(moment), Services.of(settings, credentials_of_user(settings)) as services:
+        prepared = prepare(request, services, _address(place, pinned) if place else None)
+        _refuse_another_state(prepared, pinned["snapshot"])
+        for staged in deliver(prepared, services, str(output), None, no_progress):
+            print(staged.href)
+
+
+def _entry(file: Path) -> tuple[datetime, Mapping[str, Any]]:
+    """When an output was written by this program, and what it keeps of its request."""
+    try:
+        entries = json.loads(_attributes(file).get("history_json", "[]"))
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(f"{file} cannot be read: {error}.") from None
+    for entry in reversed(entries):
+        kept = entry.get("parameters") or {}
+        if entry.get("program") == PROGRAM and {"request", "store"} <= set(kept):
+            return datetime.fromisoformat(entry["date_time"]), kept
+    raise RequestError(f"{file} keeps no request of {PROGRAM} in its history_json.")
+
+
+def _attributes(file: Path) -> Mapping[str, Any]:
+    """The root attributes of an output."""
+    if file.is_dir():
+        return dict(json.loads((file / "zarr.json").read_text(encoding="utf-8"))["attributes"])
+    if file.suffix == ".json":
+        refs = json.loads(file.read_text(encoding="utf-8"))["refs"]
+        return dict(json.loads(refs[".zattrs"]))
+    import netCDF4
+
+    with netCDF4.Dataset(file) as root:
+        return {name: root.getncattr(name) for name in root.ncattrs()}
+
+
+def _address(place: str, pinned: Mapping[str, Any]) -> str:
+    """The store in the state that the output was made from, as far as an address can say so."""
+    url = as_url(place)
+    if "|" in url:
+        return url
+    group = f"/{pinned['group'].strip('/')}".rstrip("/")
+    if pinned["kind"] == "icechunk":
+        return f"{url}|icechunk://{pinned['snapshot']}{group}"
+    if pinned["kind"] == "zip":
+        return f"{url}|zip:{group.lstrip('/')}"
+    return f"{url}|zarr:{group.lstrip('/')}" if group else url
+
+
+def _refuse_another_state(prepared: list[Prepared], snapshot: str) -> None:
+    found = {own.plan.location.snapshot for own in prepared}
+    if found != {snapshot}:
+        told = ", ".join(str(own) for own in sorted(map(str, found)))
+        raise StaleSourceError(
+            f"The output was made from the state {snapshot} of the store, which is now at {told}; "
+            "asked again, it may hold other values. Ask for a subset anew."
+        )
+
+
+@contextmanager
+def _marked(moment: datetime) -> Iterator[None]:
+    """Mark outputs with the time of another run."""
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = str(int(moment.timestamp()))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SOURCE_DATE_EPOCH"]
+        else:
+            os.environ["SOURCE_DATE_EPOCH"] = before

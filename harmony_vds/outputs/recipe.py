@@ -1,0 +1,144 @@
+"""A few lines of Python that give what an output holds, by plain xarray and one's own credentials.
+
+What they cannot say in a few lines, such as masks and averages, they name in a comment.
+"""
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from harmony_vds.model.paths import group_of, name_of
+from harmony_vds.model.plan import Plan
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.store import ManifestFormat
+
+_MOST_PIECES = 8
+"""Ranges of one dimension that a recipe lists; of more it says how many there are."""
+
+
+def recipe(plan: Plan) -> str:
+    """Python source that reads the variables of `plan`, cut as they are in the output.
+
+    It ends with ``subset``, an `xarray.Dataset` of the values as stored (for a store of several
+    groups, those of the first requested variable's group); `xarray.decode_cf` decodes it.
+
+    **Reads:** nothing.
+    """
+    group = group_of(plan.requested[0]) if plan.requested else "/"
+    names = [name_of(v.path) for v in plan.variables if group_of(v.path) == group]
+    lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
+    lines += _cuts(plan.selection)
+    return "\n".join([*lines, *_remarks(plan, group)])
+
+
+def _opened(plan: Plan, group: str) -> list[str]:
+    """Lines that open the store as ``stored``, with nothing decoded."""
+    location = plan.location
+    place = "/".join(part for part in (location.group.strip("/"), group.strip("/")) if part)
+    raw = "mask_and_scale=False, decode_times=False, decode_coords=False"
+    named = f", group={place!r}" if place else ""
+    match location.kind:
+        case ManifestFormat.ICECHUNK:
+            return [
+                *_icechunk(location.href, location.region, location.snapshot),
+                f"stored = xr.open_zarr(session.store, consolidated=False{named}, chunks=None,",
+                f"    {raw})",
+            ]
+        case ManifestFormat.KERCHUNK_JSON | ManifestFormat.KERCHUNK_PARQUET:
+            return [
+                "import xarray as xr",
+                "",
+                "# s3 and https need remote_options and remote_protocol in storage_options;",
+                "# earthaccess.get_s3fs_session and get_fsspec_https_session know both.",
+                f"stored = xr.open_dataset({_plain(location.shown)!r}, engine='kerchunk',",
+                "    open_dataset_options={'chunks': None"
+                + (f", 'group': {place!r}" if place else "")
+                + f", {_as_items(raw)}}})",
+            ]
+        case ManifestFormat.ZARR:
+            return [
+                "import xarray as xr",
+                "",
+                f"stored = xr.open_zarr({_plain(location.shown)!r}{named}, chunks=None, {raw})",
+            ]
+        case _:
+            return [
+                "import xarray as xr  # and harmony_vds, which has the engine",
+                "",
+                f"stored = xr.open_dataset({location.shown!r}, engine='vds'{named},",
+                f"    {raw})",
+            ]
+
+
+def _icechunk(href: str, region: str | None, snapshot: str | None) -> list[str]:
+    parts = urlsplit(href)
+    if parts.scheme == "s3":
+        told = f", region={region!r}" if region else ""
+        storage = (
+            f"icechunk.s3_storage(bucket={parts.netloc!r}, prefix={parts.path.strip('/')!r}{told}, "
+            "from_env=True)"
+        )
+    elif parts.scheme == "file":
+        storage = f"icechunk.local_filesystem_storage({parts.path!r})"
+    else:
+        storage = f"icechunk.http_storage({href!r})"
+    return [
+        "import icechunk",
+        "import xarray as xr",
+        "",
+        f"storage = {storage}",
+        "containers = icechunk.Repository.fetch_config(storage).virtual_chunk_containers",
+        "# Keys for protected s3 buckets: earthaccess.get_s3_credentials",
+        "ways = {'file': icechunk.Credentials.LocalFileSystemAccess,",
+        "        's3': icechunk.s3_from_env_credentials, 'http': icechunk.Credentials.HttpAccess,",
+        "        'https': icechunk.Credentials.HttpAccess}",
+        "allowed = icechunk.containers_credentials(",
+        "    {prefix: ways[prefix.partition(':')[0]]() for prefix in containers})",
+        "repository = icechunk.Repository.open(storage, authorize_virtual_chunk_access=allowed)",
+        f"session = repository.readonly_session(snapshot_id={snapshot!r})",
+    ]
+
+
+def _plain(href: str) -> str:
+    """A path in place of a file's URL, which fsspec and people like better."""
+    return href.removeprefix("file://")
+
+
+def _as_items(arguments: str) -> str:
+    """Keyword arguments as the members of a dictionary."""
+    pairs = (own.split("=") for own in arguments.split(", "))
+    return ", ".join(f"{name!r}: {value}" for name, value in pairs)
+
+
+def _cuts(selection: Mapping[str, AxisSelection]) -> list[str]:
+    """Lines that cut ``subset``; a dimension in several pieces is put together of them."""
+    ranges, lines = [], []
+    for path, kept in selection.items():
+        name = name_of(path)
+        if kept.is_whole:
+            continue
+        if len(kept.pieces) == 1:
+            ranges.append(f"{name}=slice({kept.pieces[0].start}, {kept.pieces[0].stop})")
+        elif len(kept.pieces) <= _MOST_PIECES:
+            pieces = ", ".join(f"range({own.start}, {own.stop})" for own in kept.pieces)
+            lines.append(f"subset = subset.isel({name}=[i for r in ({pieces}) for i in r])")
+        else:
+            lines.append(f"# {len(kept):,} of {kept.size:,} positions of {name} were kept here,")
+            lines.append(f"# in {len(kept.pieces):,} pieces.")
+    if ranges:
+        lines.insert(0, f"subset = subset.isel({', '.join(ranges)})")
+    return lines
+
+
+def _remarks(plan: Plan, group: str) -> Iterable[str]:
+    """What the lines leave out."""
+    others = sorted({group_of(path) for path in plan.requested} - {group})
+    if others:
+        yield f"# The output also holds variables of {', '.join(others[:4])}."
+    if any(own.shifts is not None for own in plan.grids):
+        yield "# The output's longitudes run on past 180 degrees."
+    if plan.masks:
+        yield "# In the output, cells outside of the requested region hold fill values."
+    if plan.average is not None:
+        yield f"# The output then averages this over {plan.average.kind}."
+    if plan.placements:
+        yield "# The output then takes the cells at the requested places."

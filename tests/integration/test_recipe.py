@@ -1,0 +1,99 @@
+"""The recipe in an output is run, and gives what the output holds."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from typer.testing import CliRunner
+from world import kerchunk_references, virtual_dataset, write_icechunk, write_references
+
+from harmony_vds.cli.main import app
+
+REQUESTS = {
+    "everything": [],
+    "box": ["--variable", "analysed_sst", "--bbox", "10", "-20", "40", "30"],
+    "box across the antimeridian": ["--variable", "mask", "--bbox", "140", "5", "-95", "62"],
+    "time": ["--variable", "mask", "--temporal", "2024-01-03T00:00:00Z", "2024-01-05T00:00:00Z"],
+}  # fmt: skip
+
+
+def output_of(place: Path, folder: Path, *options: str) -> Path:
+    done = CliRunner().invoke(
+        app, ["subset", "--store", str(place), "--output", str(folder), *options]
+    )
+    assert done.exit_code == 0, done.output
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def cooked(path: Path) -> xr.Dataset:
+    """What the recipe in an output gives; it runs as it stands."""
+    with netCDF4.Dataset(path) as nc:
+        source = nc.virtual_store_recipe
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(source, "recipe", "exec"), names)
+        return names["subset"].load()
+
+
+@pytest.mark.parametrize("form", ["icechunk", "kerchunk", "zarr"])
+@pytest.mark.parametrize("asked", REQUESTS)
+def test_recipe_gives_what_the_output_holds(form, asked, store, days, tmp_path):
+    place = store
+    if form == "kerchunk":
+        place = write_references(tmp_path / "sst.json", kerchunk_references(days))
+    elif form == "zarr":
+        place = native(days, tmp_path / "sst.zarr")
+    options = [*REQUESTS[asked], "--trust", str(days[0].parent)]
+    path = output_of(place, tmp_path / "out", *options)
+    subset = cooked(path)
+    with netCDF4.Dataset(path) as nc:
+        nc.set_auto_maskandscale(False)
+        names = ["analysed_sst", "mask", "lat", "time"]
+        for name in (own for own in names if own in nc.variables):
+            np.testing.assert_array_equal(subset[name].values, nc[name][:])
+        turned = np.mod(subset.lon.values - nc["lon"][:] + 180, 360) - 180
+        np.testing.assert_allclose(turned, 0, atol=1e-4)
+        assert set(nc.variables) == set(subset.variables)
+
+
+def native(days: list[Path], place: Path) -> Path:
+    joined = xr.concat(
+        [xr.open_dataset(own, decode_cf=False, engine="netcdf4").load() for own in days],
+        "time", data_vars="minimal", coords="minimal", compat="override",
+    )  # fmt: skip
+    for own in joined.variables.values():
+        own.encoding = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        joined.to_zarr(place, zarr_format=3, consolidated=False)
+    assert zarr.open_group(place, mode="r")
+    return place
+
+
+def test_recipe_says_what_it_leaves_out(store, days, tmp_path):
+    trust = ["--trust", str(days[0].parent)]
+    path = output_of(store, tmp_path, "--average", "time", "--variable", "analysed_sst", *trust)
+    with netCDF4.Dataset(path) as nc:
+        assert nc.virtual_store_recipe.endswith("# The output then averages this over time.")
+
+
+def test_recipe_opens_the_group_of_the_variable(tmp_path):
+    granule = tmp_path / "granule.nc"
+    with netCDF4.Dataset(granule, "w") as nc:
+        nc.createDimension("lat", 3)
+        product = nc.createGroup("product")
+        product.createVariable("no2", "f8", ("lat",))[:] = [4, 5, 6]
+    groups = {
+        None: virtual_dataset([granule]),
+        "product": virtual_dataset([granule], group="product"),
+    }
+    place = tmp_path / "store.icechunk"
+    write_icechunk(place, groups, container=f"{tmp_path.as_uri()}/")
+    path = output_of(place, tmp_path / "out", "--variable", "product/no2", "--trust", str(tmp_path))
+    np.testing.assert_array_equal(cooked(path).no2.values, [4, 5, 6])

@@ -1,0 +1,108 @@
+"""An output can be asked for again: the same request, the same snapshot, the same bytes."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import icechunk
+import netCDF4
+import pytest
+import zarr
+from typer.testing import CliRunner
+from world import (
+    kerchunk_references,
+    virtual_dataset,
+    write_days,
+    write_icechunk,
+    write_references,
+)
+
+from harmony_vds.cli.main import app
+
+TRIANGLE = {"type": "Polygon", "coordinates": [[[-60, -40], [60, -40], [0, 50], [-60, -40]]]}
+
+
+def run(*words: object, refused: bool = False) -> str:
+    """The command line in this process: what it prints, or what it refuses with."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert (done.exit_code != 0) == refused, done.output
+    return str(done.exception) if refused else done.stdout.strip()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+REQUESTS = {
+    "box and time": ["--variable", "analysed_sst", "--bbox", "140", "5", "-95", "62", "--temporal",
+                     "2024-01-03T00:00:00Z", ".."],
+    "everything": [],
+    "shape": ["--variable", "analysed_sst", "--shape", json.dumps(TRIANGLE)],
+    "months": ["--months", "1", "--variable", "mask"],
+    "average": ["--variable", "mask", "--variable", "analysed_sst", "--average", "area", "--bbox",
+                "0", "-40", "40", "40"],
+    "points": ["--point", "10.5,-20,buoy", "--point", "40,30", "--variable", "analysed_sst"],
+    "kerchunk": ["--format", "kerchunk", "--bbox", "0", "0", "40", "40"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["icechunk", "kerchunk"])
+@pytest.mark.parametrize("asked", REQUESTS)
+def test_request_that_an_output_keeps_gives_the_same_bytes_again(
+    form, asked, store, days, tmp_path
+):
+    place = store
+    if form == "kerchunk":
+        place = write_references(tmp_path / "sst.json", kerchunk_references(days))
+    trust = ["--trust", days[0].parent]
+    told = run("subset", "--store", place, *trust, "--output", tmp_path / "a", *REQUESTS[asked])
+    first = Path(told.splitlines()[-1])
+    again = Path(run("rerun", first, *trust, "--output", tmp_path / "b"))
+    assert again.parent == tmp_path / "b"
+    assert digest(again) == digest(first)
+
+
+def test_icechunk_store_that_moved_on_is_read_in_its_former_state(days, tmp_path):
+    place = tmp_path / "sst.icechunk"
+    container = f"{days[0].parent.as_uri()}/"
+    write_icechunk(place, {None: virtual_dataset(days)}, container=container)
+    trust = ["--trust", days[0].parent]
+    options = ["--store", place, *trust, "--variable", "mask", "--output", tmp_path / "a"]
+    first = Path(run("subset", *options).split("\n")[-1])
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(place)))
+    session = repository.writable_session("main")
+    zarr.open_group(session.store).attrs["title"] = "another"
+    session.commit("a new title")
+    again = Path(run("rerun", first, *trust, "--output", tmp_path / "b"))
+    assert digest(again) == digest(first)
+
+
+def test_references_that_were_written_anew_are_refused(tmp_path):
+    days = write_days(tmp_path / "granules", 2)
+    place = write_references(tmp_path / "sst.json", kerchunk_references(days))
+    trust = ["--trust", days[0].parent]
+    first = Path(
+        run("subset", "--store", place, *trust, "--output", tmp_path / "a").split("\n")[-1]
+    )
+    write_references(place, kerchunk_references(days[:1]))
+    told = run("rerun", first, *trust, "--output", tmp_path / "b", refused=True)
+    assert "was made from the state" in told
+    assert not (tmp_path / "b").exists()
+
+
+def test_store_that_moved_is_named_anew(store, days, tmp_path):
+    first = Path(run("subset", "--store", store, "--trust", days[0].parent, "--variable", "mask",
+                     "--output", tmp_path / "a"))  # fmt: skip
+    moved = Path(shutil.copytree(store, tmp_path / "moved.icechunk"))
+    with netCDF4.Dataset(first) as nc:
+        before = nc["mask"][:]
+    again = Path(run("rerun", first, "--store", moved, "--trust", days[0].parent, "--output",
+                     tmp_path / "b"))  # fmt: skip
+    with netCDF4.Dataset(again) as nc:
+        assert (nc["mask"][:] == before).all()
+
+
+def test_file_of_others_keeps_no_request(days, tmp_path):
+    assert "keeps no request" in run("rerun", days[0], refused=True)
+    assert "cannot be read" in run("rerun", tmp_path / "nothing.nc", refused=True)
