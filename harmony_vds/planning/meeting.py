@@ -41,7 +41,7 @@ class Boxes:
 
     def squares(self, side: int) -> "Boxes":
         """The boxes around squares of `side` rows and columns. **Reads:** nothing."""
-        low, high = np.minimum, np.maximum
+        low, high = np.fmin, np.fmax  # not-a-number stands where a cell has no place
         how = zip((low, low, high, high), self._sides, strict=True)
         return Boxes(*(_reduced(reduce, own, side) for reduce, own in how))
 

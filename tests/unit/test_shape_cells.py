@@ -8,8 +8,9 @@ from shapely import LineString, MultiPoint, MultiPolygon, Point, Polygon, box
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, AxisKind, Grid
 from harmony_vds.model.shape import Feature, Shape
-from harmony_vds.planning.shapes import inside, select_shape
+from harmony_vds.planning.shapes import select_shape
 from harmony_vds.planning.spatial import select_box
+from harmony_vds.planning.within import inside
 from harmony_vds.shapes.extent import box_around
 
 
