@@ -45,6 +45,20 @@ class Cells:
         """Whether none is kept. **Reads:** nothing."""
         return not self.inside.any()
 
+    def intersection(self, other: "Cells") -> "Cells":
+        """The cells that both keep, of the same dimensions. **Reads:** nothing."""
+        first = tuple(map(max, self.first, other.first))
+        ends = (
+            np.add(own.first, own.inside.shape).tolist() for own in (self, other)
+        )  # fmt: skip
+        stop = [max(end, start) for end, start in zip(map(min, *ends), first, strict=True)]
+        parts = [
+            own.inside[tuple(slice(a - f, b - f) for a, b, f in zip(first, stop, own.first,
+                                                                    strict=True))]
+            for own in (self, other)
+        ]  # fmt: skip
+        return Cells(self.dimensions, self.shape, first, parts[0] & parts[1])
+
     def at(self, selection: Selections) -> Bools:
         """What is kept at the positions of `selection`, in output order. **Reads:** nothing."""
         positions = [

@@ -31,7 +31,7 @@ def features_of(shape: Shape, windows: Iterable[Window], taken: Iterable[str]) -
 
     **Reads:** nothing.
     """
-    from harmony_vds.planning.shapes import inside
+    from harmony_vds.planning.within import inside
 
     cells = []
     for grid, rows, columns in windows:

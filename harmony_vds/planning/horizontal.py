@@ -11,13 +11,12 @@ from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.request import Request
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.planning.boxes import cells_in_box
 from harmony_vds.planning.cells import Bools, CellCuts, Cells, Selections
 from harmony_vds.planning.extents import extent
 from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.regions import region_words, select_region
+from harmony_vds.planning.regions import region_words, select_cells, select_region
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
 _ONLY_BOXES = {
@@ -91,23 +90,23 @@ class GridCuts:
         return (*self.plans, *(own for own in found if own is not None))
 
     def _cut(self, ground: Ground, paths: list[str]) -> None:
-        box = self.request.bbox
-        if box is None and _is_too_large(ground, self.hierarchy):
+        cut = self.request.bbox is not None or self.request.shape is not None
+        if not cut and _is_too_large(ground, self.hierarchy):
             return
         try:
             grid = grid_of(ground, paths[0], self.hierarchy)
         except VdsError:
-            if box is None and ground.kind is not GridKind.RECTILINEAR:
+            if not cut and ground.kind is not GridKind.RECTILINEAR:
                 return  # what an output covers is then left to the collection's record
             raise
-        if ground.mapping is not None and ground.mapping.remark and box is not None:
+        if ground.mapping is not None and ground.mapping.remark and cut:
             self.notes.append(f"{paths[0].lstrip('/')}: {ground.mapping.remark}.")
         if grid.kind is GridKind.RECTILINEAR:
             self._cut_lines(grid, paths)
-        elif box is None:
+        elif not cut:
             self.others.append((grid, None))
         else:
-            self._cut_cells(grid, paths, box)
+            self._cut_cells(grid, paths)
 
     def _cut_lines(self, grid: Grid, paths: list[str]) -> None:
         whole = HorizontalSelection(
@@ -122,8 +121,8 @@ class GridCuts:
         self.plans.append(grid_plan(grid, kept))
         self.lines += [(grid.y.dimension, kept.y), (grid.x.dimension, kept.x)]
 
-    def _cut_cells(self, grid: Grid, paths: list[str], box: BoundingBox) -> None:
-        cells = cells_in_box(grid, box)
+    def _cut_cells(self, grid: Grid, paths: list[str]) -> None:
+        cells = select_cells(grid, self.request)
         if cells.is_empty:
             self.missed |= dict.fromkeys(paths, _whole(grid))
             return
@@ -194,7 +193,7 @@ def refuse_unplaced(footings: Mapping[str, Footing], request: Request, *, named:
     blocked = {}
     for path, own in footings.items():
         reason = own.obstacle
-        if own.ground is not None and (request.shape is not None or request.places):
+        if own.ground is not None and request.places:
             reason = _ONLY_BOXES.get(own.ground.kind)
         if reason:
             blocked[path] = reason

@@ -5,12 +5,14 @@ import numpy.typing as npt
 import shapely
 
 from harmony_vds.model.grid import Grid
-from harmony_vds.planning.places import Floats, from_degrees
+from harmony_vds.planning.places import Floats, from_degrees, to_degrees
 
 _LONGEST = 0.5
 """Cells that a straight piece of an outline may span."""
 _MOST_HALVINGS = 24
 _MOST_PIECES = 2**22
+_SAME = 1e-5
+"""Degrees, a metre: far less than any cell of a projected grid."""
 
 
 def on_plane(grid: Grid, parts: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
@@ -37,7 +39,7 @@ def on_plane(grid: Grid, parts: npt.NDArray[np.object_]) -> npt.NDArray[np.objec
     found: list[shapely.Geometry] = []
     for part in parts:
         if shapely.get_dimensions(part) == 0:
-            x, y = from_degrees(grid, *shapely.get_coordinates(part).T)
+            x, y = _placed(grid, shapely.get_coordinates(part)).T
             known = np.isfinite(x)
             found += [shapely.points(a, b) for a, b in zip(x[known], y[known], strict=True)]
             continue
@@ -71,7 +73,14 @@ def _pieces(grid: Grid, positions: Floats) -> Floats:
 
 
 def _placed(grid: Grid, positions: Floats) -> Floats:
-    return np.stack(from_degrees(grid, positions[:, 0], positions[:, 1]), axis=1)
+    """Places on the plane; not-a-number where they do not come back to themselves."""
+    x, y = from_degrees(grid, positions[:, 0], positions[:, 1])
+    longitudes, latitudes = to_degrees(grid, x, y)
+    away = np.abs(np.mod(longitudes - positions[:, 0] + 180.0, 360.0) - 180.0)
+    away *= np.cos(np.radians(positions[:, 1]))
+    with np.errstate(invalid="ignore"):
+        same = (away <= _SAME) & (np.abs(latitudes - positions[:, 1]) <= _SAME)
+    return np.stack([np.where(same, x, np.nan), np.where(same, y, np.nan)], axis=1)
 
 
 def _smallest_step(values: Floats) -> float:

@@ -159,7 +159,7 @@ class _Draft:
         """Cut the dimensions of cells that are told one by one to what is kept of them."""
         settled = self.cells.settle(self.selection)
         if settled is None:
-            asked = [region_words(self.request)] if self.request.bbox else []
+            asked = [own] if (own := region_words(self.request)) else []
             asked += [f"the time range {self.request.temporal}"] if self.request.temporal else []
             raise NoDataError(f"No data lie in {' and '.join(asked)} together.")
         self.selection |= settled

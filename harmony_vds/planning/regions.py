@@ -2,22 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-
-import numpy as np
-import numpy.typing as npt
+from functools import reduce
 
 from harmony_vds.model.grid import Grid
 from harmony_vds.model.plan import Mask, PlannedVariable
 from harmony_vds.model.request import Request
 from harmony_vds.model.shape import Shape
+from harmony_vds.planning.boxes import cells_in_box
+from harmony_vds.planning.cells import Bools, Cells
 from harmony_vds.planning.spatial import HorizontalSelection, select_box
-
-type Cells = npt.NDArray[np.bool_]
 
 
 def select_region(
     grid: Grid, request: Request, whole: HorizontalSelection
-) -> tuple[HorizontalSelection, Cells | None]:
+) -> tuple[HorizontalSelection, Bools | None]:
     """The window of a request's region, and which cells of it are in; None if all are.
 
     Raises
@@ -36,6 +34,19 @@ def select_region(
     return (whole if request.bbox is None else select_box(grid, request.bbox)), None
 
 
+def select_cells(grid: Grid, request: Request) -> Cells:
+    """The cells of any but a rectilinear grid in a request's region, of which there is one.
+
+    **Reads:** nothing.
+    """
+    found = [] if request.bbox is None else [cells_in_box(grid, request.bbox)]
+    if isinstance(request.shape, Shape):
+        from harmony_vds.planning.shapes import cells_in_shape
+
+        found.append(cells_in_shape(grid, request.shape))
+    return reduce(Cells.intersection, found)
+
+
 def region_words(request: Request) -> str:
     """The region of a request, for people. **Reads:** nothing."""
     words = [f"the box {request.bbox}"] if request.bbox is not None else []
@@ -45,7 +56,7 @@ def region_words(request: Request) -> str:
 
 
 def masks_of(
-    cells: Mapping[tuple[str, ...], Cells],
+    cells: Mapping[tuple[str, ...], Bools],
     variables: Iterable[PlannedVariable],
     places: AbstractSet[str],
 ) -> tuple[Mask, ...]:

@@ -1,4 +1,4 @@
-"""A shape as cells of a grid: `inside` of all its features, and the smallest window around them.
+"""A shape as cells of a grid, and the window around them.
 
 `harmony_vds.planning.within` has the edge rules.
 """
@@ -6,13 +6,19 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import shapely
 
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.grid import Axis, Grid
+from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.shape import Shape
-from harmony_vds.planning.meeting import Flags
+from harmony_vds.planning.boxes import holds
+from harmony_vds.planning.cells import Cells
+from harmony_vds.planning.meeting import Flags, Floats
+from harmony_vds.planning.places import edges, index_in
+from harmony_vds.planning.plane import on_plane
 from harmony_vds.planning.spatial import HorizontalSelection, half_widths, select_box
-from harmony_vds.planning.within import inside
+from harmony_vds.planning.tiles import in_tiles
+from harmony_vds.planning.within import Parts, Positions, layers_inside, parts_inside, singles
 
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""
@@ -40,10 +46,55 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
     """
     kept = select_box(grid, _with_cells_around(shape.bbox, grid) if box is None else box)
     rows, columns = kept.y.positions, kept.x.positions
-    found = np.zeros((rows.size, columns.size), np.bool_)
-    for feature in shape.features:
-        found |= inside(grid, rows, columns, feature.geometry)
-    return _trimmed(kept, found)
+    return _trimmed(kept, parts_inside(grid, rows, columns, _parts(shape)))
+
+
+def cells_in_shape(grid: Grid, shape: Shape) -> Cells:
+    """The cells of any but a rectilinear `grid` in `shape`. **Reads:** nothing."""
+    parts = _parts(shape)
+    if grid.kind is not GridKind.PROJECTED:
+        return Cells.of(grid.dimensions, layers_inside(grid, parts))
+    rows, columns = _window(grid, shape, parts)
+    first = (int(rows[0]), int(columns[0])) if rows.size and columns.size else (0, 0)
+    return Cells(grid.dimensions, grid.shape, first, parts_inside(grid, rows, columns, parts))
+
+
+def _window(grid: Grid, shape: Shape, parts: Parts) -> tuple[Positions, Positions]:
+    """Rows and columns of a projected grid between which all cells of a shape lie."""
+
+    def within(longitudes: Floats, latitudes: Floats) -> Flags:
+        return holds(shape.bbox, longitudes, latitudes, _ARITHMETIC)
+
+    centres = in_tiles(grid, shape.bbox, within)
+    found = [
+        np.flatnonzero(centres.inside.any(axis=axis)) + first
+        for axis, first in zip((1, 0), centres.first, strict=True)
+    ]
+    bounds = shapely.bounds(on_plane(grid, parts)).reshape(-1, 4)
+    windows = []
+    for axis, centre, sides in ((grid.y, found[0], (1, 3)), (grid.x, found[1], (0, 2))):
+        touched = _cells_between(axis, bounds[:, sides[0]], bounds[:, sides[1]])
+        own = np.concatenate([centre, touched])
+        ends = (int(own.min()), int(own.max()) + 1) if own.size else (0, 0)
+        windows.append(np.arange(*ends))
+    return windows[0], windows[1]
+
+
+def _cells_between(axis: Axis, low: Floats, high: Floats) -> Positions:
+    """The first and last cells along an axis that ranges of values touch."""
+    ends = edges(axis, slice(None))
+    if not (low.size and ends.size):
+        return np.empty(0, np.int64)
+    near = (low <= ends.max()) & (high >= ends.min())
+    clipped = np.clip(np.stack([low[near], high[near]]), ends.min(), ends.max())
+    found = index_in(axis, clipped.ravel())
+    # A range that ends on an edge touches the cell beyond it, too.
+    beside = np.concatenate([found - 1, found, found + 1])
+    return beside[(beside >= 0) & (beside < axis.values.size)]
+
+
+def _parts(shape: Shape) -> Parts:
+    return np.concatenate([singles(own.geometry) for own in shape.features])
 
 
 def _with_cells_around(box: BoundingBox, grid: Grid) -> BoundingBox:

@@ -9,6 +9,7 @@ them. Cells without a place are never in.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -52,11 +53,15 @@ def inside(grid: Grid, rows: Positions, columns: Positions, geometry: shapely.Ge
 
     **Reads:** nothing.
     """
+    return parts_inside(grid, rows, columns, singles(geometry))
+
+
+def parts_inside(grid: Grid, rows: Positions, columns: Positions, parts: Parts) -> Flags:
+    """As `inside`, for single geometries at once. **Reads:** nothing."""
     track = grid.kind is GridKind.TRACK
     across = np.zeros(1, np.int64) if track else columns
     found = np.zeros((rows.size, across.size), np.bool_)
     if found.size:
-        parts = singles(geometry)
         flat = shapely.get_dimensions(parts) < 2
         useful = np.zeros(parts.size, np.bool_)
         for block, boxes, reach in _centre_boxes(grid, rows, across):
@@ -67,6 +72,25 @@ def inside(grid: Grid, rows: Positions, columns: Positions, geometry: shapely.Ge
         if left.size and not track:
             found |= _touched(grid, rows, across, left)
     return found[:, 0] if track else found
+
+
+def layers_inside(grid: Grid, parts: Parts) -> Flags:
+    """Which cells of a grid whose places have any number of dimensions hold `parts`.
+
+    Those of more than two dimensions are swaths, one after another. **Reads:** nothing.
+    """
+    if grid.kind is GridKind.TRACK:
+        return parts_inside(grid, np.arange(grid.shape[0]), np.empty(0, np.int64), parts)
+    x, y = (axis.values.reshape(-1, *grid.shape[-2:]) for axis in (grid.x, grid.y))
+    layers = [
+        replace(
+            grid, x=replace(grid.x, values=east), y=replace(grid.y, values=north),
+            dimensions=grid.dimensions[-2:],
+        ) for east, north in zip(x, y, strict=True)
+    ]  # fmt: skip
+    down, across = (np.arange(size) for size in grid.shape[-2:])
+    found = [parts_inside(own, down, across, parts) for own in layers]
+    return np.stack(found).reshape(grid.shape)
 
 
 def singles(geometry: shapely.Geometry) -> Parts:
