@@ -46,10 +46,18 @@ class Services:
 
     @classmethod
     def of(
-        cls, settings: Settings, credentials: Credentials, read_upload: ReadUpload | None = None
+        cls,
+        settings: Settings,
+        credentials: Credentials,
+        read_upload: ReadUpload | None = None,
+        *,
+        seconds: float | None = None,
     ) -> "Services":
-        """The services of one request, its clock started. **Reads:** nothing."""
-        deadline = Deadline(settings.max_seconds)
+        """The services of one request, its clock started; for `seconds`, or as long as it may run.
+
+        **Reads:** nothing.
+        """
+        deadline = Deadline(settings.max_seconds if seconds is None else seconds)
         cmr = CmrClient(settings.cmr_root, Access.to_cmr(settings, credentials, deadline))
         limits = limits_of(settings)
         reading = Reading(

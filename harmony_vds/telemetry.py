@@ -36,9 +36,17 @@ def keep_secret(secret: str | None) -> None:
         _known_secrets.add(secret)
 
 
+def forget_secrets() -> None:
+    """Mask no longer what was told to `keep_secret`; for when nothing knows it any more.
+
+    **Reads:** nothing.
+    """
+    _known_secrets.clear()
+
+
 def redact(text: str) -> str:
     """`text` with tokens, keys and signatures masked. **Reads:** nothing."""
-    for secret in _known_secrets:
+    for secret in tuple(_known_secrets):
         text = text.replace(secret, _MASK)
     return _SECRETS.sub(lambda m: "".join(g for g in m.groups() if g) + _MASK, text)
 
