@@ -75,7 +75,7 @@ class Checker:
     """The operator's."""
     at_once: int = 4
     """Most checks that go on; what comes while all are busy is accepted."""
-    seconds: float = 4.0
+    seconds: float = 3.0
     """After which a request is accepted."""
     busy: int = 0
     """Checks that go on now."""
@@ -129,7 +129,7 @@ class Checker:
             prepare(request, services, apart=apart)
 
 
-def app(settings: Settings | None = None, at_once: int = 4, seconds: float = 4.0) -> Starlette:
+def app(settings: Settings | None = None, at_once: int = 4, seconds: float = 3.0) -> Starlette:
     """The ASGI application: ``POST /validate`` and ``GET /health``. **Reads:** nothing."""
     checker = Checker(settings or settings_from_environment(), at_once, seconds)
 
