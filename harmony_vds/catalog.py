@@ -44,6 +44,7 @@ def output_item(staged: StagedOutput, plan: Plan) -> Item:
         properties={
             "title": output.title,
             "virtual_store:href": plan.location.shown,
+            **_members(plan),
             "virtual_store:snapshot": plan.location.snapshot,
             "virtual_store:chunks": plan.cost.chunks,
             "virtual_store:missing_chunks": output.missing,
@@ -61,6 +62,12 @@ def output_item(staged: StagedOutput, plan: Plan) -> Item:
     )
     item.add_asset("data", asset)
     return item
+
+
+def _members(plan: Plan) -> dict[str, list[str]]:
+    """The granules of a store that was joined for the request; nothing of any other."""
+    location = plan.location
+    return {"virtual_store:members": list(location.origins)} if location.members else {}
 
 
 def stac_bbox(box: BoundingBox) -> list[float]:

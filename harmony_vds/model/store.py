@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_MOST_ORIGINS = 20
+
+
 class ManifestFormat(StrEnum):
     """The forms of chunk manifest that can be opened."""
 
@@ -79,6 +82,18 @@ class StoreLocation:
         """
         is_web = self.href.startswith(("http:", "https:"))
         return self.href.partition("?")[0] if is_web else self.href
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The URLs, without queries, of all that it was made of: its members, or itself.
+
+        Of very many members only the first ones and the last are given. **Reads:** nothing.
+        """
+        shown = [own.shown for own in self.members] or [self.shown]
+        if len(shown) <= _MOST_ORIGINS:
+            return tuple(shown)
+        left = len(shown) - _MOST_ORIGINS
+        return (*shown[: _MOST_ORIGINS - 1], f"and {left} more granules until", shown[-1])
 
     def as_json(self) -> dict[str, object]:
         """What decides the bytes that are read, in plain JSON values. **Reads:** nothing."""

@@ -51,6 +51,8 @@ def global_attributes(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     updated.update(_spatial_coverage(source, plan))
     updated.update(_temporal_coverage(source, plan.coverage))
     updated["virtual_store"] = plan.location.shown
+    if plan.location.members:
+        updated["virtual_store_members"] = " ".join(plan.location.origins)
     if plan.location.snapshot:
         updated["virtual_store_snapshot"] = plan.location.snapshot
     updated["virtual_store_missing_chunks"] = plan.cost.missing
@@ -102,7 +104,7 @@ def _history_json(existing: object, moment: str, plan: Plan) -> str:
                 },
                 "request": dict(plan.record),
             },
-            "derived_from": [plan.location.shown],
+            "derived_from": list(plan.location.origins),
         }
     )
     return json.dumps(entries)

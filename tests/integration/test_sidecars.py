@@ -2,6 +2,7 @@
 together, and one for each where they do not."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,11 @@ def test_granules_that_the_request_meets_are_one_output(
     check(data, days[1:4])
     sidecars = [path for path in world[0].paths() if path.endswith(".dmrpp")]
     assert sorted(sidecars) == sorted(f"/{own.name}.dmrpp" for own in days[1:4])
+    members = [f"{world[0].url}/{own.name}.dmrpp" for own in days[1:4]]
+    assert outcome.items[0]["properties"]["virtual_store:members"] == members
+    with netCDF4.Dataset(data) as nc:
+        assert nc.virtual_store_members.split() == members
+        assert json.loads(nc.history_json)[-1]["derived_from"] == members
 
 
 def test_selected_granules_are_one_output_in_the_order_of_their_times(

@@ -139,6 +139,18 @@ def test_stack_opens_again_in_the_same_state(days: list[Path]) -> None:
     assert same_bits(np.asarray(travelled), joined(days, "T2M"))
 
 
+def test_stack_of_very_many_granules_names_the_first_and_the_last() -> None:
+    members = tuple(
+        StoreLocation(f"https://h/{n}.dmrpp?A=1", ManifestFormat.DMRPP) for n in range(50)
+    )
+    few, many = (replace(members[0], members=members[:n]) for n in (20, 50))
+    assert few.origins == tuple(f"https://h/{n}.dmrpp" for n in range(20))
+    assert many.origins[:2] == ("https://h/0.dmrpp", "https://h/1.dmrpp")
+    assert many.origins[-2:] == ("and 30 more granules until", "https://h/49.dmrpp")
+    assert len(many.origins) == 21
+    assert members[0].origins == ("https://h/0.dmrpp",)
+
+
 def write_swath(path: Path, n: int, *, rows: int = 5) -> Path:
     with netCDF4.Dataset(path, "w") as nc:
         nc.createDimension("y", rows)
