@@ -39,7 +39,8 @@ class Cutting:
             if not self.by_region:
                 raise
             plan = self._plan_whole(request, source, str(error))
-        return replace(plan, layout=self.layout)
+        disk = round(plan.format.disk * plan.cost.peak_disk)  # some forms are written twice
+        return replace(plan, layout=self.layout, cost=replace(plan.cost, peak_disk=disk))
 
     def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:
         """The plan without the region, which chose the frame and cannot cut it."""

@@ -71,7 +71,7 @@ def _staged_before(
     prepared: Sequence[Prepared], services: Services, location: str, config: Any
 ) -> dict[int, list[StagedOutput]]:
     """The outputs that an earlier run of this work item has completed, by their plan's number."""
-    if not location.startswith("s3://") or any(own.plan.outputs > 1 for own in prepared):
+    if not location.startswith("s3://") or any(own.plan.format.per_variable for own in prepared):
         return {}
     bucket = StagingBucket.of(location, config)
     if cleared := bucket.clear_unfinished(services.limits.max_seconds):

@@ -11,6 +11,7 @@ from harmony_vds.errors import UnsupportedError
 NETCDF = "application/netcdf"
 ZARR = "application/x-zarr"
 ZIP = "application/zip"
+GEOTIFF = "image/tiff"
 KERCHUNK = "application/x-zarr;profile=kerchunk"
 ICECHUNK = "application/x-zarr;profile=icechunk"
 CSV = "text/csv"
@@ -35,6 +36,8 @@ class Format:
     """Whether it points to the archive's chunks, instead of holding values."""
     is_table: bool = False
     """Whether it has a row for each cell."""
+    disk: float = 1.0
+    """Most bytes of local disk for each byte written, before compression."""
 
 
 FORMATS = (
@@ -43,7 +46,11 @@ FORMATS = (
         "application/x-netcdf", "application/x-netcdf4"})),
     Format("zarr", ZARR, ".zarr", frozenset({
         "zarr", "application/zarr", "application/vnd+zarr", "application/vnd.zarr",
-        "application/x-zarr;version=3", "application/vnd.zarr;version=3"})),
+        "application/x-zarr;version=3", "application/vnd.zarr;version=3"}), disk=2.0),
+    Format("geotiff", GEOTIFF, ".tif", frozenset({
+        "geotiff", "tiff", "cog", "image/geotiff", "image/tiff;application=geotiff",
+        "image/tiff;application=geotiff;profile=cloud-optimized"}), per_variable=True,
+        disk=2.5),
     Format("kerchunk", KERCHUNK, ".json", frozenset({
         "kerchunk", "application/vnd+zarr;profile=kerchunk"}), by_reference=True),
     Format("icechunk", ICECHUNK, ".icechunk", frozenset({

@@ -194,7 +194,11 @@ class Plan:
     @property
     def outputs(self) -> int:
         """How many files come out. **Reads:** nothing."""
-        return max(1, len(self.requested)) if self.format.per_variable else 1
+        if not self.format.per_variable:
+            return 1
+        asked = [{*own.dimensions} for own in self.variables if own.role is Role.REQUESTED]
+        grids = [{*own.dimensions} for own in self.grids if own.dimensions]
+        return max(1, sum(any(grid <= own for grid in grids) for own in asked))
 
     @property
     def is_subset(self) -> bool:

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import CSV, ICECHUNK, KERCHUNK, NETCDF, PARQUET, ZARR, ZIP
+from harmony_vds.model.formats import CSV, GEOTIFF, ICECHUNK, KERCHUNK, NETCDF, PARQUET, ZARR, ZIP
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import CollectionNotes
@@ -14,13 +15,17 @@ from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.columns import table_of
 from harmony_vds.outputs.pieces import Step
 from harmony_vds.outputs.provenance import now
+from harmony_vds.outputs.raster import Raster, rasters
 
 type Writer = Callable[[Subset, Plan, Path, Step], None]
-"""Writes a subset to a path; where each variable has a file of its own, one variable's."""
+"""Writes a subset to a path."""
+type RasterWriter = Callable[[Raster, Subset, Plan, Path, Step], None]
+"""Writes one variable of a subset to a path."""
 
 WRITERS = {
     NETCDF: ("harmony_vds.outputs.netcdf", "write_netcdf"),
     ZARR: ("harmony_vds.outputs.zarr", "write_zarr"),
+    GEOTIFF: ("harmony_vds.outputs.geotiff", "write_geotiff"),
     KERCHUNK: ("harmony_vds.outputs.references", "write_kerchunk"),
     ICECHUNK: ("harmony_vds.outputs.repository", "write_icechunk"),
     CSV: ("harmony_vds.outputs.table", "write_csv"),
@@ -36,10 +41,13 @@ def refuse_unwritable(subset: Subset, plan: Plan) -> None:
     Raises
     ------
     UnsupportedError
-        The variables have no common rows, and the format is a table.
+        The variables have no common rows, and the format is a table; or no regular grid, and the
+        format is a raster.
 
-    **Reads:** nothing.
+    **Reads:** nothing; coordinates for a raster.
     """
+    if plan.format.per_variable:
+        rasters(subset, plan)
     if plan.format.is_table:
         table_of(subset, plan)
 
@@ -60,12 +68,31 @@ def write(
     **Reads:** chunks.
     """
     module, function = WRITERS[plan.format.media_type]
+    if plan.format.per_variable:
+        each: RasterWriter = getattr(import_module(module), function)
+        return _write_each(each, subset, plan, folder, notes, step)
     writer: Writer = getattr(import_module(module), function)
     name, media_type = file_of(plan)
     path = folder / name
     writer(subset, plan, path, step)
     nbytes = sum(own.stat().st_size for own in files_of(path))
     return [described(path, media_type, nbytes, checksum(path), plan, notes)]
+
+
+def _write_each(  # noqa: PLR0913, PLR0917  as `write`
+    writer: RasterWriter, subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes,
+    step: Step,
+) -> list[Output]:  # fmt: skip
+    """One file for each requested variable that lies on a grid; others have no place in any."""
+    outputs = []
+    for number, own in enumerate(rasters(subset, plan)):
+        path = folder / str(number) / f"subset{plan.format.extension}"
+        path.parent.mkdir()
+        writer(own, subset, plan, path, step)
+        nbytes, sha256 = path.stat().st_size, checksum(path)
+        output = described(path, plan.format.media_type, nbytes, sha256, plan, notes)
+        outputs.append(replace(output, variable=own.variable.planned.path))
+    return outputs
 
 
 def file_of(plan: Plan) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """Writes Zarr v3: raw values as stored, groups kept, in whole chunks or shards.
 
-Attributes are CF's, in the form in which xarray writes and reads them. Consolidated metadata are no
-part of Zarr v3 yet, but what a reader of a plain prefix needs to open it with one request.
+Attributes are CF's, in the form in which xarray writes and reads them; beside them stand GeoZarr's
+for regular grids. Consolidated metadata are no part of Zarr v3 yet, but what a reader of a plain
+prefix needs to open it with one request.
 """
 
 import json
@@ -23,6 +24,7 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.outputs.attributes import netcdf_attributes
+from harmony_vds.outputs.geozarr import geozarr_attributes
 from harmony_vds.outputs.layout import output_chunks
 from harmony_vds.outputs.order import in_order
 from harmony_vds.outputs.pieces import Step, read_ahead
@@ -82,6 +84,7 @@ def _create(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> 
         )
     chunks = output_chunks(variable, subset, plan.layout)
     attributes = _plain(variable.data.attrs, dtype)
+    attributes |= geozarr_attributes(variable, subset, plan)
     is_text = dtype.kind not in _TYPES
     return root.create_array(
         variable.planned.path.strip("/"),

@@ -11,6 +11,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 import zarr
 from invocation import Outcome, invoke, make_message
@@ -117,3 +118,17 @@ def test_zipped_zarr_is_one_object_that_can_be_downloaded(chain: Chain, tmp_path
         assert archive.testzip() is None
         root = json.loads(archive.read("zarr.json"))
     assert {"analysed_sst", "mask"} <= set(root["consolidated_metadata"]["metadata"])
+
+
+def test_geotiff_is_staged_with_one_item_for_each_variable(chain: Chain, tmp_path: Path) -> None:
+    outcome, prefix = order(chain, tmp_path, "image/tiff", "analysed_sst", "mask")
+    told = {own["href"]: own for own in assets(outcome)}
+    objects = chain.objects(f"{prefix}/7/")
+    assert {f"s3://{STAGING}/{key}" for key in objects} == set(told)
+    for key, body in objects.items():
+        asset = told[f"s3://{STAGING}/{key}"]
+        assert (asset["type"], asset["file:size"]) == ("image/tiff", len(body))
+        name = "mask" if "_mask_" in key else "analysed_sst"
+        assert key.endswith(f"_{name}_subsetted.tif")
+        with rasterio.MemoryFile(body) as memory, memory.open() as file:
+            assert np.array_equal(file.read()[:, ::-1], chain.values(name))

@@ -73,9 +73,7 @@ DIMENSIONS = {
 }
 # Each refusal with the words that name the parameter.
 REFUSED = {
-    "cov_accept_png": "image/tiff",
-    "cov_average_time": "image/tiff",
-    "cov_crs_3857_grid": "image/tiff",
+    "cov_crs_3857_grid": "Reprojection",
     "cov_crs_only_6933": "Reprojection",
     "cov_crs_proj4": "Reprojection",
     "edr_area": "Reprojection",

@@ -52,6 +52,28 @@ def test_plain_xarray_reads_the_packed_values_of_the_source_files(
         assert decoded.time.values[0] == np.datetime64("2024-01-02T12:00")
 
 
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # of rioxarray
+def test_geozarr_attributes_place_the_grid_and_rioxarray_understands_them(
+    store: Path, tmp_path: Path
+) -> None:
+    import rioxarray
+    from rioxarray.enum import Convention
+
+    path = subset(store, tmp_path, "analysed_sst")
+    with xr.open_zarr(path, chunks=None, **RAW) as found:
+        told = found.analysed_sst.attrs
+    assert told["spatial:transform"] == [5.0, 0.0, 140.0, 0.0, 5.0, -60.0]  # rows run north
+    assert told["spatial:bbox"] == [140.0, -60.0, 265.0, 60.0]
+    assert told["spatial:shape"] == [24, 25]
+    assert told["spatial:dimensions"] == ["lat", "lon"]
+    assert told["proj:code"] == "EPSG:4326"
+    assert "zarr_conventions" not in found["time"].attrs
+    alone = found.analysed_sst.drop_vars(("lat", "lon"))
+    with rioxarray.set_options(convention=Convention.ZARR):
+        assert alone.rio.crs.to_epsg() == 4326
+        assert alone.rio.transform()[:6] == (5.0, 0.0, 140.0, 0.0, 5.0, -60.0)
+
+
 def test_metadata_are_consolidated_and_equal_those_of_each_array(
     store: Path, tmp_path: Path
 ) -> None:
