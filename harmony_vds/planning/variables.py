@@ -66,12 +66,17 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
     for place, reason in hierarchy.store.defects.items():
         if place.endswith(path) or path.endswith(place):
             raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
-    near = difflib.get_close_matches(path, list(hierarchy.variables), n=3, cutoff=0.5)
+    near = [p for p in hierarchy.variables if short and short.lower() in name_of(p).lower()][:3]
+    near = near or difflib.get_close_matches(path, list(hierarchy.variables), n=3, cutoff=0.5)
     offered = near or list(hierarchy.variables)
     raise UnknownVariableError(
-        f"The store holds no variable {name!r}; it holds {_listed(offered)}"
+        f"The store holds no variable {_short(name)!r}; it holds {_listed(offered)}"
         f"{' and others' if near else ''}. Ask for one of these."
     )
+
+
+def _short(name: str, most: int = 80) -> str:
+    return name if len(name) <= most else f"{name[:most]}…"
 
 
 def _listed(paths: Sequence[str], most: int = 12) -> str:
