@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -178,6 +179,9 @@ class Plan:
     """Short name and version of the collection, as titles of its data begin."""
     average: AveragePlan | None = None
     """What is averaged, and over what; None where values stand as they are."""
+    georeferences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Full path of a variable or group → attribute that says where its whole grid lies → what it
+    says of the window, None to leave it out."""
     placements: tuple[Placement, ...] = ()
     """The cells that answer for places; one for each grid, and then of it nothing else is read."""
 

@@ -24,6 +24,7 @@ from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cells import CellCuts
 from harmony_vds.planning.cost import price
+from harmony_vds.planning.georeferences import georeferences
 from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -100,6 +101,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         cost=cost,
         average=average,
         masks=draft.masks(variables),
+        georeferences=georeferences(variables, draft.footings, draft.selection, hierarchy),
         placements=tuple(draft.placements),
         product="_".join(part for part in (source.short_name, source.version) if part),
     )

@@ -54,12 +54,12 @@ def affine_of(path: str, mapping: GridMapping, hierarchy: Hierarchy) -> Affine |
     if len(dimensions) < 2:
         return None
     for attributes in _around(path, hierarchy):
-        numbers = _numbers(attributes.get(_TRANSFORM))
+        numbers = numbers_of(attributes.get(_TRANSFORM))
         if numbers is not None:
             own = _stated(attributes.get(_DIMENSIONS), dimensions) or dimensions[-2:]
             half = 0.0 if attributes.get("spatial:registration") == "node" else 0.5
             return _upright(numbers, half, (own[0], own[1]))
-    numbers = _numbers(mapping.attributes.get(_GDAL))
+    numbers = numbers_of(mapping.attributes.get(_GDAL))
     if numbers is None or mapping.remark:
         return None
     c, a, b, f, d, e = numbers
@@ -73,7 +73,8 @@ def _around(path: str, hierarchy: Hierarchy) -> list[Mapping[Any, Any]]:
     return [hierarchy.variables[path].attrs, *groups, tree.attrs]
 
 
-def _numbers(stated: Any) -> list[float] | None:
+def numbers_of(stated: Any) -> list[float] | None:
+    """The six numbers of a transform, text or list; None if they are none. **Reads:** nothing."""
     parts = stated.split() if isinstance(stated, str) else stated
     try:
         numbers = [float(own) for own in np.ravel(parts if parts is not None else ())]

@@ -24,6 +24,7 @@ from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.coordinates import KeptCoordinates
 from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
+from harmony_vds.stores.dimensions import with_short_names
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.lazy import lazy_data, stored_array
 from harmony_vds.stores.metadata import own_attributes
@@ -252,7 +253,7 @@ def _open_group(
         mark = missing_mark(stored, variable.attrs, variable.dtype, around)
         if mark is not None:
             variable.attrs["_FillValue"], repairs[full] = mark
-    return dataset
+    return with_short_names(dataset)
 
 
 def _misfit(path: str, dataset: xr.Dataset, placed: Mapping[str, xr.Dataset]) -> str | None:

@@ -34,7 +34,7 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
     variables += feature_names(plan)
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
-    attributes = {path: _attributes(store, path) for path in sorted(groups)}
+    attributes = {path: _updated(_attributes(store, path), path, plan) for path in sorted(groups)}
     if plan.placements:
         variables = with_stations(variables, plan.placements)
         kind = feature_type(variables, plan.placements)
@@ -89,7 +89,7 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
         name: _indexer(own) for name, own in zip(stored.dims, kept, strict=True) if not own.is_whole
     }
     window = stored.isel(indexers)
-    data = _continued(planned.path, window, store, plan)
+    data = _georeferenced(planned.path, _continued(planned.path, window, store, plan), plan)
     positions = [own.positions for own in kept]
     index = store.chunk_index(planned.path, positions)
     if planned.path in plan.references:
@@ -103,6 +103,20 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
     array = store.stored(stored)
     raw = None if array is None else RawChunks(window, array, tuple(positions))
     return SubsetVariable(planned, data, index.chunk_shape, pieces, raw=raw)
+
+
+def _georeferenced(path: str, data: xr.Variable, plan: Plan) -> xr.Variable:
+    """`data` with attributes that say where the whole grid lies brought up to date."""
+    if path not in plan.georeferences:
+        return data
+    placed = data.copy(deep=False)
+    placed.attrs = _updated(data.attrs, path, plan)
+    return placed
+
+
+def _updated(attributes: Mapping[Any, Any], path: str, plan: Plan) -> dict[Any, Any]:
+    updated = {**attributes, **plan.georeferences.get(path, {})}
+    return {name: value for name, value in updated.items() if value is not None}
 
 
 def _indexer(kept: AxisSelection) -> Any:
