@@ -209,6 +209,22 @@ def test_byte_order_is_honoured(order: str, code: str, tmp_path: Path) -> None:
     assert store.tree["field"].values.tolist() == FOUR.tolist()
 
 
+def test_checksum_of_a_chunk_is_taken_off_and_compared(tmp_path: Path) -> None:
+    path, sidecar = tmp_path / "checked.nc", tmp_path / "checked.nc.dmrpp"
+    values = np.arange(40, dtype="<i4").reshape(4, 10)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("field", data=values, chunks=(2, 10), fletcher32=True, shuffle=True)
+        start = file["field"].id.get_chunk_info(1).byte_offset
+    write_dmrpp(path, sidecar)
+    assert "fletcher32" in sidecar.read_text()
+    assert same_bits(np.asarray(opened(sidecar).tree["field"]), values)
+    body = bytearray(path.read_bytes())
+    body[start + 5] ^= 0x10
+    path.write_bytes(body)
+    with pytest.raises(StoreError, match=r"chunk 1\.0 of field"):
+        np.asarray(opened(sidecar).tree["field"])
+
+
 def test_filters_of_documents_without_version_are_in_the_order_of_hdf5(tmp_path: Path) -> None:
     planes = FOUR[:2].view("u1").reshape(2, 2).T.tobytes()
     body = zlib.compress(planes)

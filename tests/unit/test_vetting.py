@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import resource
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,30 @@ def test_one_group_can_be_the_store(tmp_path: Path) -> None:
     assert part.chunk_index("/analysed_sst").tally(wanted) == whole.chunk_index(
         "/a/b/analysed_sst"
     ).tally(wanted)
+
+
+MANIFESTS = {
+    ManifestFormat.KERCHUNK_JSON: ("refs.json", 2 * 2**30),
+    ManifestFormat.KERCHUNK_PARQUET: ("store/.zmetadata", 128 * 2**20),
+    ManifestFormat.DMRPP: ("granule.dmrpp", 128 * 2**20),
+    ManifestFormat.ZARR: ("store/zarr.json", 256 * 2**20),
+}
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_manifest_beyond_all_bounds_is_refused_before_it_is_read(
+    kind: ManifestFormat, tmp_path: Path
+) -> None:
+    name, limit = MANIFESTS[kind]
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(limit + 1)  # which takes no room
+    href = path.parent.as_uri() if "/" in name else path.as_uri()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with services(trusted=("file:///",)) as using, pytest.raises(StoreError, match=f"{limit:,}"):
+        open_store([StoreLocation(href, kind)], using.access)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
 def test_group_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
