@@ -44,9 +44,18 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
 
     **Reads:** nothing.
     """
-    kept = select_box(grid, _with_cells_around(shape.bbox, grid) if box is None else box)
-    rows, columns = kept.y.positions, kept.x.positions
-    return _trimmed(kept, parts_inside(grid, rows, columns, _parts(shape)))
+    kept = select_box(grid, _with_cells_around(shape.bbox, grid))
+    found = parts_inside(grid, kept.y.positions, kept.x.positions, _parts(shape))
+    if box is None:
+        return _trimmed(kept, found)
+    boxed = select_box(grid, box)
+    common = np.zeros((len(boxed.y), len(boxed.x)), np.bool_)
+    (y, rows), (x, columns) = (
+        np.intersect1d(a.positions, b.positions, assume_unique=True, return_indices=True)[1:]
+        for a, b in ((boxed.y, kept.y), (boxed.x, kept.x))
+    )
+    common[np.ix_(y, x)] = found[np.ix_(rows, columns)]
+    return _trimmed(boxed, common)
 
 
 def cells_in_shape(grid: Grid, shape: Shape) -> Cells:

@@ -2,7 +2,8 @@
 
 Edge rules. A cell is in when its centre lies in an area or on its edge, to within the precision to
 which the store's data type states coordinates; a centre at a pole lies on every meridian. A part of
-a shape that holds no centre (an island smaller than a cell, say), a line, a point, and an area that
+a shape that holds no centre (an island smaller than a cell, say; two halves at the antimeridian are
+one part), a line, a point, and an area that
 is nowhere wider than `THIN` (a line or point drawn as an area, as Harmony draws those of EDR
 requests) takes every cell that it touches. The positions of a track have no extent: nothing touches
 them. Cells without a place are never in.
@@ -42,7 +43,7 @@ def inside(grid: Grid, rows: Positions, columns: Positions, geometry: shapely.Ge
         Where the cells lie.
     rows, columns
         Their positions, in any order; shapes (r,) and (c,). Of a track, `rows` are its positions
-        and `columns` are of no account.
+        and `columns` are of no account. Whether a part holds a centre is judged by these cells.
     geometry
         Of a `harmony_vds.model.shape.Feature`: degrees, longitudes in [-180, 180].
 
@@ -68,7 +69,9 @@ def parts_inside(grid: Grid, rows: Positions, columns: Positions, parts: Parts) 
             own, held = meeting_all_turns(parts[~flat], boxes, reach)
             found[block] = own & np.isfinite(boxes.west + boxes.south)  # those that have a place
             useful[~flat] |= held
-        left = parts[flat | are_thin(parts) | ~useful]
+        wholes = _wholes(parts)
+        held = np.isin(wholes, wholes[useful])
+        left = parts[flat | are_thin(parts) | ~held]
         if left.size and not track:
             found |= _touched(grid, rows, across, left)
     return found[:, 0] if track else found
@@ -102,6 +105,21 @@ def are_thin(parts: Parts) -> Flags:
     """Areas of a mean width up to `THIN`. **Reads:** nothing."""
     around = shapely.length(parts)
     return np.asarray(2.0 * shapely.area(parts) / np.where(around > 0, around, 1.0) <= THIN)
+
+
+def _wholes(parts: Parts) -> npt.NDArray[np.int64]:
+    """A number for each part, the same for those that the antimeridian alone parts."""
+    bounds = shapely.bounds(parts)
+    numbers = np.arange(parts.size)
+    east = np.flatnonzero(bounds[:, 2] >= 180.0 - _ARITHMETIC)
+    west = np.flatnonzero(bounds[:, 0] <= _ARITHMETIC - 180.0)
+    if east.size and west.size:
+        turn = np.array([360.0, 0.0])
+        moved = shapely.transform(parts[west], lambda own: own + turn)
+        near, found = shapely.STRtree(moved).query(parts[east], "dwithin", _ARITHMETIC)
+        for one, other in zip(numbers[east[near]], west[found], strict=True):
+            numbers[numbers == numbers[other]] = numbers[one]
+    return numbers
 
 
 def _centre_boxes(

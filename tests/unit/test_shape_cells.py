@@ -138,6 +138,19 @@ def test_box_and_shape_together_keep_what_both_hold() -> None:
     assert kept == {(x, y) for x, y in centres(TENS, triangle) if x > 10}
 
 
+def test_halves_at_the_antimeridian_are_one_part() -> None:
+    # The eastern half holds no centre, and the whole does.
+    halves = MultiPolygon([box(160, 0, 180, 20), box(-180, 0, -178, 20)])
+    assert centres(TENS, halves) == {(x, y) for x in (165, 175) for y in (5, 15)}
+    neither = MultiPolygon([box(178, 1, 180, 2), box(-180, 1, -178, 2)])
+    assert centres(TENS, neither) == {(175, 5), (185, 5)}
+
+
+def test_box_does_not_make_a_part_small() -> None:
+    # In the box lies a margin of the area without a centre; the area holds centres elsewhere.
+    assert centres(TENS, box(0, 0, 42, 40), bbox=BoundingBox(41, 0, 60, 40)) == set()
+
+
 def test_shape_beside_the_data_keeps_nothing() -> None:
     regional = grid([100.0, 110.0], [0.0, 10.0])
     found = select_shape(regional, shape(box(20, 0, 30, 10)))
