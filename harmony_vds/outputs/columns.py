@@ -120,7 +120,11 @@ def _coordinates(subset: Subset, plan: Plan, dimensions: Sequence[str]) -> list[
     placing = [own for own in subset.variables if {*own.planned.dimensions} <= {*dimensions}]
     times = [own for own in placing if own.planned.path in plan.time_axes]
     places = _places(placing, plan)
-    names = [own for own in placing if "cf_role" in own.data.attrs]
+    names = [
+        own for own in placing
+        if stations & {*own.planned.dimensions} and own.data.dtype.kind == "S"
+        and name_of(own.planned.path).startswith("station_name")
+    ]  # fmt: skip
     found = [
         *(Column("station", own) for own in names),
         *(Column("time", own) for own in times),

@@ -19,12 +19,6 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.regions import region_words, select_cells, select_region
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
-_ONLY_BOXES = {
-    GridKind.PROJECTED: "it lies on a projected grid, which only boxes cut",
-    GridKind.CURVILINEAR: "its latitudes and longitudes have two dimensions (a curvilinear grid or "
-    "swath), which only boxes cut",
-    GridKind.TRACK: "its latitudes and longitudes run along one dimension, which only boxes cut",
-}
 MOST_UNASKED = 2**22
 """Latitudes that are read only to tell what an output covers."""
 
@@ -193,8 +187,6 @@ def refuse_unplaced(footings: Mapping[str, Footing], request: Request, *, named:
     blocked = {}
     for path, own in footings.items():
         reason = own.obstacle
-        if own.ground is not None and request.places:
-            reason = _ONLY_BOXES.get(own.ground.kind)
         if reason:
             blocked[path] = reason
     if blocked:

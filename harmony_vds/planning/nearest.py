@@ -5,16 +5,23 @@ of them whose centre is nearest on the sphere, and of equally near ones by the s
 western. A place outside of the grid is answered by the nearest cell if it lies no more than one
 cell away, and not at all otherwise. Cells whose coordinates are missing answer for nothing.
 Longitudes are compared modulo 360, whatever numbers the store uses.
+
+On a projected grid a cell contains what lies within its edges on the map. Of curvilinear grids and
+tracks, whose cells have no stated edges, the cell with the nearest centre answers, if the place is
+no further from it than one and a half times its neighbours are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.grid import Axis, Grid
+from harmony_vds.errors import UncutBoxError
+from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.places import Place
+from harmony_vds.planning.crs import system_of
+from harmony_vds.planning.places import centres, from_degrees, vectors
 from harmony_vds.planning.spatial import half_widths
 
 type Floats = npt.NDArray[np.float64]
@@ -23,6 +30,8 @@ EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth."""
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""
+_MOST_AT_ONCE = 2**22
+"""Pairs of a place and a cell that are compared at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +70,102 @@ def turned(angles: Floats) -> Floats:
 
 
 def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
-    """The cells of `grid` that answer for `places`, by the rules above. **Reads:** nothing."""
-    rows, columns = _Edges.of(grid.y), _Edges.of(grid.x, period=360.0)
-    found = [_nearest_cell(rows, columns, place) for place in places]
+    """The cells of `grid` that answer for `places`, by the rules above.
+
+    Raises
+    ------
+    UncutBoxError
+        The grid has latitudes and longitudes along more than two dimensions.
+
+    **Reads:** nothing.
+    """
+    if grid.kind is GridKind.RECTILINEAR:
+        rows, columns = _Edges.of(grid.y), _Edges.of(grid.x, period=360.0)
+        found = [_nearest_cell(rows, columns, place) for place in places]
+    elif grid.kind is GridKind.PROJECTED:
+        found = _on_the_map(grid, places)
+    elif len(grid.shape) > 2:
+        raise UncutBoxError(
+            f"A place has no series in {grid.y.path.lstrip('/')}: every step has latitudes and "
+            "longitudes of its own. Ask for a box."
+        )
+    else:
+        return _among_all(grid, places)
     positions = np.array([[row, column] for row, column, _ in found], np.int64).reshape(-1, 2).T
-    lat, lon = grid.y.values[positions[0]], grid.x.values[positions[1]]
+    inside = np.array([held for _, _, held in found], np.bool_)
+    if grid.kind is GridKind.RECTILINEAR:
+        return _cells(positions, grid.x.values[positions[1]], grid.y.values[positions[0]], places,
+                      inside)  # fmt: skip
+    pairs = [centres(grid, positions[:1, n], positions[1:, n]) for n in range(len(places))]
+    lon, lat = (np.array([pair[n].item() for pair in pairs]) for n in (0, 1))
+    return _cells(positions, lon, lat, places, inside)
+
+
+def _cells(
+    positions: npt.NDArray[np.int64], lon: Floats, lat: Floats, places: Sequence[Place],
+    inside: npt.NDArray[np.bool_],
+) -> Cells:  # fmt: skip
     asked = np.array([[own.longitude, own.latitude] for own in places]).reshape(-1, 2).T
-    return Cells(
-        positions, lon, lat, great_circle(asked[0], asked[1], lon, lat).round(6),
-        np.array([inside for _, _, inside in found], np.bool_),
-    )  # fmt: skip
+    distances = great_circle(asked[0], asked[1], lon, lat).round(6)
+    return Cells(positions, lon, lat, distances, inside & np.isfinite(distances))
+
+
+def _on_the_map(grid: Grid, places: Sequence[Place]) -> list[tuple[int, int, bool]]:
+    """Row, column, and whether it answers, of the cell of a projected grid for each place."""
+    rotated = system_of(grid.crs).is_geographic
+    rows, columns = _Edges.of(grid.y), _Edges.of(grid.x, period=360.0 if rotated else None)
+    asked = np.array([[own.longitude, own.latitude] for own in places]).reshape(-1, 2).T
+    found = []
+    for place, x, y in zip(places, *from_degrees(grid, asked[0], asked[1]), strict=True):
+        if not (np.isfinite(x) and np.isfinite(y)):
+            found.append((0, 0, False))
+            continue
+        across = turned(x - columns.values) if rotated else x - columns.values
+        near_rows, in_rows = rows.near(y - rows.values)
+        near_columns, in_columns = columns.near(across)
+        lon, lat = centres(grid, near_rows.astype(np.int64), near_columns.astype(np.int64))
+        here = np.asarray(place.longitude), np.asarray(place.latitude)
+        away = np.nan_to_num(great_circle(*here, lon, lat), nan=np.inf).round(6)
+        order = np.lexsort((lon.ravel(), lat.ravel(), away.ravel()))
+        row, column = np.unravel_index(order[0], away.shape)
+        held = in_rows and in_columns and bool(np.isfinite(away.ravel()[order[0]]))
+        found.append((int(near_rows[row]), int(near_columns[column]), held))
+    return found
+
+
+def _among_all(grid: Grid, places: Sequence[Place]) -> Cells:
+    """The nearest of all centres of a curvilinear grid or a track."""
+    columns = slice(None)
+    asked = vectors(*np.array([[own.longitude, own.latitude] for own in places]).reshape(-1, 2).T)
+    best = np.full(len(places), -np.inf)
+    where = np.zeros(len(places), np.int64)
+    width = int(np.prod(grid.shape[1:], dtype=np.int64))
+    step = max(1, _MOST_AT_ONCE // max(width * len(places), 1))
+    for start in range(0, grid.shape[0], step):
+        around = vectors(*centres(grid, slice(start, start + step), columns)).reshape(-1, 3)
+        closeness = np.nan_to_num(around @ asked.T, nan=-np.inf)
+        rank = np.argmax(closeness, axis=0)
+        found = closeness[rank, np.arange(len(places))]
+        closer = found > best
+        best[closer], where[closer] = found[closer], start * width + rank[closer]
+    positions = np.stack(np.unravel_index(where, grid.shape)).astype(np.int64)
+    at = [_around(grid, tuple(own)) for own in positions.T]
+    lon, lat = (np.array([pair[n] for pair in at]) for n in (0, 1))
+    cells = _cells(positions, lon, lat, places, np.isfinite(best))
+    reach = np.array([pair[2] for pair in at])
+    return replace(cells, inside=cells.inside & (cells.distances <= 1.5 * reach))
+
+
+def _around(grid: Grid, cell: tuple[int, ...]) -> tuple[float, float, float]:
+    """Longitude and latitude of a cell, and how far its furthest neighbour is, km."""
+    kept = [
+        np.unique(np.clip([own - 1, own, own + 1], 0, size - 1))
+        for own, size in zip(cell, grid.shape, strict=True)
+    ]
+    lon, lat = centres(grid, kept[0], kept[-1])
+    middle = tuple(int(np.searchsorted(k, c)) for k, c in zip(kept, cell, strict=True))
+    away = great_circle(lon[middle], lat[middle], lon, lat)
+    return float(lon[middle]), float(lat[middle]), float(np.nanmax(away, initial=0.0))
 
 
 @dataclass(frozen=True, eq=False)

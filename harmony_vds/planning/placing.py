@@ -7,10 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
-from harmony_vds.model.grid import Grid
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.places import Place, Placement
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.planning.extents import extent
 from harmony_vds.planning.nearest import Cells, nearest_cells
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
@@ -33,7 +35,12 @@ class Placed:
     """Remarks for the user."""
 
 
-def place_on(grid: Grid, places: Sequence[Place], taken: Collection[str] = ()) -> Placed:
+def place_on(
+    grid: Grid,
+    places: Sequence[Place],
+    taken: Collection[str] = (),
+    also: tuple[str, ...] = (),
+) -> Placed:
     """The cells of `grid` that answer for `places`.
 
     Places outside of the grid are left out, as long as one is inside. Places without a name get
@@ -47,6 +54,8 @@ def place_on(grid: Grid, places: Sequence[Place], taken: Collection[str] = ()) -
         What was asked.
     taken
         Full paths of dimensions in the output.
+    also
+        Latitudes and longitudes that the store has beside x and y of a projected grid.
 
     Raises
     ------
@@ -56,13 +65,9 @@ def place_on(grid: Grid, places: Sequence[Place], taken: Collection[str] = ()) -
     **Reads:** nothing.
     """
     cells = nearest_cells(grid, places)
-    whole = HorizontalSelection(
-        AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
-    )
-    extent = grid_plan(grid, whole).bbox
     inside = np.flatnonzero(cells.inside)
     if inside.size == 0:
-        raise NoDataError(_nowhere(cells, places, extent))
+        raise NoDataError(_nowhere(cells, places, _covered(grid)))
     named = [replace(own, name=own.name or f"place {n + 1}") for n, own in enumerate(places)]
     placement = Placement(
         dimensions=grid.dimensions,
@@ -72,18 +77,36 @@ def place_on(grid: Grid, places: Sequence[Place], taken: Collection[str] = ()) -
         longitudes=cells.longitudes[inside],
         latitudes=cells.latitudes[inside],
         distances=cells.distances[inside],
-        coordinates=(grid.y.path, grid.x.path),
+        coordinates=also if grid.kind is GridKind.PROJECTED else (grid.y.path, grid.x.path),
     )
     outside = [named[n] for n in np.flatnonzero(~cells.inside)]
-    rows, columns = (
-        _kept(own, size)
-        for own, size in zip(placement.cells, (whole.y.size, whole.x.size), strict=True)
-    )
+    kept = tuple(_kept(own, size) for own, size in zip(placement.cells, grid.shape, strict=True))
+    positions = tuple(own.positions for own in kept)
+    held = np.zeros([own.size for own in positions], np.bool_)
+    held[tuple(np.searchsorted(p, c) for p, c in zip(positions, placement.cells, strict=True))] = 1
     return Placed(
         placement,
-        grid_plan(grid, HorizontalSelection(rows, columns, None)),
-        dict(zip(grid.dimensions, (rows, columns), strict=True)),
-        (_left_out(outside, extent),) if outside else (),
+        _plan(grid, positions, held),
+        dict(zip(grid.dimensions, kept, strict=True)),
+        (_left_out(outside, _covered(grid)),) if outside else (),
+    )
+
+
+def _covered(grid: Grid) -> BoundingBox:
+    everything = tuple(np.arange(size) for size in grid.shape)
+    return _plan(grid, everything, np.ones(grid.shape, np.bool_)).bbox
+
+
+def _plan(
+    grid: Grid, kept: tuple[npt.NDArray[np.int64], ...], held: npt.NDArray[np.bool_]
+) -> GridPlan:
+    """What a plan says of cells of `grid`; the whole globe where their places are not known."""
+    if grid.kind is GridKind.RECTILINEAR:
+        rows, columns = (_kept(own, size) for own, size in zip(kept, grid.shape, strict=True))
+        return grid_plan(grid, HorizontalSelection(rows, columns, None))
+    box = extent(grid, kept, held) or BoundingBox(-180.0, -90.0, 180.0, 90.0)
+    return GridPlan(
+        grid.x.path, grid.y.path, box, kind=grid.kind, crs=grid.crs, dimensions=grid.dimensions
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from harmony_vds.errors import (
     NoDataError,
     RequestError,
@@ -183,13 +185,20 @@ class _Draft:
         taken = {d for path in self.footings for d in self.hierarchy.dimensions(path)}
         for ground, path in reversed(grounds.values()):
             grid = grid_of(ground, path, self.hierarchy)
-            placed = place_on(grid, self.request.places, taken)
+            placed = place_on(grid, self.request.places, taken, ground.also or ())
             taken.add(placed.placement.dimension)
             self.placements.append(placed.placement)
             self.notes += placed.notes
             self.grids.plans.append(placed.grid)
-            for dimension, kept in placed.selection.items():
-                self._keep(dimension, kept)
+            self.selection |= placed.selection
+
+    def _refuse_beside(self, dimension: str, kept: AxisSelection) -> None:
+        """Raise if the cells of places lie outside of what else was asked of their dimension."""
+        if not np.isin(self.selection[dimension].positions, kept.positions).all():
+            raise NoDataError(
+                "The cell nearest to a place was not seen in the time range "
+                f"{self.request.temporal}. Ask without a time range, or for a box."
+            )
 
     def pick_granules(self) -> None:
         """Find the parts of a stack that are the selected granules', by name or else by time."""
@@ -329,6 +338,9 @@ class _Draft:
 
     def _keep(self, dimension: str, kept: AxisSelection) -> None:
         """Note what is kept of a dimension; two axes may share one only if they agree."""
+        if any(dimension in own.dimensions for own in self.placements):
+            self._refuse_beside(dimension, kept)
+            return
         before = self.selection.setdefault(dimension, kept)
         if before != kept:
             raise UnsupportedError(

@@ -46,21 +46,21 @@ def with_stations(
     return (*(changed.get(own.planned.path, own) for own in variables), *described)
 
 
-def feature_type(variables: Iterable[SubsetVariable], placements: Sequence[Placement]) -> str:
-    """CF's name for what the output holds. **Reads:** nothing."""
-    return "timeSeriesProfile" if _has_levels(variables, placements) else "timeSeries"
+def feature_type(variables: Sequence[SubsetVariable], placements: Sequence[Placement]) -> str:
+    """CF's name for what the output holds: series, of profiles where there are levels, or points.
 
-
-def _has_levels(variables: Iterable[SubsetVariable], placements: Sequence[Placement]) -> bool:
-    """Whether data at places have a vertical dimension."""
-    own = list(variables)
-    vertical = {v.planned.dimensions[0] for v in own if v.data.ndim == 1 and _is_vertical(v)}
-    return any(
-        vertical & {*v.planned.dimensions}
-        for v in own
-        for p in placements
-        if v.planned.dimensions[:1] == (p.dimension,)
-    )
+    **Reads:** nothing.
+    """
+    vertical = {v.planned.dimensions[0] for v in variables if v.data.ndim == 1 and _is_vertical(v)}
+    stations = {own.dimension for own in placements}
+    located = [
+        {*own.planned.dimensions[1:]}
+        for own in variables
+        if own.planned.role is Role.REQUESTED and stations & {*own.planned.dimensions}
+    ]
+    if any(vertical & own for own in located):
+        return "timeSeriesProfile"
+    return "timeSeries" if any(located) else "point"
 
 
 def _is_vertical(variable: SubsetVariable) -> bool:

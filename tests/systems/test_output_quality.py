@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from systems.kits import (
 from world import write_days
 
 from harmony_vds import __version__
+from harmony_vds.model.places import Place
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SUITES = ("cf:1.6", "cf:1.7", "cf:1.8")
@@ -62,6 +64,20 @@ def test_compliance_checker_finds_nothing_in_output_that_is_not_in_the_source(
     files = write_days(tmp_path / "granules", 2)
     output = compliant_answer(form, files, tmp_path, variables=("analysed_sst",), box=box)
     assert complaints(output) - complaints(files[0]) == set()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_compliance_checker_finds_nothing_in_series_at_places(form: str, tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 2)
+    places = (Place(10.5, -20.25, "buoy"), Place(179.9, 10.0))
+    with place("file", files[0].parent, tmp_path) as there:
+        store = write_store(form, files, tmp_path, there.granules)
+        asked = replace(request(variables=("analysed_sst",)), points=places)
+        answer = ask(asked, there.stores + store, services(there), tmp_path / "out")
+    output = Path(shutil.copy(answer.path, tmp_path / "answer.nc"))
+    found = complaints(output) - complaints(files[0])
+    # What the checker says of names that it did find is no complaint.
+    assert {own for own in found if not own[2].endswith("found in same group")} == set()
 
 
 @pytest.mark.shared

@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from pyproj import CRS, Transformer
 from systems.kits import Answer, ask, place, raw, request, services, write_store
 from world import write_days, write_tile
 
@@ -133,3 +134,69 @@ def test_equal_plans_have_equal_fingerprints_and_other_places_another(tmp_path: 
     other = series(files, tmp_path / "c", points=(PLACES[1], PLACES[0]))
     marks = [own.prepared.plan.as_json()["placements"] for own in (first, again, other)]
     assert marks[0] == marks[1] != marks[2]
+
+
+ARCTIC = [(-10, 80), (170, 72), (5, 88)]
+REAL = {  # kit, pattern, variable, places
+    "map": ("s16_seaice_polar", "*daily_nh*.nc", "cdr_seaice_conc", ARCTIC),
+    "swath": ("s20_l2_ascat", "*084200*", "wind_speed", None),
+    "track": ("s25_l2_jason1", "*.nc", "swh_ku", None),
+}  # fmt: skip
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_series_on_grids_of_other_kinds_are_those_of_the_nearest_centres(
+    name: str, data: Path, tmp_path: Path
+) -> None:
+    kit, pattern, variable, wanted = REAL[name]
+    file = as_netcdf4(min((data / kit).glob(pattern)), tmp_path / "granules", variable)
+    with netCDF4.Dataset(file) as nc:
+        if name == "map":
+            back = Transformer.from_crs(
+                CRS.from_cf(vars_of(nc["projection"])), 4326, always_xy=True
+            )
+            lon, lat = back.transform(*np.meshgrid(nc["xgrid"][:].data, nc["ygrid"][:].data))
+        else:
+            lon, lat = (np.ma.filled(nc[own][:].astype(float), np.nan) for own in ("lon", "lat"))
+        nc[variable].set_auto_maskandscale(False)
+        stored = nc[variable][:]
+    if wanted is None:  # near some of the centres
+        picked = [tuple(n * size // 7 for size in lon.shape) for n in (1, 3, 5)]
+        wanted = [(float(lon[own]) + 0.02, float(lat[own]) + 0.01) for own in picked]
+    with place("file", file.parent, tmp_path) as there:
+        store = write_store("kerchunk", [file], tmp_path, there.granules, along=None)
+        asked = replace(request(variables=(variable,)), points=tuple(Place(*own) for own in wanted))
+        answer = ask(asked, there.stores + store, services(there), tmp_path / "out")
+    found = answer.read(variable)
+    for number, (x, y) in enumerate(wanted):
+        a, b, c, d = np.radians(lon), np.radians(lat), np.radians(x), np.radians(y)
+        chord = np.sin((b - d) / 2) ** 2 + np.cos(b) * np.cos(d) * np.sin((a - c) / 2) ** 2
+        distance = np.nan_to_num(2 * 6371.0088 * np.arcsin(np.sqrt(chord)), nan=np.inf)
+        at = np.unravel_index(np.argmin(distance), distance.shape)
+        assert answer.read("distance")[number] == pytest.approx(distance[at], abs=2e-2)
+        np.testing.assert_array_equal(found[number], stored[(..., *at)])
+
+
+def as_netcdf4(source: Path, folder: Path, variable: str) -> Path:
+    """A granule in HDF5: a variable, its coordinates and its projection, as they are stored."""
+    folder.mkdir()
+    kept = (variable, "lat", "lon", "time", "xgrid", "ygrid", "projection")
+    with netCDF4.Dataset(source) as old, netCDF4.Dataset(folder / "granule.nc", "w") as new:
+        old.set_auto_maskandscale(False)
+        for own in (old[name] for name in kept if name in old.variables):
+            for name, size in zip(own.dimensions, own.shape, strict=True):
+                if name not in new.dimensions:
+                    new.createDimension(name, size)
+            told = vars_of(own)
+            made = new.createVariable(
+                own.name, own.dtype, own.dimensions, fill_value=told.pop("_FillValue", None)
+            )
+            made.set_auto_maskandscale(False)
+            made.setncatts(told)
+            made[...] = own[...]
+    return folder / "granule.nc"
+
+
+def vars_of(variable: netCDF4.Variable) -> dict[str, object]:
+    return {key: variable.getncattr(key) for key in variable.ncattrs()}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS, Transformer
 
 from harmony_vds.errors import NoDataError, RequestError
-from harmony_vds.model.grid import Axis, AxisKind, Grid
+from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
 from harmony_vds.model.places import Place
 from harmony_vds.planning.nearest import nearest_cells
 from harmony_vds.planning.placing import place_on
@@ -139,3 +140,96 @@ def test_some_places_outside_are_left_out_and_said_so():
 def test_places_nowhere_on_the_earth_are_refused(place):
     with pytest.raises(RequestError):
         Place(*place)
+
+
+POLAR = CRS.from_epsg(3413)
+EASE = CRS.from_epsg(6933)
+ROTATED = CRS.from_cf({
+    "grid_mapping_name": "rotated_latitude_longitude", "grid_north_pole_latitude": 39.25,
+    "grid_north_pole_longitude": -162.0})  # fmt: skip
+GEOSTATIONARY = CRS.from_cf({
+    "grid_mapping_name": "geostationary", "perspective_point_height": 35786023.0,
+    "semi_major_axis": 6378137.0, "semi_minor_axis": 6356752.31414,
+    "longitude_of_projection_origin": -75.0, "sweep_angle_axis": "x"})  # fmt: skip
+MAPS = {
+    "polar": (POLAR, np.linspace(-3e6, 3e6, 25), np.linspace(3e6, -3e6, 21)),
+    "ease": (EASE, np.linspace(-1.7e7, 1.7e7, 40), np.linspace(7e6, -7e6, 20)),
+    "rotated": (ROTATED, np.linspace(-20, 20, 21), np.linspace(-15, 15, 16)),
+    "geostationary": (
+        GEOSTATIONARY, np.linspace(-5.2e6, 5.2e6, 31), np.linspace(5.2e6, -5.2e6, 31)),
+}  # fmt: skip
+
+
+def mapped(name: str) -> Grid:
+    crs, x, y = MAPS[name]
+    return Grid(GridKind.PROJECTED, axis(AxisKind.X, x), axis(AxisKind.Y, y), ("/y", "/x"),
+                crs.to_wkt())  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(MAPS)), st.floats(-180, 180), st.floats(-90, 90))
+def test_on_a_map_it_is_the_cell_within_whose_edges_the_place_lies(name, longitude, latitude):
+    crs, x, y = MAPS[name]
+    east, north = Transformer.from_crs(4326, crs, always_xy=True).transform(longitude, latitude)
+    column, row = np.abs(x - east).argmin(), np.abs(y - north).argmin()
+    off = np.array(
+        [abs(x[column] - east) / abs(x[1] - x[0]), abs(y[row] - north) / abs(y[1] - y[0])]
+    )
+    off = np.nan_to_num(off, nan=9.0, posinf=9.0)
+    found = nearest_cells(mapped(name), [Place(longitude, latitude)])
+    back = Transformer.from_crs(crs, 4326, always_xy=True)
+    if (off > 1.51).any():
+        assert not found.inside[0]
+    elif (off < 0.499).all():
+        lon, lat = back.transform(x[column], y[row])
+        if not np.isfinite(lon):
+            return  # the edge of the visible disk
+        assert found.inside[0]
+        assert found.positions[:, 0].tolist() == [row, column]
+        assert found.distances[0] == pytest.approx(
+            haversine(longitude, latitude, lon, lat), abs=1e-5
+        )
+
+
+def curved(rows: int = 30, columns: int = 20) -> Grid:
+    """A swath across the antimeridian and the pole, some of its places missing."""
+    along, across = np.mgrid[0:rows, 0:columns]
+    x, y = (across - columns / 2) * 1e5, (along - rows / 2) * 1.2e5
+    lon, lat = Transformer.from_crs(3413, 4326, always_xy=True).transform(x + 2e4 * along, y)
+    lon[3], lat[3] = np.nan, np.nan
+    own = [Axis(f"/{n}", "", k, v, "degrees", 1e-12)
+           for n, k, v in (("lon", AxisKind.X, lon), ("lat", AxisKind.Y, lat))]  # fmt: skip
+    return Grid(GridKind.CURVILINEAR, own[0], own[1], ("/y", "/x"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-180, 180), st.floats(60, 90))
+def test_of_a_curvilinear_grid_it_is_the_nearest_of_all_centres(longitude, latitude):
+    grid = curved()
+    found = nearest_cells(grid, [Place(longitude, latitude), Place(0, -80)])
+    distances = np.full(grid.shape, np.inf)
+    for at in np.ndindex(grid.shape):
+        if np.isfinite(grid.x.values[at]):
+            distances[at] = haversine(longitude, latitude, grid.x.values[at], grid.y.values[at])
+    row, column = found.positions[:, 0]
+    assert distances[row, column] == pytest.approx(distances.min(), abs=1e-3)
+    assert found.distances[0] == pytest.approx(distances.min(), abs=1e-3)
+    assert found.inside.tolist() in ([distances.min() < 1.5 * 160, False], [True, False])
+    assert not found.inside[1]
+
+
+def test_of_a_track_it_is_the_nearest_position():
+    turns = np.linspace(0, 2 * np.pi, 400)
+    lon, lat = np.degrees(turns) - 180, 60 * np.sin(turns)
+    own = [Axis(f"/{n}", "/n", k, v, "degrees", 1e-12)
+           for n, k, v in (("lon", AxisKind.X, lon), ("lat", AxisKind.Y, lat))]  # fmt: skip
+    grid = Grid(GridKind.TRACK, own[0], own[1], ("/n",))
+    places = [Place(float(lon[n]) + 0.1, float(lat[n])) for n in (10, 200, 399)] + [Place(-90, 80)]
+    found = nearest_cells(grid, places)
+    for number, place in enumerate(places):
+        distances = [
+            haversine(place.longitude, place.latitude, x, y) for x, y in zip(lon, lat, strict=True)
+        ]
+        assert found.distances[number] == pytest.approx(min(distances), abs=1e-3)
+    assert found.positions.shape == (1, 4)
+    assert found.inside.tolist() == [True, True, True, False]
