@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from harmony_vds.model.areas import CellAreas
 
-BYTES_OF_RESULT = 8
-"""Averages and their counts are float64 and int64, whatever the store's type."""
+BYTES_OF_SUM = 16
+"""A running sum and what rounding took from it."""
 
 
 class AverageKind(StrEnum):
@@ -35,6 +35,11 @@ class Measure(StrEnum):
     STD = "std"
     """Standard deviation of the values, weighed as the mean is."""
 
+    @property
+    def dtype(self) -> np.dtype[np.float64] | np.dtype[np.int32]:
+        """Its type, whatever the store's. **Reads:** nothing."""
+        return np.dtype(np.int32) if self is Measure.COUNT else np.dtype(np.float64)
+
 
 @dataclass(frozen=True)
 class AveragedVariable:
@@ -53,9 +58,14 @@ class AveragedVariable:
     all that was asked for has one."""
 
     @property
+    def bytes_of_results(self) -> int:
+        """Bytes of all measures of one element of the result. **Reads:** nothing."""
+        return sum(own.dtype.itemsize for own, _ in self.measures) * max(self.features, 1)
+
+    @property
     def bytes_of_sums(self) -> int:
         """Bytes held for one element of the result while it grows. **Reads:** nothing."""
-        return 2 * BYTES_OF_RESULT * len(self.measures) * max(self.features, 1)
+        return BYTES_OF_SUM * len(self.measures) * max(self.features, 1)
 
 
 @dataclass(frozen=True)

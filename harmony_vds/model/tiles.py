@@ -17,10 +17,12 @@ from harmony_vds.model.blocks import boundaries, split
 from harmony_vds.model.chunks import Cut
 from harmony_vds.model.subset import Block
 
-SLAB_BYTES = 16 * 2**20
+SLAB_BYTES = 24 * 2**20
 """Bytes of one slab as stored; a single chunk may exceed it."""
-SLABS_AHEAD = 2
+SLABS_AHEAD = 1
 """Slabs that are read while an earlier one is added up."""
+PIECES_BYTES = 8 * 2**20
+"""Bytes of the pieces of a slab that are decoded, and of what is computed with them."""
 SUMS_BYTES = 16 * 2**20
 """Bytes of the running sums of one tile; those of a single chunk may exceed it."""
 
@@ -90,7 +92,7 @@ def working_bytes(found: Sequence[Tile], along: Collection[int], itemsize: int, 
         stay = [own for axis, own in enumerate(tile.block) if axis not in along]
         largest = max(_cells(slab) for slab in tile.slabs) * itemsize
         slabs = min(len(tile.slabs), SLABS_AHEAD + 1) * largest
-        most = max(most, _cells(stay) * sums + slabs)
+        most = max(most, _cells(stay) * sums + slabs + PIECES_BYTES)
     return most
 
 

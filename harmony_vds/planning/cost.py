@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.average import BYTES_OF_RESULT, AveragedVariable, AveragePlan
+from harmony_vds.model.average import AveragedVariable, AveragePlan
 from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks
 from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
@@ -85,7 +85,7 @@ def _result_bytes(own: AveragedVariable, variable: PlannedVariable, kept: Sequen
         len(indices) for dimension, indices in zip(variable.dimensions, kept, strict=True)
         if dimension not in own.along
     ]  # fmt: skip
-    return math.prod(stays) * max(own.features, 1) * BYTES_OF_RESULT * len(own.measures)
+    return math.prod(stays) * own.bytes_of_results
 
 
 def _pieces(

@@ -28,9 +28,6 @@ from harmony_vds.transform.means import AreaMean, TimeMean
 from harmony_vds.transform.shared import Shared
 from harmony_vds.transform.slabs import Slabs
 
-_TYPES = {Measure.COUNT: np.dtype(np.int64)}
-_MEAN_TYPE = np.dtype(np.float64)
-
 
 def averaged(
     variable: SubsetVariable,
@@ -108,7 +105,7 @@ class _Made:
     def measure(self, measure: Measure, path: str) -> SubsetVariable:
         """The variable of one measure."""
         source, own = self.source, self.own
-        dtype = _TYPES.get(measure, _MEAN_TYPE)
+        dtype = measure.dtype
         sizes = dict(zip(source.planned.dimensions, source.data.shape, strict=True))
         sizes |= {own.dimensions[0]: own.features} if own.features else {}
         shape = tuple(1 if path in own.along else sizes[path] for path in own.dimensions)

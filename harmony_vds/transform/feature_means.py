@@ -87,7 +87,7 @@ class _Growing:
     """The measures of one feature while its slabs come in."""
 
     def __init__(self, size: int) -> None:
-        self.counts = np.zeros(size, np.int64)
+        self.counts = np.zeros(size, np.int32)
         self.sums, self.areas = Sums((size,)), Sums((size,))
         self.lowest, self.highest = np.full(size, np.inf), np.full(size, -np.inf)
         # As Chan, Golub and LeVeque join two samples (The American Statistician 37, 1983, 242-247).
@@ -97,12 +97,13 @@ class _Growing:
         self, slab: Slab, order: list[int], leading: int, cells: npt.NDArray[np.int64],
         weights: Floats,
     ) -> None:  # fmt: skip
+        """Take in the cells of a slab, `weights` being their areas."""
         for rows, columns, values in slab.parts(order, leading, 1, cells):
             valid = ~np.isnan(values)
             weighed = np.where(valid, weights[columns], 0.0)
             known = np.where(valid, values, 0.0)
             areas, sums = weighed.sum(axis=1), (known * weighed).sum(axis=1)
-            self.counts[rows] += valid.sum(axis=1)
+            self.counts[rows] += valid.sum(axis=1, dtype=np.int32)
             self.areas.add(rows, areas)
             self.sums.add(rows, sums)
             low, high = np.where(valid, values, np.inf), np.where(valid, values, -np.inf)
@@ -121,12 +122,13 @@ class _Growing:
         self.weight[rows] = after
 
     def parts(self, total: float) -> Parts:
-        areas, there = self.areas.values, self.counts > 0
+        """All measures, for `total` square metres; nothing can be added after."""
+        areas, there = self.areas.total(), self.counts > 0
         return {
-            Measure.MEAN: quotient(self.sums.values, areas),
+            Measure.MEAN: quotient(self.sums.total(), areas),
             Measure.COUNT: self.counts,
-            Measure.FRACTION: quotient(areas, np.full(areas.size, total)),
             Measure.MIN: np.where(there, self.lowest, np.nan),
             Measure.MAX: np.where(there, self.highest, np.nan),
             Measure.STD: np.sqrt(quotient(self.squares, areas)),
+            Measure.FRACTION: quotient(areas, np.full(areas.size, total)),
         }

@@ -1,7 +1,7 @@
 """Means of tiles: over the steps of a record, and over the area of a grid."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,15 +37,15 @@ class TimeMean:
         shape = [own.stop - own.start for own in tile.block]
         shape[self.axis] = 1
         cells = math.prod(shape)
-        sums, counts = Sums((cells,)), np.zeros(cells, np.int64)
+        sums, counts = Sums((cells,)), np.zeros(cells, np.int32)
         order = [self.axis, *(axis for axis in range(len(shape)) if axis != self.axis)]
         for _, slab in self.slabs.read(tile.slabs):
             for _, columns, values in slab.parts(order, 1, _STEPS):
                 valid = ~np.isnan(values)
-                counts[columns] += valid.sum(axis=0)
+                counts[columns] += valid.sum(axis=0, dtype=np.int32)
                 sums.add(columns, np.where(valid, values, 0.0).sum(axis=0))
         return {
-            Measure.MEAN: quotient(sums.values, counts).reshape(shape),
+            Measure.MEAN: quotient(sums.total(), counts).reshape(shape),
             Measure.COUNT: counts.reshape(shape),
         }
 
@@ -67,34 +67,49 @@ class AreaMean:
         kept = [axis for axis in range(len(tile.block)) if axis not in self.axes]
         shape = [tile.block[axis].stop - tile.block[axis].start for axis in kept]
         sums, areas = Sums((math.prod(shape),)), Sums((math.prod(shape),))
-        counts = np.zeros(math.prod(shape), np.int64)
+        counts = np.zeros(math.prod(shape), np.int32)
         for block, slab in self.slabs.read(tile.slabs):
-            weights = self.weights((block[self.axes[0]], block[self.axes[1]])).ravel()
+            window = block[self.axes[0]], block[self.axes[1]]
+            before, weights = slice(0, 0), np.empty(0)
             for rows, columns, values in slab.parts([*kept, *self.axes], len(kept), 1):
-                valid = ~np.isnan(values) & (weights[columns] > 0)
-                weighed = np.where(valid, weights[columns], 0.0)
-                counts[rows] += valid.sum(axis=1)
+                if columns != before:
+                    before, weights = columns, self.weights(window, columns)
+                valid = ~np.isnan(values) & (weights > 0)
+                weighed = np.where(valid, weights, 0.0)
+                counts[rows] += valid.sum(axis=1, dtype=np.int32)
                 areas.add(rows, weighed.sum(axis=1))
                 sums.add(rows, (np.where(valid, values, 0.0) * weighed).sum(axis=1))
-        total = np.full(len(counts), self.total)
+        known, whole = areas.total(), np.full(len(counts), self.total)
         return {
-            Measure.MEAN: quotient(sums.values, areas.values).reshape(shape),
+            Measure.MEAN: quotient(sums.total(), known).reshape(shape),
             Measure.COUNT: counts.reshape(shape),
-            Measure.FRACTION: quotient(areas.values, total).reshape(shape),
+            Measure.FRACTION: quotient(known, whole).reshape(shape),
         }
 
-    def weights(self, block: Sequence[slice]) -> Floats:
-        """Square metres of the cells of (rows, columns), nothing where they were not asked for.
+    def weights(self, block: Block, cells: slice) -> Floats:
+        """Square metres of some cells, nothing where they were not asked for.
+
+        Parameters
+        ----------
+        block
+            (rows, columns) of the window.
+        cells
+            Which of the block, row after row.
 
         **Reads:** nothing.
         """
         rows, columns = block
-        areas = self.areas.of(rows, columns)
-        return np.where(self.inside((rows, columns)) & np.isfinite(areas), areas, 0.0)
+        wide = columns.stop - columns.start
+        first, last = cells.start // wide, (cells.stop - 1) // wide + 1
+        part = slice(rows.start + first, rows.start + last), columns
+        areas = self.areas.of(*part)
+        found = np.where(self.inside(part) & np.isfinite(areas), areas, 0.0).ravel()
+        return found[cells.start - first * wide : cells.stop - first * wide]
 
     @cached_property
     def total(self) -> float:
         """Square metres of all cells that were asked for. **Reads:** nothing."""
         rows, columns = self.areas.rows.size, self.areas.columns.size
-        sums = (self.weights((slice(r, r + 1), slice(0, columns))).sum() for r in range(rows))
-        return math.fsum(sums)
+        block = slice(0, rows), slice(0, columns)
+        each = (slice(row * columns, (row + 1) * columns) for row in range(rows))
+        return math.fsum(float(self.weights(block, own).sum()) for own in each)

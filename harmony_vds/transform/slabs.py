@@ -16,8 +16,8 @@ from harmony_vds.model.decoding import Decoding, Floats
 from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import SLABS_AHEAD
 
-_CELLS = 2**17
-"""Values that are decoded at once: a megabyte stays in the processor's cache."""
+_CELLS = 2**16
+"""Values that are decoded at once: half a megabyte stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)

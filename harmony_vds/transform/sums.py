@@ -33,13 +33,18 @@ class Sums:
         self._sum[place] = after
         return self
 
-    @property
-    def values(self) -> Floats:
-        """The sums. **Reads:** nothing."""
-        return np.asarray(self._sum + self._lost, np.float64)
+    def total(self) -> Floats:
+        """The sums; nothing can be added after. **Reads:** nothing."""
+        self._sum += self._lost
+        return self._sum
 
 
-def quotient(above: Floats, below: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> Floats:
-    """`above` over `below`, not-a-number where that is nothing. **Reads:** nothing."""
+def quotient(above: Floats, below: npt.NDArray[np.float64] | npt.NDArray[np.int32]) -> Floats:
+    """`above` over `below`, not-a-number where that is nothing; in place of `above`.
+
+    **Reads:** nothing.
+    """
     known = below > 0
-    return np.where(known, above / np.where(known, below, 1), np.nan)
+    np.divide(above, below, out=above, where=known)
+    above[~known] = np.nan
+    return above

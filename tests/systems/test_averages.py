@@ -118,7 +118,7 @@ def test_average_says_what_it_is_and_keeps_what_still_holds(stored: Any, tmp_pat
         assert mean.ancillary_variables == "analysed_sst_count"
         assert {*mean.ncattrs()} & {"scale_factor", "add_offset", "valid_min", "valid_max"} == set()
         assert mean.dtype == np.float64
-        assert count.dtype == np.int64
+        assert count.dtype == np.int32
         assert count.standard_name == "sea_surface_temperature number_of_observations"
         first, last = (15_706 * 86_400 + 43_200 + day * 86_400 for day in (0, DAYS - 1))
         assert time[:].tolist() == [(first + last) / 2]
