@@ -37,6 +37,23 @@ class Hierarchy:
         }
 
     @cached_property
+    def auxiliary(self) -> frozenset[str]:
+        """Full paths of all that any variable names among its ``coordinates``.
+
+        **Reads:** nothing.
+        """
+        return frozenset(own for path in self.variables for own in self.coordinates(path))
+
+    def coordinates(self, path: str) -> list[str]:
+        """Full paths of what a variable's ``coordinates`` names, as far as the store has it.
+
+        **Reads:** nothing.
+        """
+        listed = str(self.variables[path].attrs.get("coordinates", "")).split()
+        found = (self.resolve(name, group_of(path)) for name in listed)
+        return [own for own in found if own is not None]
+
+    @cached_property
     def _dimensions(self) -> Mapping[str, frozenset[str]]:
         return {
             node.path: frozenset(map(str, node.to_dataset(inherit=False).sizes))

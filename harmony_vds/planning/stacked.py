@@ -105,25 +105,15 @@ def time_of_parts(path: str, hierarchy: Hierarchy) -> str | None:
     its ``coordinates``; where there are several, none is guessed. Nor is one where the variable's
     own ``coordinates`` names the times of its cells. **Reads:** nothing.
     """
-    named = _timed(path, hierarchy)
-    if any(hierarchy.variables[own].ndim > 1 for own in named):
+    variables, visible = hierarchy.variables, set(ancestors(group_of(path)))
+    named = [own for own in hierarchy.coordinates(path) if has_time_units(variables[own])]
+    if any(variables[own].ndim > 1 for own in named):
         return None
-    visible = set(ancestors(group_of(path)))
-    told = {
-        own for other in hierarchy.variables if group_of(other) in visible
-        for own in _timed(other, hierarchy)
-    }  # fmt: skip
     dimensions = set(hierarchy.dimensions(path))
     found = [
-        own for own in sorted(named or told)
-        if len(along := hierarchy.dimensions(own)) == 1 and along[0] in dimensions
-        and hierarchy.variables[own].attrs.get("standard_name", "time") == "time"
+        own for own in named or sorted(hierarchy.auxiliary)
+        if group_of(own) in visible and has_time_units(variables[own])
+        and len(along := hierarchy.dimensions(own)) == 1 and along[0] in dimensions
+        and variables[own].attrs.get("standard_name", "time") == "time"
     ]  # fmt: skip
-    return found[0] if len(found) == 1 else None
-
-
-def _timed(path: str, hierarchy: Hierarchy) -> set[str]:
-    """The times that a variable's ``coordinates`` names."""
-    listed = str(hierarchy.variables[path].attrs.get("coordinates", "")).split()
-    found = (hierarchy.resolve(name, group_of(path)) for name in listed)
-    return {own for own in found if own is not None and has_time_units(hierarchy.variables[own])}
+    return found[0] if len(set(found)) == 1 else None
