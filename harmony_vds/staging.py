@@ -74,6 +74,7 @@ def output_name(
         f"{base.replace('/', '_')}.zarr",
         ext=extension,
         variable_subset=[path.lstrip("/") for path in variables],
+        is_regridded=plan.target is not None,
         is_subsetted=plan.is_subset,
     )
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", ruled.removesuffix(extension)).lstrip(".")

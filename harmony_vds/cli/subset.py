@@ -19,7 +19,7 @@ from harmony_vds.message import parse_moment
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import FORMATS, format_of
-from harmony_vds.model.request import DimensionRange, Request, Source
+from harmony_vds.model.request import DimensionRange, Request, Source, TargetGrid
 from harmony_vds.pipeline import Prepared, prepare
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
@@ -74,6 +74,21 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     average: Annotated[
         AverageKind | None, typer.Option(help="Average over the kept steps, or over the box.")
     ] = None,
+    crs: Annotated[
+        str, typer.Option(help="Put the result in a reference system: EPSG code, WKT or Proj4.")
+    ] = "",
+    extent: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="XMIN YMIN XMAX YMAX", help="Outer edges of the target grid."),
+    ] = None,
+    cell: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="X Y", help="Size of a target cell.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Columns of the target grid.")] = None,
+    height: Annotated[int | None, typer.Option(help="Rows of the target grid.")] = None,
+    interpolation: Annotated[
+        str, typer.Option(help="near, bilinear, cubic, average, mode, min or max.")
+    ] = "",
     output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
     trust: Annotated[
         list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
@@ -89,6 +104,9 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     places = (*places_of(point or []), *places_in(points))
     request = replace(request, average=average, months=_months(months), points=places)
+    target = TargetGrid(crs, interpolation, extent, cell, width, height)
+    if target != TargetGrid(interpolation=interpolation):
+        request = replace(request, target=target)
     named = None if shape is None or shape.lstrip().startswith("{") else as_url(shape)
     request = replace(request, shape=named or shape)
     local = [named] if named and named.startswith("file:") else []

@@ -18,9 +18,11 @@ from harmony_vds.model.grid import GridKind
 from harmony_vds.model.places import Placement
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.model.target import TargetPlan
 
 _IDENTITY = (
-    "store", "variables", "selection", "masks", "placements", "average", "asked", "layout",
+    "store", "variables", "selection", "masks", "placements", "average", "target", "asked",
+    "layout",
 )  # fmt: skip
 """What of a plan decides the bytes of its output."""
 
@@ -184,6 +186,8 @@ class Plan:
     says of the window, None to leave it out."""
     placements: tuple[Placement, ...] = ()
     """The cells that answer for places; one for each grid, and then of it nothing else is read."""
+    target: TargetPlan | None = None
+    """The grid of the output, where it is another than the store's."""
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -212,6 +216,8 @@ class Plan:
 
     def bbox(self) -> BoundingBox | None:
         """The box around all grids, or None without one. **Reads:** nothing."""
+        if self.target is not None:
+            return self.target.bbox
         if not self.grids:
             return None
         boxes = [g.bbox for g in self.grids]
@@ -238,6 +244,7 @@ class Plan:
             "references": sorted(self.references),
             "average": None if self.average is None else self.average.as_json(),
             "placements": [own.as_json() for own in self.placements],
+            "target": None if self.target is None else self.target.as_json(),
             "bbox": None if box is None else [box.west, box.south, box.east, box.north],
             "temporal": None if self.coverage is None else str(self.coverage),
             "notes": list(self.notes),

@@ -1,7 +1,7 @@
 """What a user asked for, free of Harmony's message format and of any secret."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import NETCDF
@@ -80,6 +80,14 @@ class TargetGrid:
     """Columns."""
     height: int | None = None
     """Rows."""
+
+    def parameters(self) -> Mapping[str, object]:
+        """What it states, as plain JSON values. **Reads:** nothing."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if value not in (None, "")
+        }
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,8 @@ class Request:
             asked["average"] = self.average
         if self.pixel_subset:
             asked["pixelSubset"] = True
+        if self.target is not None:
+            asked["target"] = self.target.parameters()
         if self.granules:
             names = [own.name or own.concept_id for own in self.granules]
             more = [f"and {len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []

@@ -39,10 +39,16 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             f"Points and {besides[0]} cannot be asked for together; ask for one of them."
         )
-    if request.target is not None:
+    if request.target is not None and form.is_table:
         raise UnsupportedError(
-            "Reprojection and regridding (outputCrs, scaleExtent, scaleSize, width, height, grid) "
-            "are not done by this service; ask for the store's own grid."
+            f"The format {form.name} tells cells one by one and has no target grid; ask for netCDF "
+            "or Zarr, or without outputCrs, scaleExtent, scaleSize, width, height and grid."
+        )
+    if request.target is not None and (request.places or request.average is not None):
+        what = "Points" if request.places else "Averages"
+        raise UnsupportedError(
+            f"{what} are not put on a target grid; ask for them without outputCrs, scaleExtent, "
+            "scaleSize, width, height and grid."
         )
     if request.extend:
         raise UnsupportedError(

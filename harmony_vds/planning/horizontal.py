@@ -1,7 +1,7 @@
 """The box of a request on every horizontal grid that its variables lie on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,12 +11,14 @@ from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.request import Request
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.target import SourceGrid
 from harmony_vds.planning.cells import Bools, CellCuts, Cells, Selections
 from harmony_vds.planning.extents import extent
 from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.regions import region_words, select_cells, select_region
+from harmony_vds.planning.source_grid import around, source_grid
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
 MOST_UNASKED = 2**22
@@ -35,6 +37,8 @@ class GridCuts:
     """Gets the cells that are kept of variables on grids that rows and columns cannot tell."""
     plans: list[GridPlan] = field(default_factory=list)
     """Of the grids with latitudes and longitudes along rows and columns."""
+    kept: list[tuple[Grid, HorizontalSelection]] = field(default_factory=list)
+    """These grids themselves, and what is kept of them."""
     lines: list[tuple[str, AxisSelection]] = field(default_factory=list)
     """Dimension → what is kept of it, of these grids."""
     shaped: dict[tuple[str, ...], Bools] = field(default_factory=dict)
@@ -83,6 +87,21 @@ class GridCuts:
         found = [_other_plan(grid, cells, selection) for grid, cells in self.others]
         return (*self.plans, *(own for own in found if own is not None))
 
+    def sources(self, selection: Selections) -> list[SourceGrid]:
+        """What is kept of the grids with rows and columns, for values on another grid.
+
+        **Reads:** nothing.
+        """
+        found = [source_grid(grid, kept) for grid, kept in self.kept]
+        for grid, _ in self.others:
+            if grid.kind is GridKind.PROJECTED:
+                rows, columns = (
+                    selection.get(own, AxisSelection.whole(size))
+                    for own, size in zip(grid.dimensions, grid.shape, strict=True)
+                )
+                found.append(source_grid(grid, HorizontalSelection(rows, columns, None)))
+        return found
+
     def _cut(self, ground: Ground, paths: list[str]) -> None:
         cut = self.request.bbox is not None or self.request.shape is not None
         if not cut and _is_too_large(ground, self.hierarchy):
@@ -106,17 +125,24 @@ class GridCuts:
         whole = HorizontalSelection(
             AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
         )
-        kept, inside = select_region(grid, self.request, whole)
+        kept, inside = select_region(grid, self._widened(grid), whole)
         if kept.is_empty:
             self.missed |= dict.fromkeys(paths, grid_plan(grid, whole).bbox)
             return
         if inside is not None:
             self.shaped[grid.dimensions] = inside
         self.plans.append(grid_plan(grid, kept))
+        self.kept.append((grid, kept))
         self.lines += [(grid.y.dimension, kept.y), (grid.x.dimension, kept.x)]
 
+    def _widened(self, grid: Grid) -> Request:
+        """The request, its box wide enough that cells of a target at its rim have a nearest one."""
+        if self.request.target is None or self.request.bbox is None:
+            return self.request
+        return replace(self.request, bbox=around(grid, self.request.bbox))
+
     def _cut_cells(self, grid: Grid, paths: list[str]) -> None:
-        cells = select_cells(grid, self.request)
+        cells = select_cells(grid, self._widened(grid))
         if cells.is_empty:
             self.missed |= dict.fromkeys(paths, _whole(grid))
             return

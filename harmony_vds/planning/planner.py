@@ -16,12 +16,13 @@ from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Placement
-from harmony_vds.model.plan import Mask, Plan, PlannedVariable
+from harmony_vds.model.plan import Cost, Mask, Plan, PlannedVariable
 from harmony_vds.model.record import recorded
-from harmony_vds.model.request import Request, Source
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import VirtualStore
+from harmony_vds.model.target import TargetPlan
 from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cells import CellCuts
@@ -86,7 +87,11 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.selection |= of_stretch(request.stretch, draft.selection, hierarchy)
     variables = with_required(tuple(draft.footings), hierarchy, draft.axes())
     variables, average = draft.averaged(variables)
-    cost = price(variables, draft.selection, hierarchy, average, draft.placements)
+    target = None
+    if request.target is None:
+        cost = price(variables, draft.selection, hierarchy, average, draft.placements)
+    else:
+        target, variables, cost = draft.put_on_target(request.target, variables)
     if cost.missing and request.stretch is None:
         refuse_nothing(variables, draft.selection, hierarchy)
     draft.notes += _doubts(variables, hierarchy)
@@ -105,6 +110,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         masks=draft.masks(variables),
         georeferences=georeferences(variables, draft.footings, draft.selection, hierarchy),
         placements=tuple(draft.placements),
+        target=target,
         product="_".join(part for part in (source.short_name, source.version) if part),
     )
     plan = in_rows(plan, hierarchy) if plan.format.is_table else plan
@@ -199,6 +205,22 @@ class _Draft:
                 "The cell nearest to a place was not seen in the time range "
                 f"{self.request.temporal}. Ask without a time range, or for a box."
             )
+
+    def put_on_target(
+        self, asked: TargetGrid, variables: Sequence[PlannedVariable]
+    ) -> tuple[TargetPlan, tuple[PlannedVariable, ...], Cost]:
+        """The target, the variables of an output on it, and their price."""
+        # Imported here: it takes libraries that few requests need.
+        from harmony_vds.planning.target import plan_target, replaced_paths
+        from harmony_vds.planning.target_cost import price_target
+
+        sources = self.grids.sources(self.selection)
+        box = None if self.request.pixel_subset else self.request.bbox
+        gone, notes = replaced_paths(variables, self.axes(), sources, self.hierarchy)
+        stay = tuple(own for own in variables if own.path not in gone)
+        target, remarks = plan_target(asked, sources, box, stay, self.hierarchy)
+        self.notes += notes + remarks
+        return target, stay, price_target(stay, self.selection, self.hierarchy, target)
 
     def pick_granules(self) -> None:
         """Find the parts of a stack that are the selected granules', by name or else by time."""

@@ -1,6 +1,6 @@
 """Applies a plan to a store's variables, one lazy step after another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.stored import RawChunks
 from harmony_vds.model.subset import References, Subset, SubsetVariable
+from harmony_vds.model.target import TargetPlan
 from harmony_vds.transform.average import averaged, feature_names
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
@@ -27,12 +28,14 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     """The variables of `plan`, cut and ready to be read piece by piece.
 
     Values, types, attributes and fill values are those of the store; only longitudes that run on
-    across the edge of the data are renumbered, what the plan masks is blanked, and what it
-    averages is averaged.
+    across the edge of the data are renumbered, what the plan masks is blanked, what it
+    averages is averaged, and what has a target grid is put on it.
     **Reads:** nothing.
     """
     variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
     variables += feature_names(plan)
+    if plan.target is not None:
+        variables = _on_target(store, variables, plan, plan.target)
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
     attributes = {path: _updated(_attributes(store, path), path, plan) for path in sorted(groups)}
     if plan.placements:
@@ -62,6 +65,21 @@ def _made(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> tuple[Su
     cut = masked(_cut(store, planned, plan), masks)
     positions = [own.positions for own in _kept(store, planned, plan)]
     return averaged(cut, store.chunk_index(planned.path, positions), positions, plan)
+
+
+def _on_target(
+    store: VirtualStore, variables: Sequence[SubsetVariable], plan: Plan, target: TargetPlan
+) -> tuple[SubsetVariable, ...]:
+    # Imported here: it takes libraries that few requests need.
+    from harmony_vds.transform.reproject import Reprojection, reprojected, target_variables
+
+    way = Reprojection(target, frozenset(name_of(own.planned.path) for own in variables))
+    moved = []
+    for own in variables:
+        positions = [kept.positions for kept in _kept(store, own.planned, plan)]
+        cuts = store.chunk_index(own.planned.path, positions).cuts
+        moved.append(reprojected(own, positions, cuts, way))
+    return (*target_variables(target), *moved)
 
 
 def _kept(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> list[AxisSelection]:

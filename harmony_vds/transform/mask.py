@@ -38,7 +38,7 @@ def masked(variable: SubsetVariable, masks: Iterable[Mask]) -> SubsetVariable:
     if not own:
         return variable
     data = variable.data
-    fill, declared = _fill(data)
+    fill, declared = fill_of(data)
     attributes = dict(data.attrs) if declared else {**data.attrs, "_FillValue": fill}
 
     def compute(block: Block) -> npt.NDArray[Any]:
@@ -69,8 +69,11 @@ def _spread(mask: Mask, dimensions: tuple[str, ...], block: Block) -> npt.NDArra
     return part.reshape(shape)
 
 
-def _fill(data: xr.Variable) -> tuple[Any, bool]:
-    """What stands for missing in `data`, and whether its attributes say so already."""
+def fill_of(data: xr.Variable) -> tuple[Any, bool]:
+    """What stands for missing in `data`, and whether its attributes say so already.
+
+    **Reads:** nothing.
+    """
     dtype = data.dtype
     for name in _MISSING:
         stated = np.ravel(np.asarray(data.attrs.get(name, ())))

@@ -11,6 +11,7 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -31,15 +32,13 @@ TOKEN = "fake-edl-token"
 
 # Operations that the service must refuse, with words that name the parameter at fault.
 REFUSED = {
-    "cov_crs_3857_grid": "outputCrs", "cov_crs_only_6933": "outputCrs",
-    "cov_crs_proj4": "outputCrs",
-    "edr_area": "outputCrs", "edr_cube_z": "outputCrs",
     "wms_getmap": "WMS",
 }  # fmt: skip
 # The shapes of operations as Harmony hands them on, split at the antimeridian, points and lines
 # drawn as areas 1e-4 degrees wide; and the (longitude, latitude) of the cells that are in.
 SHAPES: dict[str, tuple[shapely.Geometry, set[tuple[int, int]]]] = {
     "cov_shape": (shapely.box(-10, -5, 10, 5), {(x, y) for x in (-5, 5) for y in (-5, 5)}),
+    "edr_area": (shapely.box(-10, -5, 10, 5), {(x, y) for x in (-5, 5) for y in (-5, 5)}),
     "cov_shape_antimeridian": (
         shapely.MultiPolygon([shapely.box(170, -5, 180, 5), shapely.box(-180, -5, -170, 5)]),
         {(x, y) for x in (175, 185) for y in (-5, 5)},
@@ -60,7 +59,9 @@ SHAPES: dict[str, tuple[shapely.Geometry, set[tuple[int, int]]]] = {
 # Boxes around the cells of operations that name a place.
 CELLS = {"cov_point": (10, -30, 20, -20)}
 # Those that name dimensions which the collection, once it is open, does not have.
-UNFIT = {"cov_dimension_open": "'lev'"}
+UNFIT = {"cov_dimension_open": "'lev'", "edr_cube_z": "'lev'"}
+# Those that name another grid.
+ON_TARGET = {"cov_crs_3857_grid", "cov_crs_only_6933", "cov_crs_proj4", "edr_area"}
 # Those whose time lies before the store's first day.
 EMPTY = {"cov_fail_noretry": "1998-01-01", "cov_warning_nodata": "1999-01-01"}
 
@@ -171,6 +172,20 @@ def wanted_cells(
     return np.stack([cells + 1000 * day for day in days]).astype(np.int16)
 
 
+def wanted_on_target(href: str, operation: dict[str, Any]) -> np.ndarray:
+    """``sst`` at each target centre, by the cell that it lies in; -1 where centres lie on edges."""
+    way = pyproj.Transformer.from_crs(operation["format"]["crs"], "OGC:CRS84", always_xy=True)
+    with rasterio.open(href if href.endswith(".tif") else f"netcdf:{href}:sst") as file:
+        rows, columns = np.indices(file.shape)
+        a, _, left, _, e, top = tuple(file.transform)[:6]
+        lon, lat = way.transform(left + a * (columns + 0.5), top + e * (rows + 0.5))
+    good = np.isfinite(lon) & np.isfinite(lat)
+    y, x = (np.where(good, lat, 0) + 90) / 10, (np.where(good, lon, 0) + 180) / 10
+    cells = np.minimum(y.astype(int), 17) * 36 + x.astype(int) % 36
+    tie = (np.abs(y - np.round(y)) < 1e-6) | (np.abs(x - np.round(x)) < 1e-6)
+    return np.stack([np.where(good & ~tie, cells + 1000 * day, -1) for day in range(3)])
+
+
 def stored(href: str) -> np.ndarray:
     """The values of ``sst`` in an output, as they lie there."""
     if Path(href).is_dir():
@@ -247,10 +262,15 @@ def test_captured_operation_ends_in_its_output_or_in_the_right_refusal(
     href = item.assets["data"].href
     if href.endswith(".csv"):
         expect_table(Path(href), name)
-    elif name in SHAPES:
+    elif name in SHAPES and name not in ON_TARGET:
         with netCDF4.Dataset(href) as nc:
             nc.set_auto_maskandscale(False)
             expect_shape(nc, name)
+    elif name in ON_TARGET:
+        wanted = wanted_on_target(href, captured(name))
+        found = stored(href)[:, ::-1] if href.endswith(".tif") else stored(href)
+        assert (wanted >= 0).mean() > 0.5
+        np.testing.assert_array_equal(found[wanted >= 0], wanted[wanted >= 0])
     else:
         wanted = wanted_cells(captured(name), CELLS.get(name))
         if name == "cov_average_time":

@@ -73,11 +73,6 @@ DIMENSIONS = {
 }
 # Each refusal with the words that name the parameter.
 REFUSED = {
-    "cov_crs_3857_grid": "Reprojection",
-    "cov_crs_only_6933": "Reprojection",
-    "cov_crs_proj4": "Reprojection",
-    "edr_area": "Reprojection",
-    "edr_cube_z": "Reprojection",
     "wms_getmap": "Map images",
 }
 NAMES = sorted(path.stem for path in OPERATIONS.glob("*.json"))

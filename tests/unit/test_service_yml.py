@@ -65,13 +65,14 @@ def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
     claimed = entries()[0]["capabilities"]
     source = (Source("C1-TEST", "TEST"),)
     asked = {
-        "reprojection": Request(source, target=TargetGrid(crs="EPSG:3857")),
         "extend": Request(source, extend=("time",)),
     }
     assert claimed["subsetting"]["dimension"]
     assert claimed["averaging"] == {"area": True, "time": True}
     for kind in claimed["averaging"]:
         refuse_unsupported(Request(source, average=kind))
+    assert claimed["reprojection"]
+    refuse_unsupported(Request(source, target=TargetGrid(crs="EPSG:3857")))
     assert claimed["subsetting"]["shape"]
     refuse_unsupported(Request(source, shape="s3://bucket/shape.json"))
     for name, request in asked.items():

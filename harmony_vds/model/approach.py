@@ -1,0 +1,44 @@
+"""How values are made on a target, and what of the store's grid that takes."""
+
+import math
+
+from harmony_vds.model.target import Resampling
+from harmony_vds.model.warp import EVEN_SCALE, Warp, Window
+
+_MOST_PARTS = 32
+
+
+class Approach:
+    """How values are made on a target, and what of the store's grid that takes; immutable."""
+
+    def __init__(self, warp: Warp, method: Resampling) -> None:
+        self.warp = warp
+        self.method = method
+        self.parts = 1
+        """Points along each side of a target cell at which the store is looked at: neighbours lie
+        half a cell of the store apart or less, where as many of those as in the middle of all
+        target cells lie under one."""
+        self.reach = (0, 0)
+        """Rows and columns of the grid that are needed on either side of a place."""
+        if method.is_kernel or self.is_exact_average:
+            tall, wide = (math.ceil(method.reach * own) + 1 for own in warp.scale)
+            self.reach = tall, wide
+        elif method is not Resampling.NEAREST:
+            self.reach = math.ceil(warp.scale[0] / 2) + 1, math.ceil(warp.scale[1] / 2) + 1
+            most = max(warp.scale) - EVEN_SCALE
+            self.parts = min(max(2, 2 * math.ceil(most)), _MOST_PARTS)
+        self.fine = warp if self.parts == 1 else warp.finer(self.parts)
+        """The way from those points."""
+
+    @property
+    def is_exact_average(self) -> bool:
+        """Whether a mean is worked out from the sides of cells. **Reads:** nothing."""
+        return self.method is Resampling.AVERAGE and self.warp.is_cylindrical
+
+    def points(self, cells: slice) -> slice:
+        """The rows, or columns, of the points in those of cells. **Reads:** nothing."""
+        return slice(cells.start * self.parts, cells.stop * self.parts)
+
+    def window(self, rows: slice, columns: slice) -> Window | None:
+        """What a block of the target needs of the grid; None if nothing. **Reads:** nothing."""
+        return self.warp.window(rows, columns, self.reach)

@@ -1,0 +1,358 @@
+"""Which cells of a store's grid lie under which cells of the target.
+
+Planning prices by it and reading reads by it, so both mean the same cells.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.lattice import TILE, Floats, Lattice
+from harmony_vds.model.target import TURN, SourceAxis, SourceGrid, TargetPlan
+
+type Mask = npt.NDArray[np.bool_]
+type Spans = tuple[Floats, Floats]
+"""Where cells begin and where they end."""
+
+DEGREES = "OGC:CRS84"
+"""What latitudes and longitudes without a reference system of their own are taken to be in."""
+_ALIKE = 1e-6
+"""Cells by which a row may be bent and still be a row: rounding is far less."""
+_MOST_OFF = 1e-3
+"""Cells by which interpolated places may be off; those that matter are then worked out exactly."""
+_TILES_AT_ONCE = 4096
+_EDGE = 1e-9
+"""Degrees: a box is closed, rounding aside."""
+_SAMPLES = 17
+_BESIDE = 1e-10
+"""Cells: a centre on the edge between two cells belongs to the further one, rounding aside."""
+EVEN_SCALE = 0.05
+"""By how much a scale may differ from a whole number and count as it, as with GDAL."""
+_BACK = 0.01
+"""Target cells by which a place may come back from the grid elsewhere and still lie in it."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The cells of a grid that a block of the target needs."""
+
+    rows: slice
+    """Rows."""
+    columns: tuple[slice, ...]
+    """Columns in the order of their places; two pieces where they run on across the edge."""
+
+    @property
+    def cells(self) -> int:
+        """How many there are. **Reads:** nothing."""
+        return int((self.rows.stop - self.rows.start) * sum(c.stop - c.start for c in self.columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the centres of a block of the target lie, counted in cells of a grid."""
+
+    rows: Floats
+    """Cell i begins at i and ends at i + 1; shape (rows, 1) where a row of the target is a row of
+    the grid, else (rows, columns). Not-a-number where there is no cell."""
+    columns: Floats
+    """Likewise; shape (1, columns) or (rows, columns)."""
+
+
+def transformation(source: str, target: str) -> Any:
+    """The operation from one reference system to another, x before y. **Reads:** nothing."""
+    from pyproj import Transformer
+
+    return Transformer.from_crs(source or DEGREES, target or DEGREES, always_xy=True)
+
+
+class Warp:
+    """The way from the cells of a target to those of one grid; immutable."""
+
+    def __init__(self, target: TargetPlan, source: SourceGrid) -> None:
+        self.target = target
+        self.source = source
+        self._way = transformation(target.crs, source.crs)
+        self._checked = False
+        self.rows: Floats | None = None
+        """Places of the target's rows, where each of them is one row of the grid."""
+        self.columns: Floats | None = None
+        """Places of the target's columns, likewise."""
+        self._finest = (source.y.finest, source.x.finest)
+        off = (_MOST_OFF * self._finest[0], _MOST_OFF * self._finest[1])
+        self._lattice = Lattice(self.locate, off, turns=source.x.turns)
+        self.scale = self._survey()
+        """Cells of the grid under one of the target, (rows, columns), at least 1."""
+
+    @property
+    def is_cylindrical(self) -> bool:
+        """Whether rows of the target are rows of the grid, and columns columns.
+
+        **Reads:** nothing.
+        """
+        return self.rows is not None
+
+    def locate(self, rows: Floats, columns: Floats) -> Floats:
+        """Exact (y, x) in the grid's system at places of the target; see `Locate`.
+
+        **Reads:** nothing.
+        """
+        a, _, left, _, e, top = self.target.transform
+        x, y = left + a * columns, top + e * rows
+        found = np.stack(self._way.transform(x, y)[::-1])
+        found[:, ~np.isfinite(found).all(axis=0)] = np.nan
+        if self._checked:
+            found[:, ~(self._astray(found, x, y) < _BACK)] = np.nan
+        return found
+
+    def _astray(self, found: Floats, x: Floats, y: Floats) -> Floats:
+        """Target cells by which places miss where they came from when they are taken back."""
+        back_x, back_y = self._way.transform(found[1], found[0], direction="INVERSE")
+        a, e = self.target.transform[0], self.target.transform[4]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.hypot((back_x - x) / a, (back_y - y) / e))
+
+    def _survey(self) -> tuple[float, float]:
+        """Find out of which kind the way is, and how many cells lie under one of the target."""
+        tall, wide = (
+            np.unique(np.linspace(0, size - 1, min(size, _SAMPLES)).round()) + 0.5
+            for size in self.target.shape
+        )
+        rows, columns = np.meshgrid(tall, wide, indexing="ij")
+        found = self.locate(rows, columns)
+        if self._is_straight(found):
+            good = np.isfinite(found[0])
+            row, column = tall[good.sum(axis=1).argmax()], wide[good.sum(axis=0).argmax()]
+            every_row, every_column = (np.arange(0.5, size) for size in self.target.shape)
+            y = self.locate(every_row, np.full(every_row.size, column))[0]
+            x = self.locate(np.full(every_column.size, row), every_column)[1]
+            self.rows, self.columns = self._rows_at(y), self._columns_at(x)
+        else:
+            a, _, left, _, e, top = self.target.transform
+            away = self._astray(found, left + a * columns, top + e * rows)
+            self._checked = bool((away[np.isfinite(found[0])] >= _BACK).any())
+        beside = self.locate(rows + 0.5, columns + 0.5) - self.locate(rows - 0.5, columns - 0.5)
+        across = self.locate(rows + 0.5, columns - 0.5) - self.locate(rows - 0.5, columns + 0.5)
+        return self._under(beside[0], across[0], 0), self._under(beside[1], across[1], 1)
+
+    def _is_straight(self, found: Floats) -> bool:
+        good = np.isfinite(found[0])
+        outer = good.any(axis=1)[:, None] & good.any(axis=0)[None, :]
+        if not good.any() or (good != outer).any():
+            return False
+        y, x = (own[good.any(axis=1)][:, good.any(axis=0)] for own in found)
+        bent_x = np.abs(x - x[:1])
+        if self.source.x.turns:
+            bent_x = np.abs(bent_x - TURN * np.round(bent_x / TURN))
+        bent_y = np.abs(y - y[:, :1])
+        return bool(
+            bent_y.max() <= _ALIKE * self._finest[0] and bent_x.max() <= _ALIKE * self._finest[1]
+        )
+
+    def _under(self, beside: Floats, across: Floats, axis: int) -> float:
+        """Cells along one axis of the grid under a cell of the target, in the middle of all."""
+        spans = np.maximum(np.abs(beside), np.abs(across))
+        if axis and self.source.x.turns:
+            spans = spans[spans < TURN / 2]
+        spans = spans[np.isfinite(spans)]
+        scale = float(np.median(spans)) / self._finest[axis] if spans.size else 1.0
+        whole = round(scale)
+        return max(1.0, float(whole) if abs(scale - whole) < EVEN_SCALE else scale)
+
+    def _rows_at(self, y: Floats) -> Floats:
+        return _within(self.source.y.positions(y), self.source.y)
+
+    def _columns_at(self, x: Floats) -> Floats:
+        return _within(self.source.x.positions(x), self.source.x)
+
+    def finer(self, parts: int) -> "Warp":
+        """The way from a target whose cells are cut into `parts` by `parts`. **Reads:** nothing."""
+        a, b, c, d, e, f = self.target.transform
+        rows, columns = self.target.shape
+        fine = (a / parts, b, c, d, e / parts, f)
+        shape = (rows * parts, columns * parts)
+        return Warp(replace(self.target, transform=fine, shape=shape), self.source)
+
+    def places(self, rows: slice, columns: slice, *, sharp: bool) -> Places:
+        """Where a block's centres lie; the cells they lie in are exact if `sharp`.
+
+        Otherwise they are off by at most a thousandth of a cell. **Reads:** nothing.
+        """
+        if self.rows is not None and self.columns is not None:
+            return Places(self.rows[rows][:, None], self.columns[columns][None, :])
+        found, off = self._lattice.coordinates(rows, columns)
+        y, x = self._rows_at(found[0]), self._columns_at(found[1])
+        if sharp:
+            near_y = np.abs(y - np.round(y)) <= off[0] / self._finest[0] + _BESIDE
+            near_x = np.abs(x - np.round(x)) <= off[1] / self._finest[1] + _BESIDE
+            outside = (np.isnan(y) | np.isnan(x)) & np.isfinite(found[0]) & (off[0] > 0)
+            doubtful = np.nonzero(near_y | near_x | outside)
+            exact = self._lattice.exact(doubtful, rows, columns)
+            y[doubtful], x[doubtful] = self._rows_at(exact[0]), self._columns_at(exact[1])
+        return Places(y, x)
+
+    def sides(self, rows: slice, columns: slice) -> tuple[Spans, Spans]:
+        """Where the rows and columns of a block begin and end on the grid, if it is cylindrical.
+
+        **Reads:** nothing.
+        """
+        assert self.rows is not None
+        assert self.columns is not None
+        row, column = (float(np.isfinite(own).argmax()) + 0.5 for own in (self.rows, self.columns))
+        tall, wide = (np.arange(own.start, own.stop + 1.0) for own in (rows, columns))
+        y = self.source.y.positions(self.locate(tall, np.full(tall.size, column))[0])
+        x = self.source.x.positions(self.locate(np.full(wide.size, row), wide)[1])
+        turn = TURN / abs(self.source.x.step) if self.source.x.turns else 0.0
+        return _around(self.rows[rows], y, 0.0), _around(self.columns[columns], x, turn)
+
+    def window(self, rows: slice, columns: slice, reach: tuple[int, int]) -> Window | None:
+        """What a block needs of the grid, `reach` (rows, columns) on every side included.
+
+        None where nothing of the grid lies under it. **Reads:** nothing.
+        """
+        if self.rows is not None and self.columns is not None:
+            y, x = self.rows[rows], self.columns[columns]
+            y, x = y[np.isfinite(y)], x[np.isfinite(x)]
+            tall, wide = (y, y), (x, x)
+        else:
+            tall, wide = self._spans(rows, columns)
+        if not tall[0].size or not wide[0].size:
+            return None
+        low, high = int(np.floor(tall[0].min())), int(np.floor(tall[1].max()))
+        top, end = max(low - reach[0], 0), min(high + reach[0] + 1, self.source.shape[0])
+        pieces = _pieces(wide, self.source.x, reach[1])
+        return Window(slice(top, end), pieces) if top < end and pieces else None
+
+    def _spans(self, rows: slice, columns: slice) -> tuple[Spans, Spans]:
+        """Least and greatest rows, and columns, under each of the tiles that a block touches."""
+        tall, wide = (slice(o.start // TILE, -(-o.stop // TILE)) for o in (rows, columns))
+        low_y, high_y, low_x, high_x = self._tiles[:, tall, wide].reshape(4, -1)
+        met = (high_y >= 0) & (low_y < self.source.shape[0])
+        return (low_y[met], high_y[met]), (low_x[met], high_x[met])
+
+    @cached_property
+    def _tiles(self) -> Floats:
+        """Least and greatest rows and columns under each tile, shape (4, tile rows, tile columns).
+
+        Columns of a tile run on without a jump. Not-a-number where nothing lies under a tile.
+        """
+        tall, wide = (-(-size // TILE) for size in self.target.shape)
+        found = np.full((4, tall, wide), np.nan)
+        strip = max(1, _TILES_AT_ONCE // wide)
+        for top in range(0, tall, strip):
+            rows = range(top, min(top + strip, tall))
+            tiles = self._lattice.tiles(rows, range(wide))
+            rough = np.isnan(tiles.off[0])
+            for number, axis in enumerate((self.source.y, self.source.x)):
+                sides = _padded(axis.spread(tiles.known[number]))
+                found[2 * number : 2 * number + 2, rows.start : rows.stop] = sides
+            for row, column in zip(*np.nonzero(rough), strict=True):
+                found[:, top + row, column] = self._rough(int(top + row), int(column))
+        return found
+
+    def _rough(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Least and greatest row and column under a tile, from the corners of its cells."""
+        tall, wide = (
+            np.arange(own * TILE, min((own + 1) * TILE, size) + 1.0)
+            for own, size in zip((row, column), self.target.shape, strict=True)
+        )
+        found = self.locate(*np.meshgrid(tall, wide, indexing="ij"))
+        if not np.isfinite(found).any():
+            return (math.nan,) * 4
+        y, x = self.source.y.positions(found[0]), self.source.x.positions(found[1])
+        size = self.source.shape[1]
+        more = 1.0 + _leap(y, 0.0)
+        rows = float(np.nanmin(y)) - more, float(np.nanmax(y)) + more
+        if not self.source.x.is_round:
+            return *rows, -1.0, float(size)
+        marked = np.zeros(size, np.bool_)
+        marked[np.floor(x[np.isfinite(x)]).astype(np.int64) % size] = True
+        first, *rest = _turned(marked)
+        begin, end = (first.start, first.stop) if not rest else (first.start - size, rest[0].stop)
+        more = 1.0 + _leap(x, float(size))
+        if end - begin + 2 * more > size / 2:
+            return *rows, 0.0, size - 1.0
+        return *rows, begin - more, end + more
+
+
+def _leap(places: Floats, turn: float) -> float:
+    """The furthest that neighbouring places lie apart."""
+    leaps = [np.abs(np.diff(places, axis=axis)) for axis in (0, 1)]
+    if turn:
+        leaps = [np.abs(own - turn * np.round(own / turn)) for own in leaps]
+    return max(float(np.nanmax(own, initial=0.0)) for own in leaps)
+
+
+def _within(places: Floats, axis: SourceAxis) -> Floats:
+    """`places` less those outside of the cells, on the edges to within rounding."""
+    size = axis.centres.size
+    with np.errstate(invalid="ignore"):
+        inside = (places >= -_BESIDE) & (places < size - _BESIDE)
+    return np.where(inside, np.maximum(places, 0.0), np.nan)
+
+
+def _around(centres: Floats, edges: Floats, turn: float) -> Spans:
+    """Least and greatest side of each cell; where one is unknown, as far away as the other."""
+    sides = np.stack([edges[:-1], edges[1:]])
+    if turn:
+        sides += turn * np.round((centres - sides) / turn)
+    sides = np.where(np.isfinite(sides), sides, 2 * centres - sides[::-1])
+    return sides.min(axis=0), sides.max(axis=0)
+
+
+def _padded(spans: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Spans between nodes, a little wider: a polynomial may swing beyond its nodes."""
+    low, high = spans
+    more = 0.05 * (high - low) + 1.0
+    return low - more, high + more
+
+
+def _pieces(spans: tuple[Floats, Floats], axis: SourceAxis, reach: int) -> tuple[slice, ...]:
+    """The columns of all `spans`, as one piece, or two if they run on across the edge."""
+    size = axis.centres.size
+    low = np.floor(spans[0]).astype(np.int64) - reach
+    high = np.floor(spans[1]).astype(np.int64) + reach + 1
+    if not axis.is_round:
+        first, last = max(int(low.min()), 0), min(int(high.max()), size)
+        return (slice(first, last),) if first < last else ()
+    touched = np.zeros(3 * size + 1, np.int64)
+    turns = np.floor_divide(low, size) * size
+    np.add.at(touched, low - turns, 1)
+    np.add.at(touched, np.minimum(high - turns, low - turns + size), -1)
+    marked = (np.cumsum(touched)[: 3 * size].reshape(3, size) > 0).any(axis=0)
+    return _turned(marked)
+
+
+def _turned(marked: Mask) -> tuple[slice, ...]:
+    """The shortest run round the turn that holds all marked columns."""
+    size = marked.size
+    places = np.flatnonzero(marked)
+    gaps = np.diff(np.concatenate([places, [places[0] + size]]))
+    widest = int(gaps.argmax())
+    if gaps[widest] == 1:
+        return (slice(0, size),)
+    start, stop = int(places[(widest + 1) % places.size]), int(places[widest]) + 1
+    if start < stop:
+        return (slice(start, stop),)
+    return slice(start, size), slice(0, stop)
+
+
+def within(target: TargetPlan, box: BoundingBox) -> Warp:
+    """The way to a grid that covers `box` alone: what has a place there has it in the box.
+
+    **Reads:** nothing.
+    """
+    north, south = box.north + _EDGE, box.south - _EDGE
+    west, width = box.west - _EDGE, min(box.width + 2 * _EDGE, TURN)
+    quarters = np.array([0.25, 0.75])
+    return Warp(
+        target,
+        SourceGrid(
+            ("", ""), "", SourceAxis(west + width * quarters, turns=True),
+            SourceAxis(south + (north - south) * quarters),
+        ),
+    )  # fmt: skip

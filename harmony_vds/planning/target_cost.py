@@ -1,0 +1,132 @@
+"""The price of variables on a target grid: the chunks under each block that will be read."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.errors import NoDataError
+from harmony_vds.model.approach import Approach
+from harmony_vds.model.chunks import ChunkIndex, ChunkTally, chunk_numbers
+from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
+from harmony_vds.model.plan import Cost, PlannedVariable
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.spans import merged_spans
+from harmony_vds.model.target import TargetPlan, made_type
+from harmony_vds.model.warp import Warp
+from harmony_vds.model.warp_blocks import BLOCK_BYTES, WarpBlock, warp_blocks
+from harmony_vds.planning.cost import kept_positions, price
+from harmony_vds.planning.hierarchy import Hierarchy
+
+_AT_ONCE = 8
+"""Blocks that are worked on at once."""
+_COPIES = 6
+"""Arrays of a block's size that working on it takes."""
+
+
+def price_target(
+    variables: Sequence[PlannedVariable],
+    selection: Mapping[str, AxisSelection],
+    hierarchy: Hierarchy,
+    target: TargetPlan,
+) -> Cost:
+    """What an output costs of which some variables go onto a target grid.
+
+    A chunk under two blocks is read, and counted, for each.
+
+    Raises
+    ------
+    NoDataError
+        Nothing of the store lies under the target.
+
+    **Reads:** metadata.
+    """
+    warps = {own.dimensions: Warp(target, own) for own in target.sources}
+    moved = [own for own in variables if target.source_of(own.dimensions) is not None]
+    rest = price([own for own in variables if own not in moved], selection, hierarchy)
+    tally, written, met, largest, chunk = ChunkTally(), 0, False, 0, 0
+    for own in moved:
+        source = target.source_of(own.dimensions)
+        assert source is not None
+        found, blocks, itemsize = _of_variable(
+            own, warps[source.dimensions], selection, hierarchy, target
+        )
+        tally += found
+        met |= any(block.window is not None for block in blocks)
+        cells = math.prod(
+            len(selection[d]) if d in selection else size
+            for d, size in zip(own.dimensions, hierarchy.variables[own.path].shape, strict=True)
+            if d not in source.dimensions
+        ) * math.prod(target.shape)  # fmt: skip
+        written += cells * itemsize
+        largest = max([largest, *(_held(block, itemsize) for block in blocks)])
+        chunk = max(chunk, found.decoded // max(found.chunks, 1))
+    if moved and not met:
+        raise NoDataError(
+            f"No data lie under the target grid, which covers {target.bbox} (west, south, east, "
+            "north). Ask for another extent."
+        )
+    axes = 8 * sum(target.shape) + 4  # coordinates, and the reference system
+    working = min(_AT_ONCE * _COPIES * min(largest, 2 * BLOCK_BYTES), 64 * largest)
+    in_flight = min(tally.chunks, REQUESTS_IN_FLIGHT) * chunk
+    return Cost(
+        chunks=rest.chunks + tally.chunks,
+        requests=rest.requests + tally.requests,
+        bytes_read=rest.bytes_read + tally.stored,
+        bytes_decoded=rest.bytes_decoded + tally.decoded,
+        bytes_written=rest.bytes_written + written + axes,
+        peak_memory=max(rest.peak_memory, working + in_flight),
+        peak_disk=rest.peak_disk + written + axes,
+        missing=rest.missing + tally.missing,
+    )
+
+
+def _of_variable(
+    variable: PlannedVariable,
+    warp: Warp,
+    selection: Mapping[str, AxisSelection],
+    hierarchy: Hierarchy,
+    target: TargetPlan,
+) -> tuple[ChunkTally, tuple[WarpBlock, ...], int]:
+    """Its chunks, its blocks, and the bytes of one of its values in the output."""
+    raw = hierarchy.variables[variable.path]
+    positions = kept_positions(variable, raw.shape, selection)
+    method = target.resampling_of(variable.path)
+    made = made_type(raw.dtype, method).itemsize
+    index = hierarchy.store.chunk_index(variable.path, positions)
+    rows, columns = (variable.dimensions.index(own) for own in warp.source.dimensions)
+    blocks = warp_blocks(
+        Approach(warp, method), positions, index.cuts, (rows, columns),
+        max(made, raw.dtype.itemsize),
+    )  # fmt: skip
+    gap = hierarchy.store.merge_gap(variable.path)
+    tally = ChunkTally()
+    for block in blocks:
+        for own in block.reads(len(positions), (rows, columns)):
+            kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
+            tally += _tally(index, kept, gap)
+    return tally, blocks, made
+
+
+def _tally(index: ChunkIndex, kept: Sequence[npt.NDArray[np.int64]], gap: int) -> ChunkTally:
+    """What one read costs, neighbouring ranges merged."""
+    found = index.tally([np.sort(own) for own in kept])
+    if gap < 0:
+        return found
+    numbers = [chunk_numbers(np.sort(own), cut) for own, cut in zip(kept, index.cuts, strict=True)]
+    spans = merged_spans(index, numbers, gap)
+    box = np.ix_(*numbers)
+    alone = index.alone[box]
+    return replace(
+        found,
+        requests=len(spans) + int(alone.sum()),
+        stored=spans.nbytes + int(index.lengths[box][alone].sum()),
+    )
+
+
+def _held(block: WarpBlock, itemsize: int) -> int:
+    depth = math.prod(own.stop - own.start for own in block.leading)
+    cells = (block.rows.stop - block.rows.start) * (block.columns.stop - block.columns.start)
+    return int(itemsize * depth * max(cells, 0 if block.window is None else block.window.cells))

@@ -1,0 +1,240 @@
+"""Values of target cells from those of a window of the store.
+
+The nearest value is the stored one. Bilinear and cubic values are made as GDAL makes them, with
+kernels as wide as a target cell where that is larger than the store's; beyond the grid its
+outermost cells go on. An average is the mean over the part of the store's grid under the target
+cell: exactly, where target rows are rows of the grid, and otherwise over points spread evenly over
+the target cell, as mode, least and greatest value are everywhere.
+
+A target cell has a value where the nearest cell has one, with bilinear and cubic too, as GDAL has
+it; missing neighbours then give their weight to the others. Of what is gathered from an area at
+least half must be there.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmony_vds.model.target import Resampling
+from harmony_vds.model.warp import Places
+
+type Values = npt.NDArray[Any]
+type Floats = npt.NDArray[np.float64]
+type Spans = tuple[Floats, Floats]
+"""Where each row, or column, of a target block begins and ends, counted in cells of the window."""
+type Tap = tuple[npt.NDArray[np.intp], Values, npt.NDArray[np.bool_]]
+"""Index of a cell for each place, its weight, and whether it is not one gone on from the edge."""
+
+_BESIDE = 1e-10
+_HALF = 0.5 - 1e-6
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Weights by distance."""
+
+    weights: Callable[[Floats], Floats]
+    """Of distances, counted in target cells where those are the larger ones."""
+    radius: int
+    """The distance at which they end."""
+
+
+def nearest(values: Values, places: Places, fill: Any) -> Values:
+    """The stored values at places counted in cells of the window; `fill` where there is none.
+
+    Parameters
+    ----------
+    values
+        Shape (..., rows, columns).
+    places
+        Rows and columns of the window.
+    fill
+        What stands for missing.
+
+    **Reads:** nothing.
+    """
+    rows, columns = places.rows, places.columns
+    outside = np.isnan(rows) | np.isnan(columns)
+    y = np.floor(np.nan_to_num(rows) + _BESIDE).astype(np.intp)
+    x = np.floor(np.nan_to_num(columns) + _BESIDE).astype(np.intp)
+    found = _at(values, y, x)
+    if outside.any():
+        found[..., outside] = fill
+    return found
+
+
+def _at(values: Values, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Values:
+    """Values at indices that can be broadcast together."""
+    if rows.shape[1] == 1 and columns.shape[0] == 1:
+        return np.asarray(values.take(rows[:, 0], axis=-2).take(columns[0], axis=-1))
+    flat = values.reshape(*values.shape[:-2], -1)
+    return np.asarray(flat.take(rows * values.shape[-1] + columns, axis=-1))
+
+
+def blended(
+    values: Values, places: Places, method: Resampling, scale: tuple[float, float], *, turns: bool
+) -> Values:
+    """Values at places between cell centres, by a kernel; missing where the nearest one is.
+
+    Cubic needs all of its sixteen cells, or as many as a wider kernel has; elsewhere the value is
+    the bilinear one.
+
+    Parameters
+    ----------
+    values
+        Floating; shape (..., rows, columns), missing ones not-a-number.
+    places
+        As for `nearest`.
+    method
+        `Resampling.BILINEAR` or `Resampling.CUBIC`.
+    scale
+        Cells under a target cell, (rows, columns), at least 1.
+    turns
+        Whether the last column is a neighbour of the first.
+
+    **Reads:** nothing.
+    """
+    linear, _ = _by_kernel(values, places, LINEAR, scale, turns=turns)
+    if method is Resampling.CUBIC:
+        cubic, complete = _by_kernel(values, places, CUBIC, scale, turns=turns)
+        linear = np.where(complete, cubic, linear)
+    linear[np.isnan(nearest(values, places, np.nan))] = np.nan
+    return linear
+
+
+def _linear(away: Floats) -> Floats:
+    return np.maximum(1.0 - np.abs(away), 0.0)
+
+
+def _cubic(away: Floats) -> Floats:
+    """Catmull and Rom's."""
+    x = np.abs(away)
+    near = (1.5 * x - 2.5) * x * x + 1.0
+    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+LINEAR = Kernel(_linear, 1)
+CUBIC = Kernel(_cubic, 2)
+
+
+def _by_kernel(
+    values: Values, places: Places, kernel: Kernel, scale: tuple[float, float], *, turns: bool
+) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """Weighted means, and where each of the cells that they are made from has a value."""
+    there = np.isfinite(values)
+    whole = bool(there.all())
+    filled = values if whole else np.where(there, values, values.dtype.type(0))
+    tall = _taps(places.rows, values.shape[-2], kernel, scale[0], turns=False)
+    wide = _taps(places.columns, values.shape[-1], kernel, scale[1], turns=turns)
+    shape = np.broadcast_shapes(places.rows.shape, places.columns.shape)
+    total = np.zeros((*values.shape[:-2], *shape), values.dtype)
+    weight, full = np.zeros_like(total), np.zeros(shape, values.dtype)
+    complete = np.ones(total.shape, np.bool_)
+    for row, by_row, inner_row in tall:
+        for column, by_column, inner_column in wide:
+            each = (by_row * by_column).astype(values.dtype)
+            total += each * _at(filled, row, column)
+            full += each
+            complete &= inner_row & inner_column
+            if not whole:
+                met = _at(there, row, column)
+                weight += each * met
+                complete &= met
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / (full if whole else weight), complete
+
+
+def _taps(places: Floats, size: int, kernel: Kernel, scale: float, *, turns: bool) -> Sequence[Tap]:
+    """The cells around places along one axis."""
+    known = np.nan_to_num(places)
+    first = np.floor(known - 0.5).astype(np.intp)
+    around = math.ceil(kernel.radius * scale - 1e-9)
+    found: list[Tap] = []
+    for step in range(1 - around, around + 1):
+        cell = first + step
+        weight = kernel.weights((cell + 0.5 - known) / scale)
+        inner = (cell >= 0) & (cell < size) | turns
+        found.append((cell % size if turns else np.clip(cell, 0, size - 1), weight, inner))
+    return found
+
+
+def averaged(values: Values, rows: Spans, columns: Spans, *, turns: bool) -> Values:
+    """Means over rectangles of the grid; not-a-number where less than half of one has values.
+
+    Parameters
+    ----------
+    values
+        Floating; shape (..., rows, columns), missing ones not-a-number.
+    rows, columns
+        Sides of the rectangles.
+    turns
+        Whether the last column is a neighbour of the first.
+
+    **Reads:** nothing.
+    """
+    there = np.isfinite(values)
+    filled = np.where(there, values, 0.0).astype(np.float64)
+    counts = there.astype(np.float64)
+    if turns:
+        filled, counts = (np.concatenate([own, own], axis=-1) for own in (filled, counts))
+    sums, met = (_over(_over(own, rows, -2), columns, -1) for own in (filled, counts))
+    area = (rows[1] - rows[0])[:, None] * (columns[1] - columns[0])[None, :]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(met >= _HALF * area, sums / met, np.nan).astype(values.dtype)
+
+
+def _over(values: Floats, spans: Spans, axis: int) -> Floats:
+    """Sums of `values` over spans along an axis, cells that lie in part counted in part."""
+    sums = np.cumsum(np.moveaxis(values, axis, -1), axis=-1)
+    sums = np.concatenate([np.zeros((*sums.shape[:-1], 1)), sums], axis=-1)
+    ends = []
+    for side in spans:
+        place = np.clip(np.nan_to_num(side), 0, sums.shape[-1] - 1)
+        below = np.minimum(place.astype(np.intp), sums.shape[-1] - 2)
+        part = place - below
+        ends.append(sums[..., below] * (1 - part) + sums[..., below + 1] * part)
+    return np.moveaxis(ends[1] - ends[0], -1, axis)
+
+
+def gathered(samples: Values, method: Resampling) -> Values:
+    """One value of several; not-a-number where less than half of them are there.
+
+    Parameters
+    ----------
+    samples
+        Floating; shape (..., samples), missing ones not-a-number.
+    method
+        `Resampling.AVERAGE`, `Resampling.MODE`, `Resampling.MINIMUM` or `Resampling.MAXIMUM`. Of
+        values that are equally frequent the least is the mode.
+
+    **Reads:** nothing.
+    """
+    there = np.isfinite(samples)
+    count = there.sum(axis=-1)
+    if method is Resampling.MODE:
+        found = _most_frequent(samples)
+    elif method is Resampling.AVERAGE:
+        found = np.where(there, samples, 0.0).sum(axis=-1) / np.maximum(count, 1)
+    elif method is Resampling.MINIMUM:
+        found = np.where(there, samples, np.inf).min(axis=-1)
+    else:
+        found = np.where(there, samples, -np.inf).max(axis=-1)
+    return np.where(2 * count >= samples.shape[-1], found, np.nan)
+
+
+def _most_frequent(samples: Values) -> Values:
+    ordered = np.sort(samples, axis=-1)
+    found = ordered[..., 0]
+    for more in range(1, ordered.shape[-1]):
+        alike = ordered[..., more:] == ordered[..., :-more]
+        any_alike = alike.any(axis=-1)
+        if not any_alike.any():
+            break
+        first = np.take_along_axis(ordered, alike.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+        found = np.where(any_alike, first, found)
+    return found
