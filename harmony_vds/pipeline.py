@@ -28,6 +28,7 @@ from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import CollectionNotes, VirtualStore
 from harmony_vds.outputs.write import refuse_unwritable, write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
+from harmony_vds.planning.maps import as_target
 from harmony_vds.planning.volume import check_total
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
@@ -83,6 +84,7 @@ def prepare(
     **Reads:** coordinates.
     """
     refuse_unsupported(request)
+    request = as_target(request)
     asked, request = request, _with_shape(request, services)
     if store_href is not None:
         with timed("find"):

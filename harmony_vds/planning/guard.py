@@ -16,10 +16,6 @@ def refuse_unsupported(request: Request) -> None:
 
     **Reads:** nothing.
     """
-    if request.is_map_image:
-        raise UnsupportedError(
-            "Map images (WMS) are not made by this service; order netCDF instead."
-        )
     form = format_of(request.media_type)
     derived = request.average or request.point or request.target
     if form.by_reference and derived is not None:

@@ -32,7 +32,7 @@ TOKEN = "fake-edl-token"
 
 # Operations that the service must refuse, with words that name the parameter at fault.
 REFUSED = {
-    "wms_getmap": "WMS",
+    "wms_getmap": "image/png",
 }  # fmt: skip
 # The shapes of operations as Harmony hands them on, split at the antimeridian, points and lines
 # drawn as areas 1e-4 degrees wide; and the (longitude, latitude) of the cells that are in.

@@ -73,7 +73,7 @@ DIMENSIONS = {
 }
 # Each refusal with the words that name the parameter.
 REFUSED = {
-    "wms_getmap": "Map images",
+    "wms_getmap": "image/png",
 }
 NAMES = sorted(path.stem for path in OPERATIONS.glob("*.json"))
 

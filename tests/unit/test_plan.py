@@ -175,7 +175,6 @@ def test_a_box_or_time_without_data_is_refused_with_what_there_is(opened: Virtua
 @pytest.mark.parametrize(
     "change, told",
     [
-        ({"is_map_image": True}, "Map images"),
         ({"media_type": "image/gif"}, "'image/gif'.*application/netcdf"),
         ({"average": "depth"}, "over time or area"),
         ({"point": (10.5, -3.0), "average": "area"}, "together"),

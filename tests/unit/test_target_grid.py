@@ -1,12 +1,14 @@
 """Target grids are completed from what a request states, and refused where that disagrees."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from harmony_vds.errors import RequestError, TooLargeError
-from harmony_vds.model.request import TargetGrid
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.target import Resampling
+from harmony_vds.planning.maps import as_target
 from harmony_vds.planning.resampling import NAMES, resampling_of
 from harmony_vds.planning.target_crs import is_north_first, target_crs
 from harmony_vds.planning.target_grid import Cells, checked, completed
@@ -162,3 +164,35 @@ def test_unknown_method_is_refused_with_all_that_are_known(name):
     ) as caught:
         resampling_of(name)
     assert repr(name) in str(caught.value)
+
+
+def map_request(crs: str, box: tuple[float, ...], **more) -> Request:
+    target = TargetGrid(crs, width=64, height=32)
+    source = Source("C1-TEST", "TEST")
+    return replace(Request((source,), target=target, is_map_image=True, map_box=box), **more)
+
+
+@pytest.mark.parametrize(
+    ("crs", "box", "extent"),
+    [
+        ("EPSG:4326", (-10, 20, 30, 60), (20, -10, 60, 30)),  # south, west, north, east
+        ("EPSG:4326", (-180, -90, 180, 90), (-180, -90, 180, 90)),  # no latitude is -180
+        ("CRS:84", (-10, 20, 30, 60), (-10, 20, 30, 60)),
+        ("EPSG:3857", (-1e6, -2e6, 3e6, 4e6), (-1e6, -2e6, 3e6, 4e6)),
+        ("EPSG:2193", (1e6, 2e6, 3e6, 4e6), (2e6, 1e6, 4e6, 3e6)),  # northing before easting
+    ],
+)
+def test_box_of_a_map_is_in_the_order_of_its_system(crs, box, extent):
+    assert as_target(map_request(crs, box)).target.scale_extent == extent
+
+
+def test_map_without_box_or_size_is_refused():
+    with pytest.raises(RequestError, match="bbox"):
+        as_target(map_request("CRS:84", None))
+    with pytest.raises(RequestError, match="width"):
+        as_target(map_request("CRS:84", (0, 0, 1, 1), target=TargetGrid("CRS:84", height=3)))
+
+
+def test_what_is_no_map_stays_itself():
+    request = map_request("CRS:84", None, is_map_image=False)
+    assert as_target(request) is request
