@@ -204,7 +204,7 @@ def _elsewhere(kind: AverageKind, footing: Footing | None) -> str:
     if footing is None:
         return ""
     if kind is AverageKind.TIME:
-        return footing.untimed or ""
+        return f"its times ({footing.moments.lstrip('/')}) are of cells" if footing.moments else ""
     if footing.ground is not None and len(footing.ground.dimensions) != 2:
         return "its cells are in no rows and columns, and their areas are not known"
     return footing.obstacle or ""

@@ -101,6 +101,13 @@ def _pieces(
     return [slab for tile in found for slab in tile.slabs], working
 
 
+def doubts(variables: Sequence[PlannedVariable], hierarchy: Hierarchy) -> list[str]:
+    """What keeps the price from being exact, in words. **Reads:** nothing."""
+    asked = [own.path for own in variables if own.path not in hierarchy.held]
+    found = [(path, hierarchy.store.doubt(path)) for path in asked]
+    return [f"The price of {path} is an upper bound: {why}." for path, why in found if why]
+
+
 def _merged(
     tally: ChunkTally, index: ChunkIndex, positions: Sequence[npt.NDArray[np.int64]],
     pieces: Sequence[Block], gap: int,

@@ -47,29 +47,29 @@ class Footing:
     """Time variable: along one of its dimensions, or a scalar in its scope."""
     obstacle: str | None
     """Why a box cannot cut it, if it lies on a grid whose cells have no known places."""
-    untimed: str | None = None
-    """Why a time range cannot cut it, if its times lie along several dimensions."""
+    moments: str | None = None
+    """Variable of its cells' times, if these lie along several dimensions."""
 
     @property
     def coordinates(self) -> tuple[str, ...]:
         """Full paths of the variables that place it in space and time. **Reads:** nothing."""
         own = self.ground
         found = () if own is None else (own.y, own.x, *(own.also or ()))
-        return tuple(path for path in (*found, self.t) if path is not None)
+        return tuple(path for path in (*found, self.t, self.moments) if path is not None)
 
 
 def footing(path: str, hierarchy: Hierarchy) -> Footing:
     """The footing of the variable at `path`, by CF metadata alone. **Reads:** nothing."""
     t = _axis(AxisKind.T, path, hierarchy)
-    untimed = None if t else _spread_time(path, hierarchy)
-    if untimed is not None and (t := time_of_parts(path, hierarchy)):
-        untimed = None
-    if t is None and untimed is None:
+    moments = None if t else _spread_time(path, hierarchy)
+    if moments is not None and (t := time_of_parts(path, hierarchy)):
+        moments = None
+    if t is None and moments is None:
         t = _auxiliary_time(path, hierarchy) or time_of_parts(path, hierarchy)
         t = t or _scalar_time(path, hierarchy)
     ground = _ground(path, hierarchy)
     obstacle = None if ground else _obstacle(path, hierarchy)
-    return Footing(ground, t, obstacle, untimed)
+    return Footing(ground, t, obstacle, moments)
 
 
 def _ground(path: str, hierarchy: Hierarchy) -> Ground | None:
@@ -192,8 +192,7 @@ def _spread_time(path: str, hierarchy: Hierarchy) -> str | None:
             continue
         own = hierarchy.dimensions(found)
         if set(own) <= dimensions and is_coordinate(AxisKind.T, found, variable):
-            along = " and ".join(name_of(dimension) for dimension in own)
-            return f"its times ({found.lstrip('/')}) lie along {along}"
+            return found
     return None
 
 

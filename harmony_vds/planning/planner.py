@@ -1,6 +1,6 @@
 """Turns a request and an open store into a plan: labels become positions once, and are priced."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,13 +26,14 @@ from harmony_vds.model.target import TargetPlan
 from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.cells import CellCuts
-from harmony_vds.planning.cost import price
+from harmony_vds.planning.cost import doubts, price
 from harmony_vds.planning.georeferences import georeferences
 from harmony_vds.planning.grids import Footing, footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.horizontal import GridCuts, refuse_unplaced
 from harmony_vds.planning.levels import select_levels
+from harmony_vds.planning.moments import Moments, moments_of
 from harmony_vds.planning.parts import of_stretch
 from harmony_vds.planning.placing import place_on
 from harmony_vds.planning.pointing import pointed
@@ -94,7 +95,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         target, variables, cost = draft.put_on_target(request.target, variables)
     if cost.missing and request.stretch is None:
         refuse_nothing(variables, draft.selection, hierarchy)
-    draft.notes += _doubts(variables, hierarchy)
+    draft.notes += doubts(variables, hierarchy)
     plan = Plan(
         location=store.location,
         variables=variables,
@@ -117,13 +118,6 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     return pointed(plan, draft.footings, hierarchy) if plan.format.by_reference else plan
 
 
-def _doubts(variables: Iterable[PlannedVariable], hierarchy: Hierarchy) -> list[str]:
-    """What keeps the price from being exact."""
-    asked = [own.path for own in variables if own.path not in hierarchy.held]
-    found = [(path, hierarchy.store.doubt(path)) for path in asked]
-    return [f"The price of {path} is an upper bound: {why}." for path, why in found if why]
-
-
 @dataclass
 class _Draft:
     """A plan while it grows."""
@@ -134,6 +128,7 @@ class _Draft:
     selection: dict[str, AxisSelection] = field(default_factory=dict)
     times: dict[str, Axis] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    moments: dict[str, Moments] = field(default_factory=dict)
     picked: NamedParts | None = None
     cells: CellCuts = field(default_factory=CellCuts)
     placements: list[Placement] = field(default_factory=list)
@@ -242,7 +237,7 @@ class _Draft:
     def cut_times(self) -> None:
         """Apply the request's time range to every time axis that carries a requested variable."""
         if self._has_times_asked:
-            self._refuse_spread_times()
+            self._cut_moments()
         paths = dict.fromkeys(f.t for f in self.footings.values() if f.t is not None)
         for path in paths:
             axis = read_axis(AxisKind.T, path, self.hierarchy)
@@ -257,7 +252,8 @@ class _Draft:
             self._keep(self.picked.dimension, self.picked.kept)
         wanted = self.request.temporal
         if self._has_times_asked:
-            self._tell_auxiliary_times(paths)
+            self._tell_auxiliary_times()
+        paths |= dict.fromkeys(self.moments)
         if self.request.periods and not paths:
             raise UnsupportedError(
                 "The selected granules cannot be picked from their common store: the requested "
@@ -285,12 +281,12 @@ class _Draft:
         ]
         return f" ({told[0]})" if told else ""
 
-    def _tell_auxiliary_times(self, paths: Iterable[str]) -> None:
+    def _tell_auxiliary_times(self) -> None:
         """Say which times were taken where a variable other than CF's time gives them."""
         self.notes += [
             f"The times of the steps along {name_of(self.times[path].dimension)} were taken from "
             f"{path.lstrip('/')}, by which each is kept or left out as a whole."
-            for path in paths
+            for path in self.times
             if not is_coordinate(AxisKind.T, path, self.hierarchy.variables[path])
         ]
 
@@ -322,20 +318,14 @@ class _Draft:
         self.notes += notes
         return kept, average
 
-    def _refuse_spread_times(self) -> None:
-        """A time range must cut every variable that has times."""
-        spread = {p: f.untimed for p, f in self.footings.items() if f.untimed}
-        if not spread:
-            return
-        path, reason = next(iter(spread.items()))
-        others = f" (and {len(spread) - 1} more)" if len(spread) > 1 else ""
-        asked = f"The time range {self.request.temporal}" if self.request.temporal else (
-            "The choice of granules from their common store" if self.request.periods
-            else "The choice of months")  # fmt: skip
-        raise UnsupportedError(
-            f"{asked} cannot cut {path.lstrip('/')}{others}: {reason}; this service cuts times "
-            "along one dimension. Ask without it, or for other variables."
-        )
+    def _cut_moments(self) -> None:
+        """Apply the request's times to every variable whose cells have times of their own."""
+        for path, own in self.footings.items():
+            if own.moments is not None:
+                if own.moments not in self.moments:
+                    found = moments_of(own.moments, self.hierarchy, self.request)
+                    self.moments[own.moments] = found
+                self.cells.add(path, self.moments[own.moments].cells)
 
     def _kept_steps(self, axis: Axis) -> AxisSelection:
         if not self._has_times_asked:
@@ -372,7 +362,8 @@ class _Draft:
 
     def coverage(self) -> TimeRange | None:
         """The time covered by all kept steps; None without time axis."""
-        found = []
+        spread = (own.coverage(self.selection) for own in self.moments.values())
+        found = [span for span in spread if span]
         for axis in self.times.values():
             kept = self.selection.get(axis.dimension) if axis.dimension else None
             try:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from systems.places import check_cut, inside, on_plane, stored, window
 from world import kerchunk_references, write_references
 
 from harmony_vds.errors import NoDataError, UncutBoxError
-from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.extent import BoundingBox, TimeRange
 
 pytestmark = pytest.mark.shared
 
@@ -299,6 +300,28 @@ def test_swath_is_cut_as_the_level_2_subsetter_cuts_it(
     np.testing.assert_array_equal(known, cells[rows, columns])
     np.testing.assert_array_equal(answer.read("/lat"), raw(path, "lat")[rows, columns])
     np.testing.assert_array_equal(answer.read("/lat")[known], raw(theirs, "lat")[known])
+
+
+def test_time_range_and_box_keep_the_cells_of_a_swath_that_are_in_both(
+    data: Path, tmp_path: Path
+) -> None:
+    (path,) = data.glob("s20_*/*084200*")
+    times = (datetime(2015, 7, 2, 9, 0, 30, tzinfo=UTC), datetime(2015, 7, 2, 9, 20, tzinfo=UTC))
+    box = (-180, -90, 0, 45.5)
+    answer = answered(path, tmp_path, "/wind_speed", box, temporal=TimeRange(*times))
+    since = datetime(1990, 1, 1, tzinfo=UTC)
+    first, last = ((own - since).total_seconds() for own in times)
+    seconds = stored(path, "time")
+    cells = inside(stored(path, "lon"), stored(path, "lat"), box)
+    cells &= (seconds >= first) & (seconds <= last)
+    assert cells.any()
+    check_cut(answer.read("/wind_speed"), raw(path, "wind_speed"), cells, -32767)
+    assert answer.prepared.plan.coverage == TimeRange(
+        *(
+            since + timedelta(seconds=float(own))
+            for own in (seconds[cells].min(), seconds[cells].max())
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["sea ice, north", "sinusoidal", "geostationary", "radar"])

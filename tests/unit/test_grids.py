@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from harmony_vds.errors import UnsupportedError
+from harmony_vds.errors import NoDataError, UnsupportedError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
@@ -167,17 +167,38 @@ def test_no_time_is_guessed_where_metadata_name_none_or_several(store: VirtualSt
         make_plan(store, request, request.sources[0])
 
 
-def test_a_time_range_that_cuts_one_variable_and_not_the_swath_beside_it_is_refused() -> None:
+def test_a_time_range_cuts_steps_and_the_cells_of_the_swath_beside_them() -> None:
     hours = {"units": "hours since 2024-01-01"}
+    seen = np.array([[0, 1, 2, 3], [3, 4, np.nan, 6]])
     store = store_of({"/": {
         "time": (("time",), np.arange(3), hours),
         "mean": (("time",), np.zeros(3, "f4"), {}),
-        "line_time": (("granule", "line"), np.zeros((2, 4)), hours | {"standard_name": "time"}),
-        "height": (("granule", "line", "pixel"), np.zeros((2, 4, 5), "f4"), {}),
+        "line_time": (("granule", "line"), seen, hours | {"standard_name": "time"}),
+        "height": (("granule", "line", "pixel"), np.arange(40.0).reshape(2, 4, 5), {}),
     }})  # fmt: skip
-    wanted = TimeRange(datetime(2024, 1, 1, 1, tzinfo=UTC), None)
+    wanted = TimeRange(datetime(2024, 1, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, 4, tzinfo=UTC))
     asked = Request((Source("", "S"),), temporal=wanted)
-    with pytest.raises(UnsupportedError, match=r"height.*line_time.*along granule and line"):
-        make_plan(store, asked, Source("", "S", variables=("mean", "height")))
-    plan = make_plan(store, asked, Source("", "S", variables=("mean",)))
-    assert plan.selection["/time"].positions.tolist() == [1, 2]
+    plan = make_plan(store, asked, Source("", "S", variables=("mean", "height")))
+    assert plan.selection["/time"].positions.tolist() == [2]
+    assert plan.selection["/line"].positions.tolist() == [0, 1, 2, 3]
+    (mask,) = plan.masks
+    assert mask.variables == {"/height"}
+    np.testing.assert_array_equal(mask.inside, (seen >= 2) & (seen <= 4))
+    assert plan.coverage == wanted
+    subset = apply_plan(store, plan)
+    height = next(v.data for v in subset.variables if v.planned.path == "/height").values
+    inside = np.broadcast_to(((seen >= 2) & (seen <= 4))[..., None], height.shape)
+    np.testing.assert_array_equal(np.isnan(height), ~inside)
+    np.testing.assert_array_equal(height[inside], np.arange(40.0).reshape(2, 4, 5)[inside])
+
+
+def test_a_time_range_that_no_cell_of_a_swath_meets_tells_what_there_is() -> None:
+    hours = {"units": "hours since 2024-01-01", "standard_name": "time"}
+    store = store_of({"/": {
+        "line_time": (("granule", "line"), np.arange(8.0).reshape(2, 4), hours),
+        "height": (("granule", "line"), np.zeros((2, 4), "f4"), {}),
+    }})  # fmt: skip
+    wanted = TimeRange(datetime(2025, 1, 1, tzinfo=UTC), None)
+    asked = Request((Source("", "S", variables=("height",)),), temporal=wanted)
+    with pytest.raises(NoDataError, match=r"the store covers 2024-01-01T00:00:00Z/2024-01-01T07"):
+        make_plan(store, asked, asked.sources[0])

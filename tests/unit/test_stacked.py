@@ -124,11 +124,15 @@ def test_time_range_keeps_the_parts_whose_time_as_a_whole_lies_in_it(variable: s
     [("files", "height"), ("made orbit", "height"), ("orbit", "precise")],
     ids=["named-nowhere", "two-of-them", "own-times-named"],
 )
-def test_time_of_a_whole_part_is_not_guessed(coordinates: str, variable: str) -> None:
-    wanted = TimeRange(datetime(2024, 1, 5, tzinfo=UTC), None)
+def test_time_of_a_whole_part_is_not_guessed_where_cells_have_theirs(
+    coordinates: str, variable: str
+) -> None:
+    wanted = TimeRange(datetime(2024, 1, 7, tzinfo=UTC), None)
     request = Request((Source("", "S", variables=(variable,)),), temporal=wanted)
-    with pytest.raises(UnsupportedError, match="lie along part and line"):
-        make_plan(stack(coordinates=coordinates), request, request.sources[0])
+    plan = make_plan(stack(coordinates=coordinates), request, request.sources[0])
+    assert plan.selection["/part"].positions.tolist() == [1, 2]
+    (mask,) = plan.masks
+    np.testing.assert_array_equal(mask.inside, [[False, False, True, True], [True] * 4])
 
 
 def test_picked_parts_and_time_range_both_hold() -> None:
