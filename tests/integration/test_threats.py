@@ -466,7 +466,7 @@ def test_secrets_show_nowhere_at_any_level_of_the_log(tmp_path: Path) -> None:
         assert [own for own in written if secret.encode() in own.read_bytes()] == []
 
 
-def test_shape_of_the_user_is_refused_unread(stranger: Server, tmp_path: Path) -> None:
+def test_shape_at_a_strangers_is_refused_unread(stranger: Server, tmp_path: Path) -> None:
     with cmr_server({"C1-T": umm_collection("C1-T", [])}) as cmr:
         environment = {"CMR_ENDPOINT": cmr.url, "PYTHONWARNINGS": "ignore"}
         message = make_message("C1-T", bbox=[-30, -20, 40, 35])
