@@ -107,6 +107,7 @@ class Checker:
         try:
             self._prepare(text, token)
         except TimeLimitError:
+            logger.warning("Accepted unchecked: not judged within %g s", self.seconds)
             return Verdict()
         except VdsError as error:
             told = one_line(str(error))

@@ -112,8 +112,47 @@ def merged_spans(
     return Spans(sources, starts, lengths, wanted, firsts, reach)
 
 
+def merged_totals(
+    index: ChunkIndex,
+    numbers: Numbers,
+    reads: npt.NDArray[np.int64],
+    gap: int,
+    longest: int = LONGEST_SPAN,
+) -> tuple[int, int]:
+    """Spans, and bytes of all spans, of many reads of a box of the chunk grid at once.
+
+    As `merged_spans` read by read, in a hundredth of the time.
+
+    Parameters
+    ----------
+    index, numbers, gap, longest
+        As for `merged_spans`; `gap` is not negative.
+    reads
+        Which read each chunk of the box is of, in C order; shape (chunks,).
+
+    **Reads:** nothing.
+    """
+    box = np.ix_(*numbers)
+    kinds = index.kinds[box].ravel()
+    if index.is_partial and (kinds == ChunkKind.UNREAD).any():
+        raise ValueError("The index was not asked for these chunks.")
+    wanted = np.flatnonzero(kinds == ChunkKind.VIRTUAL)
+    if wanted.size == 0:
+        return 0, 0
+    sources = index.sources[box].ravel()[wanted]
+    starts = index.offsets[box].ravel()[wanted]
+    ends = starts + index.lengths[box].ravel()[wanted]
+    order = np.lexsort((starts, sources, reads[wanted]))
+    sources, starts, ends, reads = sources[order], starts[order], ends[order], reads[wanted][order]
+    # A file in another read is another place: places are counted, so that no number grows large.
+    other = (np.diff(sources) != 0) | (np.diff(reads) != 0)
+    places = np.concatenate([[0], np.cumsum(other)])
+    firsts = _group_starts(places, starts, ends, gap, longest)
+    return firsts.size, int((np.maximum.reduceat(ends, firsts) - starts[firsts]).sum())
+
+
 def _group_starts(
-    sources: npt.NDArray[np.int32],
+    sources: npt.NDArray[np.int32] | npt.NDArray[np.int64],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     gap: int,

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.average import AveragedVariable, AveragePlan
-from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks
-from harmony_vds.model.chunks import ChunkIndex, ChunkTally, Indices, chunk_numbers
+from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks, reads_of
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, Indices, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.place_reads import PlaceReads
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Cost, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.model.spans import merged_spans
+from harmony_vds.model.spans import merged_spans, merged_totals
 from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import tiles, working_bytes
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -114,6 +114,16 @@ def _merged(
 ) -> ChunkTally:  # fmt: skip
     """`tally` for a reader that merges neighbouring ranges, piece by piece as it reads."""
     requests, stored = 0, 0
+    apart = reads_of(pieces, positions, index.cuts) if positions and pieces else None
+    if apart is not None:
+        box = np.ix_(*apart[0])
+        native = index.kinds[box] == ChunkKind.NATIVE
+        requests, stored = merged_totals(index, *apart, gap)
+        return replace(
+            tally,
+            requests=requests + int(native.sum()),
+            stored=stored + int(index.lengths[box][native].sum()),
+        )
     for block in pieces:
         parts = [own[piece] for own, piece in zip(positions, block, strict=True)]
         more, nbytes = _one_read(index, parts, gap)

@@ -31,6 +31,8 @@ type Pricing = Callable[[Request, Source], Sequence[Cost]]
 """The price of each output of a request; raises what planning raises."""
 type Fits = Callable[[Sequence[Cost]], bool]
 """Whether outputs of such prices are allowed."""
+type Excess = Callable[[Cost], float]
+"""How many times too large the price of all outputs is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +51,27 @@ class Narrowing:
     """Plans and prices a request to the same store."""
     fits: Fits = bool
     """Whether prices are within the limits."""
+    excess: Excess = lambda _: 1.0
+    """How many times too large a price is: where the search begins, and when it is given up."""
 
     def fitting(self, request: Request, source: Source | None = None) -> Cost | None:
         """The price of a request, or None if it is still too large or cannot be answered.
 
         **Reads:** coordinates.
         """
+        cost, fits = self.tried(request, source)
+        return cost if fits else None
+
+    def tried(self, request: Request, source: Source | None = None) -> tuple[Cost | None, bool]:
+        """The price of a request, None if it cannot be answered; and whether it fits.
+
+        **Reads:** coordinates.
+        """
         try:
             costs = self.priced(request, source or self.source)
         except VdsError:
-            return None
-        return total(costs) if self.fits(costs) else None
+            return None, False
+        return total(costs), self.fits(costs)
 
 
 def total(costs: Sequence[Cost]) -> Cost:
@@ -77,12 +89,24 @@ def total(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def most_fitting(highest: int, fits: Callable[[int], bool]) -> int:
+def most_fitting(highest: int, fits: Callable[[int], bool], guess: int = 0) -> int:
     """The largest number up to `highest` that fits, where fewer always fit; 0 if none does.
 
-    **Reads:** what `fits` reads.
+    Large numbers take long to try: from a good `guess` on, few of them are. **Reads:** what `fits`
+    reads.
     """
-    low = 0
+    low, step = 0, max(guess // 16, 1)
+    if 0 < guess < highest:
+        if fits(guess):
+            low = guess
+            while low + step < highest and fits(low + step):
+                low, step = low + step, 2 * step
+            highest = min(highest, low + step)
+        else:
+            highest = guess - 1
+            while highest > step and not fits(highest - step):
+                highest, step = highest - step - 1, 2 * step
+            low = max(highest - step, 0)
     while low < highest:
         middle = (low + highest + 1) // 2
         if fits(middle):

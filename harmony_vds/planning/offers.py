@@ -3,24 +3,28 @@
 A kind is a function in `STRATEGIES`: it gives the largest request of its kind that fits, or None.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.grid import AxisKind
+from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.request import Request, Source
 from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.narrowing import Fits, Narrowing, Offer, most_fitting
+from harmony_vds.planning.narrowing import Excess, Fits, Narrowing, Offer, most_fitting
 from harmony_vds.planning.ranges import decode, step_edges
 
 _MOST_OFFERS = 3
 _MOST_HALVINGS = 24
 _MOST_NAMED = 6
 """Variables that a text names; more would not be read."""
+_MOST_UNEVEN = 16
+"""How many times less than the mean of all a variable is thought to cost at least."""
 _MOST_LETTERS = 120
 
 type Strategy = Callable[[Narrowing], Offer | None]
@@ -33,7 +37,8 @@ def shorter_time(narrowing: Narrowing) -> Offer | None:
     def until(count: int) -> Request:
         return replace(narrowing.request, temporal=TimeRange(starts[0], starts[count - 1]))
 
-    count = most_fitting(len(starts) - 1, lambda n: narrowing.fitting(until(n)) is not None)
+    guess = int(len(starts) / max(narrowing.excess(narrowing.plan.cost), 1))
+    count = most_fitting(len(starts) - 1, lambda n: narrowing.fitting(until(n)) is not None, guess)
     cost = narrowing.fitting(until(count)) if count else None
     if cost is None:
         return None
@@ -48,10 +53,31 @@ def _instant(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _starts_of_steps(narrowing: Narrowing) -> list[datetime]:
+class _Starts:
+    """When steps begin, in order of time; each decoded when it is asked for."""
+
+    def __init__(
+        self, request: Request, numbers: npt.NDArray[np.float64] | None = None,
+        axis: Axis | None = None,
+    ) -> None:  # fmt: skip
+        self._asked = request.temporal.start if request.temporal else None
+        self._numbers = np.empty(0) if numbers is None else numbers
+        self._axis = axis
+
+    def __len__(self) -> int:
+        return int(self._numbers.size)
+
+    def __getitem__(self, position: int) -> datetime:
+        if self._axis is None:
+            raise IndexError(position)
+        start = decode(float(self._numbers[position]), self._axis)
+        return max(start, self._asked) if self._asked else start
+
+
+def _starts_of_steps(narrowing: Narrowing) -> _Starts:
     """When the kept steps of the longest time axis begin, in order of time."""
     hierarchy = Hierarchy(narrowing.store)
-    longest: list[datetime] = []
+    longest = _Starts(narrowing.request)
     for path in narrowing.plan.time_axes:
         axis = read_axis(AxisKind.T, path, hierarchy)
         if axis.dimension not in narrowing.plan.selection:
@@ -60,9 +86,8 @@ def _starts_of_steps(narrowing: Narrowing) -> list[datetime]:
         lowest = step_edges(axis)[0][kept]
         lowest = np.unique(lowest[np.isfinite(axis.values[kept])])
         if lowest.size > len(longest):
-            longest = [decode(float(number), axis) for number in lowest]
-    asked = narrowing.request.temporal.start if narrowing.request.temporal else None
-    return [max(start, asked) if asked else start for start in longest]
+            longest = _Starts(narrowing.request, lowest, axis)
+    return longest
 
 
 def fewer_variables(narrowing: Narrowing) -> Offer | None:
@@ -74,7 +99,8 @@ def fewer_variables(narrowing: Narrowing) -> Offer | None:
     requested = narrowing.plan.requested
     fullest = max((ndims[path] for path in requested), default=0)
     names = [path.lstrip("/") for path in requested if ndims[path] == fullest]
-    if len(requested) < 2:
+    hopeless = narrowing.excess(narrowing.plan.cost) > _MOST_UNEVEN * len(requested)
+    if len(requested) < 2 or hopeless:
         return None
 
     def first(count: int) -> Source:
@@ -111,10 +137,17 @@ def smaller_box(narrowing: Narrowing) -> Offer | None:
     box = narrowing.request.bbox or narrowing.plan.bbox()
     if box is None:
         return None
-    for _ in range(_MOST_HALVINGS):
+    before = narrowing.excess(narrowing.plan.cost)
+    hopeless = int(math.log2(max(before, 1))) - 1
+    for number in range(_MOST_HALVINGS):
         box = _halved(box)
-        cost = narrowing.fitting(replace(narrowing.request, bbox=box))
-        if cost is not None:
+        if number < hopeless:  # each half costs half of it, or more where chunks are shared
+            continue
+        cost, fits = narrowing.tried(replace(narrowing.request, bbox=box))
+        if cost is None or (not fits and narrowing.excess(cost) == before):
+            return None  # no cell is left, or the box lies within one chunk
+        before = narrowing.excess(cost)
+        if fits:
             w, s, e, n = (f"{edge:.10g}" for edge in (box.west, box.south, box.east, box.north))
             parameters = f"subset=lon({w}:{e})&subset=lat({s}:{n})"
             return Offer(parameters, f"--bbox {w} {s} {e} {n}", cost)
@@ -142,11 +175,12 @@ STRATEGIES: tuple[Strategy, ...] = (shorter_time, fewer_variables, smaller_box)
 def offers(
     narrowing: Narrowing,
     fits: Fits,
+    excess: Excess,
     strategies: Sequence[Strategy] = STRATEGIES,
     most: int = _MOST_OFFERS,
 ) -> list[Offer]:
     """Requests that fit, at most one of each kind. **Reads:** coordinates."""
-    narrowing = replace(narrowing, fits=fits)
+    narrowing = replace(narrowing, fits=fits, excess=excess)
     found: list[Offer] = []
     for strategy in strategies:
         offer = strategy(narrowing)

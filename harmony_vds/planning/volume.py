@@ -96,11 +96,13 @@ def times_too_large(cost: Cost, limits: Limits, *, apart: bool) -> float:
         cost.peak_disk / max(limits.max_disk_bytes, 1),
     ]
     if apart:
-        shares += [cost.duration.most / limits.part_seconds]
-        shares += [
-            own.wanted(cost) / max(own.allowed(limits), 1) for own in MEASURES if own.shrinks
-        ]
+        shares += [cost.duration.most / limits.part_seconds, _times(cost, limits)]
     return max(shares)
+
+
+def _times(cost: Cost, limits: Limits) -> float:
+    """How many times larger `cost` is than the limit that it exceeds most."""
+    return max(own.wanted(cost) / max(own.allowed(limits), 1) for own in MEASURES if own.shrinks)
 
 
 def too_much(costs: Sequence[Cost], limits: Limits, *, apart: bool) -> list[str]:
@@ -169,7 +171,11 @@ def check_volume(
     found = too_much(costs, limits, apart=apart)
     if not found:
         return
-    offered = offers(narrowing, lambda own: not too_much(own, limits, apart=apart))
+    offered = offers(
+        narrowing,
+        lambda own: not too_much(own, limits, apart=apart),
+        lambda cost: _times(cost, limits) / (limits.max_parts if apart else 1),
+    )
     also = limits.parts_service if not apart and not narrowing.request.synchronous else ""
     raise TooLargeError(_refusal(found[0], [str(own) for own in offered], also))
 

@@ -175,7 +175,7 @@ def test_what_cannot_be_judged_in_time_is_accepted_and_others_are_not_kept_waiti
         assert own.health()["busy"] <= 2
         log = own.log.read_text()
         assert log.count("checks go on already") == 3
-        assert log.count("not judged within") == 2
+        assert log.count("not judged within") >= 2
         assert CANARY not in log
 
 

@@ -44,6 +44,8 @@ def store_of(seed: int, gap: int = -1) -> VirtualStore:
         f"/{name}": random_index(own.shape, own.dtype, seed + i)
         for i, (name, own) in enumerate(variables.items())
     }
+    axis = indices["/x"].kinds  # an axis with gaps is refused, however it is priced
+    axis[axis == ChunkKind.ABSENT] = ChunkKind.VIRTUAL
     tree = xr.DataTree(xr.Dataset(variables))
     return VirtualStore(LOCATION, tree, lambda path, _=None: indices[path], merge_gap=lambda _: gap)
 

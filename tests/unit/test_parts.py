@@ -189,7 +189,7 @@ def prepared_parts(
     services = Services.of(
         settings(store, files, part_bytes=2_500, **more), Credentials.of_token("secret-token-1")
     )
-    request = Request((SOURCE,), bbox=BoundingBox(150, -40, -150, 40))
+    request = Request((SOURCE,), bbox=BoundingBox(150.0, -40.0, -150.0, 40.0))
     return prepare(request, services, store.as_uri(), apart=True), services
 
 

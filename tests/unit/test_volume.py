@@ -124,8 +124,9 @@ def test_a_refusal_says_when_nothing_smaller_was_found(opened: VirtualStore) -> 
 
 def at_its_limits(cost: Cost) -> Limits:
     return Limits(
-        cost.bytes_read, cost.bytes_written, cost.duration.least, cost.chunks, cost.requests,
-        cost.bytes_decoded, cost.peak_memory + PROCESS_BYTES, cost.peak_disk,
+        cost.bytes_read, cost.bytes_written, cost.duration.least, max_chunks=cost.chunks,
+        max_requests=cost.requests, max_decoded_bytes=cost.bytes_decoded,
+        max_memory_bytes=cost.peak_memory + PROCESS_BYTES, max_disk_bytes=cost.peak_disk,
     )  # fmt: skip
 
 
