@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench import means
 from bench.archive import PRODUCTS
 from bench.limits import ideal
 from bench.runs import LATENCY, Bench, Key
@@ -67,6 +68,7 @@ def verdicts(bench: Bench, parts: tuple[str, ...]) -> list[Verdict]:
     if "read" in parts:
         found += _reading(judge)
         found += _flat(judge)
+        found += _averaging(judge)
     return found
 
 
@@ -154,3 +156,16 @@ def _flat(judge: _Judge) -> Iterator[Verdict]:
         below = judge.value("read", short, "d", method, "cpu")
         yield Verdict(f"(d) {method}: CPU, times that of a record of a tenth",
                       above and below and above / below, 1.1, at_least=False)  # fmt: skip
+
+
+def _averaging(judge: _Judge) -> Iterator[Verdict]:
+    """The regional mean, from the request to the written file."""
+    product = judge.bench.main_product
+    shares = [judge.value("mean", product, "f", m, "share") for m in (means.PEER, means.SERVICE)]
+    faster = judge.ratio("mean", product, "f", means.PEER, means.SERVICE, "wall")
+    if faster is not None and shares[0] and shares[1]:
+        faster *= shares[1] / shares[0]
+    yield Verdict(f"(f) {means.SERVICE}: wall, times faster than {means.PEER}", faster, 2.5)
+    share = judge.ratio("mean", product, "f", means.SERVICE, means.PEER, "rss")
+    yield Verdict(f"(f) {means.SERVICE}: peak memory, share of {means.PEER}'s",
+                  share, 0.5, at_least=False)  # fmt: skip

@@ -16,6 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bench import means
 from bench.archive import PRODUCTS, Archive
 from bench.methods import METHODS, OPENED, READ
 from bench.server import ask
@@ -120,6 +123,24 @@ class Bench:
                     self._read(self.main_product, item, method)
             for method in ("ours, kerchunk", "ours, icechunk"):
                 self._read(f"{self.main_product}-tenth", "d", method)
+            for method, steps in ((means.SERVICE, None), (means.PEER, means.PEER_STEPS)):
+                self.run_mean(method, steps)
+
+    def run_mean(self, method: str, steps: int | None) -> None:
+        """The mean of a region over ten years, or over its first `steps`."""
+        product = self.main_product
+        archive = self.archive(product)
+        wanted = means.item(archive.product)
+        wanted = wanted.first(steps) if steps else wanted
+        job = {"method": method, "product": product, "steps": steps}
+        told = self._told(job, str(self.folder / "cache"), "bench.means")
+        right = means.expected_means(archive, wanted)
+        if "failed" not in told and not np.allclose(
+            told["series"], right, rtol=0, atol=means.TOLERANCE
+        ):
+            told = {"failed": "its means are not those of the granules"}
+        share = len(wanted.steps) / len(means.item(archive.product).steps)
+        self._keep("mean", product, "f", method, told, lambda own: own["mean"] | {"share": share})
 
     def _open(self, product: str, method: str) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-") as empty:
@@ -161,9 +182,17 @@ class Bench:
             self._keep("start", self.main_product, form, name, told, lambda own: own["all"])
 
     def _work(self, job: dict[str, Any], cache: str) -> dict[str, Any]:
+        told = self._told(job, cache, "bench.worker")
+        archive = self.archive(job["product"])
+        if any(true_sample(archive, n) != got for n, got in told.get("sample", {}).items()):
+            return {"failed": "its first value is not that of the granule"}
+        return told
+
+    def _told(self, job: dict[str, Any], cache: str, module: str) -> dict[str, Any]:
+        """What a process of its own measures."""
         job = {**job, "folder": str(self.folder), "port": self.port}
         environment = {**os.environ, "HARMONY_VDS_CACHE_DIR": cache}
-        command = [sys.executable, "-m", "bench.worker", json.dumps(job)]
+        command = [sys.executable, "-m", module, json.dumps(job)]
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True,
                                   timeout=LONGEST)  # fmt: skip
@@ -172,9 +201,6 @@ class Bench:
         if done.returncode != 0:
             return {"failed": (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]}
         told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        archive = self.archive(job["product"])
-        if any(true_sample(archive, name) != got for name, got in told["sample"].items()):
-            return {"failed": "its first value is not that of the granule"}
         return told
 
     def _keep(  # noqa: PLR0917  the key, the numbers, and which of them count

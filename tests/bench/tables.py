@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from bench import means
 from bench.archive import PRODUCTS
 from bench.limits import ideal
 from bench.runs import LATENCY, Bench
@@ -11,7 +12,7 @@ from bench.work import items
 
 def show(bench: Bench, console: Console) -> None:
     """Print every table for which there are numbers."""
-    for table in (*_openings(bench), _starts(bench), *_reads(bench)):
+    for table in (*_openings(bench), _starts(bench), *_reads(bench), _means(bench)):
         if table.row_count:
             console.print(table)
 
@@ -93,3 +94,25 @@ def _reads(bench: Bench) -> list[Table]:
                 table.caption = "* extrapolated from the part that was measured"
             tables.append(table)
     return tables
+
+
+def _means(bench: Bench) -> Table:
+    table = _table(f"(f) {means.TITLE}, {bench.main_product}", "method", "wall s", "x ours",
+                   "CPU s", "requests", "MB", "in flight", "peak MB")  # fmt: skip
+    found = {
+        method: numbers
+        for (part, _, _, method), numbers in bench.results.medians().items() if part == "mean"
+    }  # fmt: skip
+    own = found.get(means.SERVICE, {}).get("wall")
+    for method, numbers in found.items():
+        share = numbers["share"]
+        wall = numbers["wall"] / share
+        note = "" if share == 1 else " *"
+        table.add_row(
+            method + note, f"{wall:.2f}", f"{wall / own:.1f}" if own else "",
+            f"{numbers['cpu'] / share:.2f}", f"{numbers['requests'] / share:,.0f}",
+            f"{numbers['nbytes'] / share / 1e6:,.0f}", f"{numbers['most']:.0f}",
+            f"{numbers['rss'] / 1e6:.0f}",
+        )  # fmt: skip
+    table.caption = "* extrapolated from the part that was measured"
+    return table

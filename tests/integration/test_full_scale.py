@@ -148,6 +148,32 @@ def test_ten_years_of_a_region_come_out_right_from_a_full_size_manifest(
 
 
 @pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
+def test_ten_years_of_a_region_have_their_daily_means_in_little_memory(
+    form: str, request: pytest.FixtureRequest, granules: list[Path], tmp_path: Path
+) -> None:
+    store = request.getfixturevalue(f"{form}_store")
+    done = run_subset(store, granules, tmp_path, "--bbox", "-60", "30", "-0.1", "59.9",
+                      "--temporal", "1999-01-01T00:00:00Z", "2008-12-31T23:59:59Z",
+                      "--average", "area")  # fmt: skip
+    with netCDF4.Dataset(json.loads(done.stdout)["output"]) as nc:
+        got, counts, times = nc["analysed_sst"][:], nc["analysed_sst_count"][:], nc["time"][:]
+    rows, columns = slice(240, 300), slice(240, 360)
+    fields = truth(granules, (rows, columns))
+    known = fields != -32768
+    middles = np.radians(np.arange(30.25, 60, 0.5))
+    squared = (2 - 1 / 298.257223563) / 298.257223563  # of WGS 84: its eccentricity
+    rings = np.cos(middles) / (1 - squared * np.sin(middles) ** 2) ** 2
+    weights = rings[None, :, None] * known
+    kelvin = fields * 0.01 + 273.15
+    means = (kelvin * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+    step = ((times - FIRST) // DAY).astype(int) % FILES
+    assert len(got) == 3653
+    np.testing.assert_allclose(got, means[step], rtol=1e-7)
+    np.testing.assert_array_equal(counts, known.sum(axis=(1, 2))[step])
+    assert float(done.stderr.splitlines()[-1].split()[1]) < 800 * 2**10
+
+
+@pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
 def test_full_size_request_is_refused_within_seconds_and_little_memory(
     form: str, request: pytest.FixtureRequest, granules: list[Path], tmp_path: Path
 ) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+import pyproj
 import pytest
 import shapely
+from systems.granules import Field, times, weather, write_fields
 from systems.kits import Answer, ask, place, raw, request, services, write_store
-from world import write_days
+from world import FILL, kerchunk_references, write_days, write_references
 
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.request import Request
@@ -241,3 +243,67 @@ def test_shape_of_one_feature_gives_a_plain_series_of_its_cells(
     expected = (values.filled(0) * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
     np.testing.assert_allclose(over_area.read("analysed_sst"), expected, rtol=1e-14)
     assert over_time.read("analysed_sst_count").sum() == known.sum()
+
+
+@pytest.mark.parametrize("kind", ["time", "area"])
+def test_chunk_that_the_manifest_lacks_has_no_weight_and_is_told(
+    kind: str, granules: list[Path], tmp_path: Path
+) -> None:
+    document = kerchunk_references(granules)
+    # Absent chunks would read as zero kelvin above the offset, which is a temperature.
+    array = json.loads(document["refs"]["analysed_sst/.zarray"])
+    document["refs"]["analysed_sst/.zarray"] = json.dumps(array | {"fill_value": 0})
+    attributes = json.loads(document["refs"]["analysed_sst/.zattrs"])
+    marked = attributes | {"_FillValue": FILL}
+    document["refs"]["analysed_sst/.zattrs"] = json.dumps(marked)
+    del document["refs"]["analysed_sst/2.1.1"]
+    write_references(tmp_path / "store.json", document)
+    values = quantities(granules)
+    values[2, 12:24, 24:48] = np.ma.masked
+    with place("file", granules[0].parent, tmp_path) as published:
+        answer = averaged((published, "store.json"), kind, tmp_path / "work", "analysed_sst")
+    axes = 0 if kind == "time" else (1, 2)
+    counts = (~np.ma.getmaskarray(values)).sum(axis=axes)
+    np.testing.assert_array_equal(answer.read("analysed_sst_count").squeeze(), counts)
+    if kind == "time":
+        expected = values.mean(axis=0).filled(np.nan)
+        np.testing.assert_allclose(answer.read("analysed_sst")[0], expected, rtol=1e-13)
+    with netCDF4.Dataset(answer.path) as nc:
+        assert nc.virtual_store_missing_chunks == 1
+
+
+def test_cells_of_a_polar_grid_weigh_by_the_areas_of_their_geodesics(tmp_path: Path) -> None:
+    cell = 25_000.0
+    x = cell * (np.arange(12) - 5.5)
+    y = np.arange(-2_100_000.0, -2_100_000.0 + 10 * cell, cell)[::-1]
+    ice = weather((3, 10, 12), 5)
+    ice[:, 4, 4:7] = -9.0
+    mapping = {k: v for k, v in pyproj.CRS("EPSG:3413").to_cf().items() if v is not None}
+    plane = {kind: f"projection_{kind}_coordinate" for kind in "xy"}
+    path = write_fields(tmp_path / "granules" / "ice.nc", {
+        "time": times(np.arange(3, dtype="i4"), "days since 2020-01-01"),
+        "y": Field(("y",), y, {"standard_name": plane["y"], "units": "m"}),
+        "x": Field(("x",), x, {"standard_name": plane["x"], "units": "m"}),
+        "crs": Field((), np.array(0, "i4"), mapping),
+        "ice": Field(("time", "y", "x"), ice, {"grid_mapping": "crs"}, (1, 5, 6), np.float32(-9)),
+    })  # fmt: skip
+    (tmp_path / "store").mkdir()
+    with place("file", path.parent, tmp_path / "store") as published:
+        name = write_store("kerchunk", [path], tmp_path / "store", published.granules, along=None)
+        published.publish()
+        answer = averaged((published, name), "area", tmp_path / "work", "ice")
+    back = pyproj.Transformer.from_crs(3413, 4326, always_xy=True)
+    geod, half = pyproj.Geod(ellps="WGS84"), cell / 2
+    areas = np.empty((10, 12))
+    for row, column in np.ndindex(10, 12):
+        left, top = x[column] - half, y[row] + half
+        ring = back.transform([left, left + cell, left + cell, left],
+                              [top, top, top - cell, top - cell])  # fmt: skip
+        areas[row, column] = abs(geod.polygon_area_perimeter(*ring)[0])
+    known = ice != -9
+    weights = areas * known
+    expected = (ice.astype(float) * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+    np.testing.assert_allclose(answer.read("ice"), expected, rtol=1e-6)
+    np.testing.assert_allclose(answer.read("ice_fraction"), weights[0].sum() / areas.sum(), 1e-7)
+    with netCDF4.Dataset(answer.path) as nc:
+        assert {"x", "y", "crs"} & {*nc.variables} == set()
