@@ -78,23 +78,24 @@ class Lattice:
         off = _SAFETY * away.max(axis=(-2, -1))
         return Tiles(known, np.where((off <= self.most_off).all(axis=0), off, np.nan))
 
-    def coordinates(self, rows: slice, columns: slice) -> tuple[Floats, Floats]:
-        """(y, x) of a block's centres, shape (2, rows, columns), and by how much they may be off.
+    def coordinates(self, rows: slice, columns: slice) -> Floats:
+        """(y, x) of a block's centres, off by `most_off` at most; shape (2, rows, columns).
 
-        The latter has shape (2, rows, columns) too. **Reads:** nothing.
+        **Reads:** nothing.
         """
         _, _, to_cells, _ = _basis()
         tall, wide = _touched(rows), _touched(columns)
         own = self.tiles(tall, wide)
         found = _joined(to_cells @ own.known @ to_cells.T)
-        off = own.off.repeat(TILE, axis=1).repeat(TILE, axis=2)
         top, left = tall.start * TILE, wide.start * TILE
         within = (slice(rows.start - top, rows.stop - top),
                   slice(columns.start - left, columns.stop - left))  # fmt: skip
-        found, off = found[:, *within], off[:, *within]
-        rough = np.nonzero(np.isnan(off[0]))
-        found[:, *rough] = self.exact(rough, rows, columns)
-        return found, np.nan_to_num(off)
+        found = found[:, *within]
+        unfit = np.isnan(own.off[0])
+        if unfit.any():
+            rough = np.nonzero(unfit.repeat(TILE, axis=0).repeat(TILE, axis=1)[within])
+            found[:, *rough] = self.exact(rough, rows, columns)
+        return found
 
     def exact(
         self, cells: tuple[npt.NDArray[np.int64], ...], rows: slice, columns: slice

@@ -106,7 +106,10 @@ class SourceAxis:
         first, last = self.edges
         if self.turns:
             low, high = min(first, last), max(first, last)
-            values = values - TURN * np.floor((values - low) / TURN)
+            with np.errstate(invalid="ignore"):
+                lying = (values >= low) & (values < low + TURN)
+            if not lying.all():
+                values = values - TURN * np.floor((values - low) / TURN)
             if self.is_round:  # what rounding puts at the far edge belongs to the near one
                 values = np.where(values >= high, values - TURN, values)
         if self.is_even:

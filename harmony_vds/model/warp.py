@@ -184,16 +184,17 @@ class Warp:
         """
         if self.rows is not None and self.columns is not None:
             return Places(self.rows[rows][:, None], self.columns[columns][None, :])
-        found, off = self._lattice.coordinates(rows, columns)
-        y, x = self._rows_at(found[0]), self._columns_at(found[1])
+        found = self._lattice.coordinates(rows, columns)
+        y, x = self.source.y.positions(found[0]), self.source.x.positions(found[1])
         if sharp:
-            near_y = np.abs(y - np.round(y)) <= off[0] / self._finest[0] + _BESIDE
-            near_x = np.abs(x - np.round(x)) <= off[1] / self._finest[1] + _BESIDE
-            outside = (np.isnan(y) | np.isnan(x)) & np.isfinite(found[0]) & (off[0] > 0)
-            doubtful = np.nonzero(near_y | near_x | outside)
+            with np.errstate(invalid="ignore"):
+                near = np.abs(y - np.rint(y)) <= _MOST_OFF + _BESIDE
+                near |= np.abs(x - np.rint(x)) <= _MOST_OFF + _BESIDE
+            doubtful = np.nonzero(near)
             exact = self._lattice.exact(doubtful, rows, columns)
-            y[doubtful], x[doubtful] = self._rows_at(exact[0]), self._columns_at(exact[1])
-        return Places(y, x)
+            y[doubtful] = self.source.y.positions(exact[0])
+            x[doubtful] = self.source.x.positions(exact[1])
+        return Places(_within(y, self.source.y), _within(x, self.source.x))
 
     def sides(self, rows: slice, columns: slice) -> tuple[Spans, Spans]:
         """Where the rows and columns of a block begin and end on the grid, if it is cylindrical.

@@ -8,6 +8,7 @@ import numpy as np
 from harmony_vds.errors import NoDataError, UncutBoxError, VdsError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
+from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.request import Request
 from harmony_vds.model.selection import AxisSelection
@@ -101,6 +102,15 @@ class GridCuts:
                 )
                 found.append(source_grid(grid, HorizontalSelection(rows, columns, None)))
         return found
+
+    def unmoved(self) -> list[str]:
+        """What to say of grids that values are not put on another from. **Reads:** nothing."""
+        return [
+            f"What lies along {' and '.join(map(name_of, grid.dimensions))} stays on its own grid: "
+            "its latitudes and longitudes follow no rows and columns."
+            for grid, _ in self.others
+            if grid.kind is not GridKind.PROJECTED
+        ]
 
     def _cut(self, ground: Ground, paths: list[str]) -> None:
         cut = self.request.bbox is not None or self.request.shape is not None

@@ -214,7 +214,7 @@ class _Draft:
         gone, notes = replaced_paths(variables, self.axes(), sources, self.hierarchy)
         stay = tuple(own for own in variables if own.path not in gone)
         target, remarks = plan_target(asked, sources, box, stay, self.hierarchy)
-        self.notes += notes + remarks
+        self.notes += notes + remarks + self.grids.unmoved()
         return target, stay, price_target(stay, self.selection, self.hierarchy, target)
 
     def pick_granules(self) -> None:

@@ -60,7 +60,8 @@ def plan_target(
     """
     if not sources:
         raise UnsupportedError(
-            "Nothing of what was asked for lies on a grid that can be put on another. Ask without "
+            "Nothing of what was asked for lies on a grid that can be put on another; swaths, "
+            "tracks and curvilinear grids cannot. Ask without "
             "outputCrs, scaleExtent, scaleSize, width, height and grid."
         )
     crs = target_crs(asked.crs or sources[0].crs or "EPSG:4326")

@@ -201,10 +201,10 @@ def _resampled(source: _Source, values: Values, piece: WarpBlock, way: Reproject
         return _sampled(source, values, piece, way)
     sharp = method is Resampling.NEAREST
     places = _local(way.places(warp, piece.rows, piece.columns, sharp=sharp), piece, warp)
-    outside = np.isnan(places.rows) | np.isnan(places.columns)
     if sharp:
         found = nearest(values, places, source.fill)
-        _refuse_meaning(source, found, outside)
+        if not source.declared:
+            _refuse_meaning(source, found, np.isnan(places.rows) | np.isnan(places.columns))
         return found
     turns = _turns(piece, warp)
     if method.is_kernel:
@@ -216,7 +216,7 @@ def _resampled(source: _Source, values: Values, piece: WarpBlock, way: Reproject
         (local.columns, local.columns + end - begin),
     )
     found = averaged(values, rows, columns, turns=turns)
-    found[..., outside] = np.nan
+    found[..., np.isnan(places.rows) | np.isnan(places.columns)] = np.nan
     return found
 
 
@@ -253,7 +253,7 @@ def _local(places: Places, piece: WarpBlock, warp: Warp) -> Places:
 
 def _refuse_meaning(source: _Source, found: Values, outside: npt.NDArray[np.bool_]) -> None:
     """Refuse what stands for missing outside if it is a value inside."""
-    if source.declared or source.dtype.kind not in "iu" or not outside.any():
+    if source.dtype.kind not in "iu" or not outside.any():
         return
     if (found[..., ~outside] == source.fill).any():
         raise UnsupportedError(

@@ -57,12 +57,14 @@ def nearest(values: Values, places: Places, fill: Any) -> Values:
 
     **Reads:** nothing.
     """
-    rows, columns = places.rows, places.columns
-    outside = np.isnan(rows) | np.isnan(columns)
-    y = np.floor(np.nan_to_num(rows) + _BESIDE).astype(np.intp)
-    x = np.floor(np.nan_to_num(columns) + _BESIDE).astype(np.intp)
+    no_row, no_column = np.isnan(places.rows), np.isnan(places.columns)
+    y = (np.where(no_row, 0.0, places.rows) + _BESIDE).astype(np.intp)
+    x = (np.where(no_column, 0.0, places.columns) + _BESIDE).astype(np.intp)
     found = _at(values, y, x)
-    if outside.any():
+    if no_row.shape[1] == 1 and no_column.shape[0] == 1:
+        found[..., no_row[:, 0], :] = fill
+        found[..., no_column[0]] = fill
+    elif (outside := no_row | no_column).any():
         found[..., outside] = fill
     return found
 
@@ -70,7 +72,14 @@ def nearest(values: Values, places: Places, fill: Any) -> Values:
 def _at(values: Values, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Values:
     """Values at indices that can be broadcast together."""
     if rows.shape[1] == 1 and columns.shape[0] == 1:
-        return np.asarray(values.take(rows[:, 0], axis=-2).take(columns[0], axis=-1))
+        across = columns[0]
+        if rows.size < values.shape[-2]:
+            return np.asarray(values.take(rows[:, 0], axis=-2).take(across, axis=-1))
+        if across.size and (np.diff(across) == 1).all():
+            part = values[..., int(across[0]) : int(across[-1]) + 1]
+        else:
+            part = values.take(across, axis=-1)
+        return np.asarray(part.take(rows[:, 0], axis=-2))
     flat = values.reshape(*values.shape[:-2], -1)
     return np.asarray(flat.take(rows * values.shape[-1] + columns, axis=-1))
 

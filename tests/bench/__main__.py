@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import reproject
 from bench.goals import Verdict, verdicts
 from bench.runs import LATENCY, Bench, machine
 from bench.server import NoServerError, free_port, serving
@@ -22,6 +23,11 @@ _PARTS = {"open": ("open",), "read": ("read",), "all": ("open", "read")}
 def main() -> int:
     options = _options()
     console, told = Console(highlight=False, width=130), Console(stderr=True, highlight=False)
+    if options.part == "reproject":
+        judged = reproject.run(options.repeats, console)
+        for verdict in judged:
+            console.print(str(verdict))
+        return int(options.check and not all(verdict.met for verdict in judged))
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     port = _port(folder, options.port)
@@ -47,7 +53,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
-    parser.add_argument("part", choices=_PARTS)
+    parser.add_argument("part", choices=(*_PARTS, "reproject"))
     parser.add_argument("--repeats", type=int, default=3, help="times each number is measured")
     parser.add_argument(
         "--scale", choices=("small", "ostia", "all"), default="ostia",
