@@ -1,6 +1,7 @@
 """Places as people write them: on the command line, or in a CSV file of stations."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,36 @@ def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
         _place(parts, range(len(parts)), "--point, which is LON,LAT[,NAME],")
         for parts in (text.split(",", 2) for text in texts)
     )
+
+
+def line_of(text: str | None) -> tuple[tuple[float, float], ...]:
+    """The vertices of a line written as WKT, or as ``LON LAT,LON LAT``; none without one.
+
+    Raises
+    ------
+    RequestError
+        It is written otherwise, or has a vertex that lies nowhere.
+
+    **Reads:** nothing.
+
+    >>> line_of("LINESTRING (0 0, 10 -5.5)")
+    ((0.0, 0.0), (10.0, -5.5))
+    """
+    if text is None:
+        return ()
+    bare = re.sub(r"^\s*LINESTRING\s*\((.*)\)\s*$", r"\1", text, flags=re.IGNORECASE)
+    try:
+        line = [(float(x), float(y)) for x, y in (part.split() for part in bare.split(","))]
+    except ValueError:
+        line = []
+    if len(line) < 2:
+        raise RequestError(
+            f"--line {text!r} should be LON LAT,LON LAT with two vertices or more, or WKT such as "
+            "LINESTRING(0 0, 10 -5.5)."
+        )
+    for x, y in line:
+        Place(x, y)
+    return tuple(line)
 
 
 def places_in(path: Path | None) -> tuple[Place, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from harmony_vds.cli.places import places_in, places_of
+from harmony_vds.cli.places import line_of, places_in, places_of
 from harmony_vds.cli.price import tell_price
 from harmony_vds.delivery import deliver
 from harmony_vds.errors import RequestError
@@ -48,6 +48,13 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         list[str] | None,
         typer.Option(
             metavar="LON,LAT[,NAME]", help="Place for a time series, in degrees; repeatable."
+        ),
+    ] = None,
+    line: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LON LAT,LON LAT…",
+            help="Line for a time series in each cell it passes; or WKT.",
         ),
     ] = None,
     points: Annotated[
@@ -104,6 +111,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     places = (*places_of(point or []), *places_in(points))
     request = replace(request, average=average, months=_months(months), points=places)
+    request = replace(request, line=line_of(line))
     target = TargetGrid(crs, interpolation, extent, cell, width, height)
     if target != TargetGrid(interpolation=interpolation):
         request = replace(request, target=target)

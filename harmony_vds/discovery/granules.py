@@ -119,8 +119,8 @@ def region_query(request: Request) -> dict[str, str | Sequence[str]]:
     CMR's polygons have edges along great circles, or not. **Reads:** nothing.
     """
     query: dict[str, str | Sequence[str]] = {}
-    longitudes = [_turned(own.longitude) for own in request.places]
-    latitudes = [own.latitude for own in request.places]
+    places = [*((own.longitude, own.latitude) for own in request.places), *request.line]
+    longitudes, latitudes = [_turned(x) for x, _ in places], [y for _, y in places]
     if len(longitudes) == 1:
         query["point"] = f"{longitudes[0]:g},{latitudes[0]:g}"
     elif longitudes:

@@ -153,6 +153,8 @@ class Request:
     """Places to cut by; before they are read, the address of a GeoJSON document, or its text."""
     points: tuple[Place, ...] = ()
     """Several places, for a time series at each."""
+    line: tuple[tuple[float, float], ...] = ()
+    """(longitude, latitude) of the vertices of a line, for a time series in each cell it passes."""
     dimensions: tuple[DimensionRange, ...] = ()
     """Ranges of other dimensions."""
     average: str | None = None
@@ -187,6 +189,11 @@ class Request:
         """All places asked for. **Reads:** nothing."""
         return (() if self.point is None else (Place(*self.point),)) + self.points
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether series at places are asked for. **Reads:** nothing."""
+        return bool(self.places or self.line)
+
     def parameters(self, source: Source) -> Mapping[str, object]:
         """What was asked of `source`, as plain JSON values, for provenance; no secrets, no ids.
 
@@ -202,6 +209,8 @@ class Request:
             asked["shape"] = self.shape.as_json()
         if self.point is not None:
             asked["point"] = list(self.point)
+        if self.line:
+            asked["line"] = ", ".join(f"{x:.10g} {y:.10g}" for x, y in self.line)
         if self.points:
             listed = [str(own) for own in self.points[:MOST_NAMED]]
             more = [f"and {len(self.points) - MOST_NAMED} more"]

@@ -17,8 +17,8 @@ def refuse_unsupported(request: Request) -> None:
     **Reads:** nothing.
     """
     form = format_of(request.media_type)
-    derived = request.average or request.point or request.target
-    if form.by_reference and derived is not None:
+    derived = request.average is not None or request.is_placed or request.target is not None
+    if form.by_reference and derived:
         raise UnsupportedError(
             f"The format {form.name} points to the archive's own chunks, and what is averaged, "
             "reprojected or picked by place is in none of them. Ask for netCDF."
@@ -31,7 +31,9 @@ def refuse_unsupported(request: Request) -> None:
         "a bounding box": request.bbox, "a shape": request.shape, "an average": request.average,
     }  # fmt: skip
     besides = [name for name, value in others.items() if value is not None]
-    if request.places and besides:
+    if request.places and request.line:
+        besides.append("a line")
+    if request.is_placed and besides:
         raise UnsupportedError(
             f"Points and {besides[0]} cannot be asked for together; ask for one of them."
         )
@@ -40,8 +42,8 @@ def refuse_unsupported(request: Request) -> None:
             f"The format {form.name} tells cells one by one and has no target grid; ask for netCDF "
             "or Zarr, or without outputCrs, scaleExtent, scaleSize, width, height and grid."
         )
-    if request.target is not None and (request.places or request.average is not None):
-        what = "Points" if request.places else "Averages"
+    if request.target is not None and (request.is_placed or request.average is not None):
+        what = "Points" if request.is_placed else "Averages"
         raise UnsupportedError(
             f"{what} are not put on a target grid; ask for them without outputCrs, scaleExtent, "
             "scaleSize, width, height and grid."

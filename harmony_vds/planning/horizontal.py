@@ -216,7 +216,7 @@ def refuse_unplaced(footings: Mapping[str, Footing], request: Request, *, named:
     **Reads:** nothing.
     """
     region, other = ("A bounding box", "a box")
-    if request.places:
+    if request.is_placed:
         region, other = ("Points", "points")
     elif request.shape is not None:
         region, other = ("A shape", "a shape")

@@ -13,6 +13,7 @@ from harmony_vds.errors import (
 )
 from harmony_vds.model.average import AverageKind, AveragePlan
 from harmony_vds.model.extent import TimeRange
+from harmony_vds.model.formats import format_of
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Placement
@@ -33,6 +34,7 @@ from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.horizontal import GridCuts, refuse_unplaced
 from harmony_vds.planning.levels import select_levels
+from harmony_vds.planning.lines import places_along
 from harmony_vds.planning.moments import Moments, moments_of
 from harmony_vds.planning.parts import of_stretch
 from harmony_vds.planning.placing import place_on
@@ -40,7 +42,7 @@ from harmony_vds.planning.pointing import pointed
 from harmony_vds.planning.presence import refuse_nothing
 from harmony_vds.planning.ranges import refuse_absent, time_coverage
 from harmony_vds.planning.regions import masks_of, region_words
-from harmony_vds.planning.rows import in_rows
+from harmony_vds.planning.rows import for_columns, in_rows
 from harmony_vds.planning.slivers import with_places
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.steps import is_interrupted, kept_steps, remarks
@@ -77,7 +79,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.notes += [
         f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
     ]
-    if draft.request.places:
+    if draft.request.is_placed:
         draft.cut_places(named=bool(source.variables))
     else:
         draft.cut_boxes(named=bool(source.variables))
@@ -87,6 +89,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.settle_cells()
     draft.selection |= of_stretch(request.stretch, draft.selection, hierarchy)
     variables = with_required(tuple(draft.footings), hierarchy, draft.axes())
+    if format_of(request.media_type).is_table and request.average is None:
+        variables = for_columns(variables, draft.axes())
     variables, average = draft.averaged(variables)
     target = None
     if request.target is None:
@@ -186,7 +190,9 @@ class _Draft:
         taken = {d for path in self.footings for d in self.hierarchy.dimensions(path)}
         for ground, path in reversed(grounds.values()):
             grid = grid_of(ground, path, self.hierarchy)
-            placed = place_on(grid, self.request.places, taken, ground.also or ())
+            line = self.request.line
+            places = places_along(grid, line) if line else self.request.places
+            placed = place_on(grid, places, taken, ground.also or ())
             taken.add(placed.placement.dimension)
             self.placements.append(placed.placement)
             self.notes += placed.notes

@@ -1,5 +1,6 @@
 """The price of tables: a row for each cell, whose text is longer than the number it stands for."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from harmony_vds.model.places import placement_for
@@ -9,6 +10,20 @@ from harmony_vds.planning.hierarchy import Hierarchy
 _BYTES_OF_TIME = 22
 _BYTES_OF_CELL = 12
 """What a cell takes in CSV, its comma included; in Parquet it takes less."""
+
+
+def for_columns(
+    variables: Iterable[PlannedVariable], axes: Collection[str]
+) -> tuple[PlannedVariable, ...]:
+    """Those of `variables` that a table has columns for: neither bounds nor ancillary variables.
+
+    **Reads:** nothing.
+    """
+    return tuple(
+        own
+        for own in variables
+        if own.role is Role.REQUESTED or own.path in axes or own.dimensions == (own.path,)
+    )
 
 
 def in_rows(plan: Plan, hierarchy: Hierarchy) -> Plan:

@@ -1,6 +1,7 @@
 """PO.DAAC OSTIA: kerchunk JSON on https whose twin refers to S3, with fill values in kelvin."""
 
 import base64
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -104,6 +105,34 @@ def test_box_and_year_are_those_of_the_granules_and_land_is_missing(
         np.testing.assert_array_equal(np.ma.getmaskarray(decoded), expected == FILL)
         assert (expected == FILL).any()
     assert "-54.53" in outcome.stderr  # what was repaired is told
+
+
+@pytest.mark.parametrize("days", [SMALL, pytest.param(FULL, marks=pytest.mark.scale)])
+def test_series_of_the_whole_record_at_a_point_is_that_of_the_granules(
+    days: int, published: Publication, granules: list[Path], tmp_path: Path
+) -> None:
+    store(published, granules, days)
+    published.archive.forget()
+    row, column = 141, 512  # cells of half a degree
+    outcome = published.invoke(
+        tmp_path, ["analysed_sst"], short_name=OSTIA["short_name"], format={"mime": "text/csv"},
+        subset={"dimensions": [], "point": [column / 2 - 179.9, row / 2 - 89.9]},
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.error
+    with outcome.data[0].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    stored = truth(granules, slice(row, row + 1), slice(column, column + 1)).ravel()
+    expected = (stored * 0.01 + 273.15)[np.arange(days) % DAYS]
+    np.testing.assert_allclose([float(own["analysed_sst"]) for own in rows], expected, atol=1e-4)
+    seconds = (FIRST_NOON + DAY * np.arange(days)).astype("<i4")  # which end in 2049
+    stamps = np.datetime64("1981-01-01T00:00:00") + seconds.astype("timedelta64[s]")
+    assert [own["time"] for own in rows] == [f"{own}Z" for own in stamps.astype(str)]
+    properties = outcome.items[0]["properties"]
+    asked = [own for own in published.archive.asked if own.path.endswith(".nc")]
+    fetched = [own for own in asked if own.status == 206]
+    # Each chunk once, beside the few that tell where coordinates and the grid mapping are.
+    assert len(fetched) <= properties["virtual_store:chunks"] + 10
+    assert properties["virtual_store:chunks"] <= days + 10
 
 
 @pytest.mark.shared
