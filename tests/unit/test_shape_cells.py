@@ -1,5 +1,8 @@
 """Which cells of a grid a shape holds: the cases that have a name."""
 
+import json
+import time
+
 import numpy as np
 import pytest
 import shapely
@@ -12,6 +15,7 @@ from harmony_vds.planning.shapes import select_shape
 from harmony_vds.planning.spatial import select_box
 from harmony_vds.planning.within import inside
 from harmony_vds.shapes.extent import box_around
+from harmony_vds.shapes.geojson import parse_shape
 
 
 def axis(kind: AxisKind, values, bounds=None, resolution: float = 1e-12) -> Axis:
@@ -204,3 +208,22 @@ def test_area_like_a_box_cuts_as_the_box(own: Grid, edges) -> None:
         0 if found.kept.shifts is None else found.kept.shifts,
         0 if kept.shifts is None else kept.shifts,
     )
+
+
+@pytest.mark.scale
+def test_million_positions_are_read_and_cut_in_seconds() -> None:
+    around = np.linspace(0, 2 * np.pi, 999_999, endpoint=False)
+    reach = 30 + 5 * np.sin(40 * around) + 0.5 * np.sin(3001 * around)
+    ring = np.stack([160 + 2 * reach * np.cos(around), reach * np.sin(around)], axis=1).round(6)
+    closed = [*ring.tolist(), ring[0].tolist()]
+    document = json.dumps({"type": "Polygon", "coordinates": [closed]}).encode()
+    begun = time.process_time()
+    own = parse_shape(document, 1_000_000)
+    fine = grid(np.arange(-179.95, 180, 0.1), np.arange(-89.95, 90, 0.1))
+    found = select_shape(fine, own)
+    assert time.process_time() - begun < 20
+    assert found.inside.shape == (709, 1415)
+    x = (fine.x.values[found.kept.x.positions] - 50) % 360 + 50
+    y = fine.y.values[found.kept.y.positions]
+    x, y = (own[::17, ::17] for own in np.meshgrid(x, y))
+    assert np.array_equal(found.inside[::17, ::17], shapely.intersects_xy(Polygon(ring), x, y))
