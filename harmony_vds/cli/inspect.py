@@ -76,8 +76,9 @@ def _show(seen: Survey) -> None:
     for grid in seen.grids:
         west, south, east, north = grid.bbox
         console.print(
-            f"grid {grid.y.lstrip('/')} x {grid.x.lstrip('/')}: {grid.shape[0]:,} x "
-            f"{grid.shape[1]:,}, west {west:g}, south {south:g}, east {east:g}, north {north:g}"
+            f"{grid.kind} grid {grid.y.lstrip('/')} x {grid.x.lstrip('/')}: "
+            f"{' x '.join(f'{size:,}' for size in grid.shape)}, west {west:g}, south {south:g}, "
+            f"east {east:g}, north {north:g}"
         )
     for path, name in seen.projections.items():
         console.print(f"projection {path.lstrip('/')}: {name}")

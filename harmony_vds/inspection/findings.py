@@ -11,7 +11,8 @@ from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.model.grid import Axis, AxisKind, GridKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.planning.axes import read_axis
-from harmony_vds.planning.grids import Ground, footing
+from harmony_vds.planning.grids import Footing, Ground, footing
+from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 
 
@@ -96,6 +97,7 @@ def _axes(hierarchy: Hierarchy) -> Iterator[Finding]:
             yield Finding(Severity.ERROR, path, str(error))
         else:
             yield from _axis(axis)
+    yield from _misplaced(feet, hierarchy)
     for path, own in feet.items():
         if hierarchy.variables[path].ndim < 2 or path in kinds:
             continue
@@ -107,6 +109,22 @@ def _axes(hierarchy: Hierarchy) -> Iterator[Finding]:
                 f"no coordinates lie along its dimensions ({bare}); boxes and times cannot cut it"
             )
             yield Finding(Severity.WARNING, path, told)
+
+
+def _misplaced(feet: Mapping[str, Footing], hierarchy: Hierarchy) -> Iterator[Finding]:
+    """Grids whose cells cannot be placed, or are placed twice and apart; and lost grid mappings."""
+    seen = set()
+    for path, own in feet.items():
+        ground = own.ground
+        if ground is None or ground.mapping is None or (ground.y, ground.x) in seen:
+            continue
+        seen.add((ground.y, ground.x))
+        if ground.mapping.remark:
+            yield Finding(Severity.WARNING, path, ground.mapping.remark)
+        try:
+            grid_of(ground, path, hierarchy)
+        except VdsError as error:
+            yield Finding(Severity.ERROR, path, str(error))
 
 
 def _degrees(ground: Ground | None) -> tuple[tuple[AxisKind, str | None], ...]:

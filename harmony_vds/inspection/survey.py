@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from harmony_vds.errors import VdsError
+from harmony_vds.errors import StoreError, VdsError
 from harmony_vds.inspection.findings import Finding, findings_of
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
-from harmony_vds.model.grid import AxisKind, GridKind
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.grid import AxisKind, Grid, GridKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.axes import read_axis
+from harmony_vds.planning.extents import whole_extent
 from harmony_vds.planning.grids import Ground, footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.horizontal import is_too_large
 from harmony_vds.planning.ranges import time_coverage
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
@@ -47,14 +50,16 @@ class VariableSurvey:
 
 @dataclass(frozen=True)
 class GridSurvey:
-    """A grid with one-dimensional latitudes and longitudes."""
+    """A horizontal grid."""
 
+    kind: str
+    """How it states where its cells are: rectilinear, projected, curvilinear or track."""
     y: str
-    """Latitude variable."""
+    """Variable of its latitudes or y; empty where they are computed."""
     x: str
-    """Longitude variable."""
-    shape: tuple[int, int]
-    """(rows, columns)."""
+    """Variable of its longitudes or x."""
+    shape: tuple[int, ...]
+    """(rows, columns), or the positions of a track."""
     bbox: tuple[float, float, float, float]
     """West, south, east, north, degrees."""
 
@@ -119,7 +124,7 @@ def survey(store: VirtualStore) -> Survey:
     grounds = {
         (f.ground.y, f.ground.x): (f.ground, path)
         for path, f in feet.items()
-        if f.ground is not None and f.ground.kind is GridKind.RECTILINEAR
+        if f.ground is not None and not is_too_large(f.ground, hierarchy)
     }
     times = dict.fromkeys(f.t for f in feet.values() if f.t)
     grids = tuple(_readable(_grid(*own, hierarchy) for own in grounds.values()))
@@ -177,11 +182,19 @@ def _readable[T](found: Iterator[T]) -> Iterator[T]:
 
 def _grid(ground: Ground, path: str, hierarchy: Hierarchy) -> GridSurvey:
     grid = grid_of(ground, path, hierarchy)
+    box = _extent(grid)
+    if box is None:
+        raise StoreError(f"No cell of {path} has a place.")
+    edges = (box.west, box.south, box.east, box.north)
+    return GridSurvey(str(grid.kind), grid.y.path, grid.x.path, grid.shape, edges)
+
+
+def _extent(grid: Grid) -> BoundingBox | None:
+    if grid.kind is not GridKind.RECTILINEAR:
+        return whole_extent(grid)
     rows, columns = grid.y.values.size, grid.x.values.size
     whole = HorizontalSelection(AxisSelection.whole(rows), AxisSelection.whole(columns), None)
-    box = grid_plan(grid, whole).bbox
-    edges = (box.west, box.south, box.east, box.north)
-    return GridSurvey(grid.y.path, grid.x.path, (rows, columns), edges)
+    return grid_plan(grid, whole).bbox
 
 
 def _time(path: str, hierarchy: Hierarchy) -> TimeSurvey:

@@ -115,6 +115,15 @@ def extent(grid: Grid, kept: tuple[Positions, ...], inside: Bools) -> BoundingBo
     return reach.box()
 
 
+def whole_extent(grid: Grid) -> BoundingBox | None:
+    """The box around all cells of `grid`, any but a rectilinear one; None if none has a place.
+
+    **Reads:** nothing.
+    """
+    everywhere = tuple(np.arange(size) for size in grid.shape)
+    return extent(grid, everywhere, np.ones(grid.shape, np.bool_))
+
+
 def _take_in_plane(reach: _Reach, grid: Grid, kept: tuple[Positions, ...], inside: Bools) -> None:
     """Look at the cells at the rim, and at those that the poles lie in."""
     rim = np.nonzero(inside & ~_surrounded(inside))

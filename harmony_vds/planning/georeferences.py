@@ -2,25 +2,32 @@
 
 GDAL's ``GeoTransform`` on grid mappings and GeoZarr's ``spatial:*`` on variables and groups tell
 the corner of the first cell. Where one attribute stands for grids that are cut in different places,
-or for a window that is not one piece of the store, nothing true can be said by it: it is left out.
+for a window that is not one piece of the store, or where it says anything else than the coordinates
+that are stored, nothing true can be said by it: it is left out. Grids that are kept whole keep it.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harmony_vds.model.grid import AxisKind, GridKind
 from harmony_vds.model.paths import ancestors, group_of
 from harmony_vds.model.plan import PlannedVariable
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.planning.grids import Footing
+from harmony_vds.planning.axes import read_axis
+from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.transforms import numbers_of
 from harmony_vds.planning.variables import grid_mapping_names
 
 _GDAL = "GeoTransform"
+_STORED = (GridKind.CURVILINEAR, GridKind.TRACK)
 _TRANSFORM, _SHAPE, _BBOX = "spatial:transform", "spatial:shape", "spatial:bbox"
 
 type Window = tuple[int, int, int, int] | None
 """First row, first column, rows, columns; None where it is not one piece."""
+type First = tuple[float, float, float, float] | None
+"""x of the first column, from it to the next, y of the first row, from it to the next, as stored;
+None where the store has no coordinates."""
 type Updates = dict[str, dict[str, Any]]
 """Full path of a variable or group → attribute → its value, None to leave it out."""
 
@@ -46,11 +53,15 @@ def georeferences(
 
     **Reads:** nothing.
     """
-    windows: dict[str, set[Window]] = {}
+    windows: dict[str, set[tuple[Window, First]]] = {}
+    cut = {own for own, kept in selection.items() if not kept.is_whole}
     for path, own in footings.items():
-        if own.ground is None or len(own.ground.dimensions) != 2:
+        if own.ground is None or not cut.intersection(own.ground.dimensions[-2:]):
             continue
-        window = _window(path, own.ground.dimensions, selection, hierarchy)
+        window = (
+            _window(path, own.ground.dimensions[-2:], selection, hierarchy),
+            _first(own.ground, hierarchy),
+        )
         named = grid_mapping_names(str(hierarchy.variables[path].attrs.get("grid_mapping", "")))
         mappings = (hierarchy.resolve(name, group_of(path)) for name in named)
         for place in (path, *ancestors(group_of(path)), *(p for p in mappings if p)):
@@ -81,14 +92,39 @@ def _window(
     return rows.pieces[0].start, columns.pieces[0].start, len(rows), len(columns)
 
 
-def _changed(attributes: Mapping[Any, Any], cuts: set[Window]) -> dict[str, Any]:
+def _first(ground: Ground, hierarchy: Hierarchy) -> First:
+    """Where rows and columns begin by their coordinates, which planning has read."""
+    if ground.x is None or ground.y is None or ground.kind in _STORED:
+        return None
+    x, y = (
+        read_axis(kind, own, hierarchy).values
+        for kind, own in ((AxisKind.X, ground.x), (AxisKind.Y, ground.y))
+    )
+    if x.size < 2 or y.size < 2:
+        return None
+    return float(x[0]), float(x[1] - x[0]), float(y[0]), float(y[1] - y[0])
+
+
+def _agrees(name: str, numbers: list[float], first: First) -> bool:
+    """Whether a transform says what the coordinates say, to a tenth of a cell."""
+    if first is None:
+        return True
+    c, a, _, f, _, e = numbers if name == _GDAL else [numbers[i] for i in (2, 0, 1, 5, 3, 4)]
+    x, dx, y, dy = first
+    ends = ((c + a / 2, x, dx), (c, x - dx / 2, dx), (f + e / 2, y, dy), (f, y - dy / 2, dy))
+    return all(abs(own - stored) <= abs(step) / 10 for own, stored, step in ends)
+
+
+def _changed(attributes: Mapping[Any, Any], cuts: set[tuple[Window, First]]) -> dict[str, Any]:
     """What becomes of the attributes that place a grid."""
     stated = {name: attributes[name] for name in (_GDAL, _TRANSFORM) if name in attributes}
-    window = next(iter(cuts)) if len(cuts) == 1 else None
+    window, first = next(iter(cuts)) if len(cuts) == 1 else (None, None)
     found: dict[str, Any] = {}
     for name, value in stated.items():
         numbers = numbers_of(value)
-        moved = None if numbers is None or window is None else _moved(name, numbers, window)
+        moved = None
+        if numbers is not None and window is not None and _agrees(name, numbers, first):
+            moved = _moved(name, numbers, window)
         if name == _TRANSFORM:
             found |= {own: None for own in (_SHAPE, _BBOX) if own in attributes}
             if moved is not None and window is not None and _SHAPE in attributes:

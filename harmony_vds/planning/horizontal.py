@@ -14,7 +14,7 @@ from harmony_vds.model.request import Request
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.target import SourceGrid
 from harmony_vds.planning.cells import Bools, CellCuts, Cells, Selections
-from harmony_vds.planning.extents import extent
+from harmony_vds.planning.extents import extent, whole_extent
 from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -114,7 +114,7 @@ class GridCuts:
 
     def _cut(self, ground: Ground, paths: list[str]) -> None:
         cut = self.request.bbox is not None or self.request.shape is not None
-        if not cut and _is_too_large(ground, self.hierarchy):
+        if not cut and is_too_large(ground, self.hierarchy):
             return
         try:
             grid = grid_of(ground, paths[0], self.hierarchy)
@@ -154,7 +154,7 @@ class GridCuts:
     def _cut_cells(self, grid: Grid, paths: list[str]) -> None:
         cells = select_cells(grid, self._widened(grid))
         if cells.is_empty:
-            self.missed |= dict.fromkeys(paths, _whole(grid))
+            self.missed |= dict.fromkeys(paths, whole_extent(grid))
             return
         self.others.append((grid, cells))
         for path in paths:
@@ -166,16 +166,10 @@ def _key(ground: Ground) -> object:
     return ground.kind, ground.y, ground.x, ground.dimensions, crs, ground.affine
 
 
-def _is_too_large(ground: Ground, hierarchy: Hierarchy) -> bool:
-    """Whether places are too many to read them for nothing but an output's extent."""
+def is_too_large(ground: Ground, hierarchy: Hierarchy) -> bool:
+    """Whether places are too many to read them for nothing but an extent. **Reads:** nothing."""
     stored = ground.kind in (GridKind.CURVILINEAR, GridKind.TRACK)
     return stored and ground.y is not None and hierarchy.variables[ground.y].size > MOST_UNASKED
-
-
-def _whole(grid: Grid) -> BoundingBox | None:
-    return extent(
-        grid, tuple(np.arange(size) for size in grid.shape), np.ones(grid.shape, np.bool_)
-    )
 
 
 def _other_plan(grid: Grid, cells: Cells | None, selection: Selections) -> GridPlan | None:

@@ -12,6 +12,7 @@ import xarray as xr
 from pyproj import CRS, Transformer
 
 from harmony_vds.errors import StoreError, UncutBoxError
+from harmony_vds.inspection.findings import findings_of
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
 from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
@@ -212,6 +213,8 @@ def test_reference_system_that_contradicts_stored_latitudes_refuses_the_box() ->
     wrong = hierarchy_of({"/": image({"epsg_code": 32612}) | places})
     with pytest.raises(UncutBoxError, match=r"cells lie .* km from where /lat and /lon say"):
         grid(wrong)
+    told = [own.told for own in findings_of(wrong, {})]
+    assert any("km from where /lat and /lon say" in own for own in told)  # inspection tells it too
 
 
 def test_x_that_counts_cells_is_refused() -> None:
