@@ -64,6 +64,8 @@ def plan_target(
             "tracks and curvilinear grids cannot. Ask without "
             "outputCrs, scaleExtent, scaleSize, width, height and grid."
         )
+    for own in sources:
+        _refuse_disorder(own)
     crs = target_crs(asked.crs or sources[0].crs or "EPSG:4326")
     asked = checked(asked, degrees=crs.is_geographic)
     method = resampling_of(asked.interpolation)
@@ -90,6 +92,18 @@ def plan_target(
         sources=tuple(sources),
     )
     return target, notes
+
+
+def _refuse_disorder(source: SourceGrid) -> None:
+    """Places between centres are known only where centres run on in one direction."""
+    for dimension, axis in zip(source.dimensions, (source.y, source.x), strict=True):
+        steps = np.diff(axis.centres)
+        if not steps.size or not ((steps > 0).all() or (steps < 0).all()):
+            reason = "has a single cell" if not steps.size else "does not run on in one direction"
+            raise UnsupportedError(
+                f"The store's grid cannot be put on another: what is kept of {name_of(dimension)} "
+                f"{reason}. Ask without a target grid, or for a larger box."
+            )
 
 
 def _default(

@@ -1,0 +1,116 @@
+"""Places on grids of every order and spacing, and variables with dimensions in any order."""
+
+import numpy as np
+import pyproj
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.model.subset import SubsetVariable
+from harmony_vds.model.target import Resampling, SourceAxis, SourceGrid, TargetPlan
+from harmony_vds.planning.target import _refuse_disorder
+from harmony_vds.transform.reproject import Reprojection, reprojected
+
+LAT = np.degrees(np.arcsin(np.linspace(-0.97, 0.97, 24)))
+"""Closer together at the equator than at the poles."""
+LON = 0.5 + 9.0 * np.arange(40)
+WORLD = BoundingBox(-180, -90, 180, 90)
+
+
+def target(source: SourceGrid, crs="EPSG:3857", method=Resampling.NEAREST, **more) -> TargetPlan:
+    shape, transform = (31, 47), (8e5, 0.0, -1.9e7, 0.0, -6e5, 9e6)
+    known = {"crs": pyproj.CRS(crs).to_wkt(), "transform": transform, "shape": shape, **more}
+    return TargetPlan(
+        known["crs"], known["transform"], known["shape"], method, frozenset(), ("/y", "/x"), "/crs",
+        WORLD, None, (source,),
+    )  # fmt: skip
+
+
+def moved(values: np.ndarray, dims: tuple[str, ...], plan: TargetPlan, **attributes):
+    planned = PlannedVariable("/v", tuple(f"/{own}" for own in dims), Role.REQUESTED)
+    variable = SubsetVariable(planned, xr.Variable(dims, values, attributes), values.shape, ())
+    positions = [np.arange(size) for size in values.shape]
+    return reprojected(variable, positions, (7,) * values.ndim, Reprojection(plan))
+
+
+def grid(lat: np.ndarray = LAT, lon: np.ndarray = LON) -> SourceGrid:
+    return SourceGrid(("/lat", "/lon"), "", SourceAxis(lon, turns=True), SourceAxis(lat))
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:3413", "EPSG:4326"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_uneven_rows_give_the_nearest_one(crs, flip):
+    lat = LAT[::-1] if flip else LAT
+    more = {"transform": (7.3, 0, -170.1, 0, -4.1, 66.3)} if crs == "EPSG:4326" else {}
+    plan = target(grid(lat), crs, **more)
+    values = np.arange(lat.size * LON.size, dtype=np.int32).reshape(lat.size, LON.size)
+    found = moved(values, ("lat", "lon"), plan, _FillValue=-1).data.values
+    way = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    x, y = way.transform(*np.meshgrid(plan.xs, plan.ys))
+    by_row = np.abs(y[..., None] - lat)
+    east = np.abs((x[..., None] - LON + 180) % 360 - 180)
+    expected = by_row.argmin(-1) * LON.size + east.argmin(-1)
+    inside = found >= 0
+    two = np.sort(by_row, -1)[..., :2], np.sort(east, -1)[..., :2]
+    sure = np.all([own[..., 1] - own[..., 0] > 1e-6 for own in two], axis=0)
+    assert inside.mean() > 0.5
+    assert np.array_equal(found[inside & sure], expected[inside & sure])
+
+
+@pytest.mark.parametrize("dims", [("t", "lat", "lon"), ("lon", "t", "lat"), ("lat", "lon", "t")])
+@pytest.mark.parametrize("method", list(Resampling))
+def test_dimensions_may_come_in_any_order(dims, method):
+    plan = target(grid(), "EPSG:3413", method)
+    ordered = np.random.default_rng(1).random((3, LAT.size, LON.size)).astype(np.float32)
+    there = [("t", "lat", "lon").index(own) for own in dims]
+    plain = moved(ordered, ("t", "lat", "lon"), plan, units="K")
+    other = moved(ordered.transpose(there), dims, plan, units="K")
+    assert other.data.dims == ("t", "y", "x")
+    assert other.planned.dimensions == ("/t", "/y", "/x")
+    assert np.isfinite(plain.data.values).mean() > 0.2
+    np.testing.assert_array_equal(other.data.values, plain.data.values)
+
+
+def test_complex_and_text_values_are_picked():
+    values = np.array([["a", "b"] * 20] * LAT.size, dtype=object)
+    found = moved(values, ("lat", "lon"), target(grid())).data.values
+    assert set(np.unique(found.astype(str))) <= {"", "a", "b"}
+    numbers = np.exp(1j * np.arange(LAT.size * 40)).reshape(LAT.size, 40).astype(np.complex64)
+    assert moved(numbers, ("lat", "lon"), target(grid())).data.dtype == np.complex64
+
+
+def test_value_that_must_mean_missing_outside_is_refused_inside():
+    lat, lon = np.arange(10.0), np.arange(10.0)
+    full = np.full((10, 10), 255, np.uint8)
+    with pytest.raises(UnsupportedError, match="255"):
+        moved(full, ("lat", "lon"), target(grid(lat, lon))).data.values  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "lat", [np.array([1.0]), np.array([1.0, 2.0, 1.5]), np.array([1.0, np.nan, 3.0])]
+)
+def test_rows_in_no_order_are_refused(lat):
+    with pytest.raises(UnsupportedError, match="lat"):
+        _refuse_disorder(grid(lat))
+
+
+@given(
+    st.lists(st.floats(0.05, 5), min_size=2, max_size=30),
+    st.booleans(),
+    st.lists(st.floats(-200, 600), min_size=1, max_size=30),
+)
+def test_place_is_that_of_the_nearest_centre(steps, descending, wanted):
+    centres = 10 + np.cumsum(steps)
+    axis = SourceAxis(centres[::-1] if descending else centres)
+    places = axis.positions(np.array(wanted))
+    low, high = sorted(axis.edges)
+    for value, place in zip(wanted, places, strict=True):
+        if low + 1e-6 < value < high - 1e-6:
+            nearest = np.abs(axis.centres - value)
+            assert nearest[min(int(place), centres.size - 1)] <= nearest.min() + 1e-2 * max(steps)
+        elif not low - 1e-6 < value < high + 1e-6:
+            assert place < 0 or place >= centres.size
