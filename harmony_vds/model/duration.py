@@ -1,8 +1,8 @@
 """How long reading and writing may take: a range, between a fast and a slow place to work.
 
-The rates are measured: ``bin/bench rates`` prints those of the machine it runs on, and
-`docs/scaling.md` holds a run. Work on a pod with many free cores beside the archive comes near the
-fast ones; on one core, far from it, near the slow ones.
+The rates stand around measured ones: ``bin/bench rates`` and ``bin/bench read`` print those of the
+machine they run on, and `docs/scaling.md` holds a run. Work on a pod with many free cores beside
+the archive comes near the fast ones; on one core, far from it, near the slow ones.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Rates:
     """Bytes written in a second, before compression."""
 
 
-FAST = Rates(start=1.0, latency=0.02, received=1.0e9, decoded=7.0e9, written=4.0e8)
-"""Eight cores beside the archive; outputs whose chunks are copied or compress well."""
+FAST = Rates(start=1.0, latency=0.02, received=1.0e9, decoded=7.0e9, written=3.0e9)
+"""Eight cores beside the archive; outputs whose chunks are copied as they are."""
 SLOW = Rates(start=5.0, latency=0.15, received=4.0e7, decoded=2.5e8, written=5.0e7)
 """One core far from the archive; outputs compressed anew."""
 
@@ -59,7 +59,7 @@ def expected(requests: int, read: int, decoded: int, written: int) -> Duration:
     wait for each other. **Reads:** nothing.
 
     >>> str(expected(requests=1000, read=10**9, decoded=3 * 10**9, written=10**9))
-    '4 s to 1 min'
+    '2 s to 1 min'
     """
     fast, slow = (
         (

@@ -13,14 +13,19 @@ from rich.console import Console
 
 from bench import reproject
 from bench.goals import Verdict, verdicts
+from bench.plans import run_plan
+from bench.rates import main as print_rates
 from bench.runs import LATENCY, Bench, machine
 from bench.server import NoServerError, free_port, serving
 from bench.tables import show
 
-_PARTS = {"open": ("open",), "read": ("read",), "all": ("open", "read")}
+_PARTS = {"open": ("open",), "read": ("read",), "all": ("open", "read"), "plan": ("plan",)}
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["rates"]:  # needs neither server nor stand-ins
+        print_rates()
+        return 0
     options = _options()
     console, told = Console(highlight=False, width=130), Console(stderr=True, highlight=False)
     if options.part == "reproject":
@@ -36,10 +41,15 @@ def main() -> int:
         with _alone(folder):
             bench.make([bench.main_product])
             with serving(folder, port):
+                judged_plans = run_plan(bench) if options.part == "plan" else []
                 _run(bench, _PARTS[options.part])
     except NoServerError as error:
         told.print(str(error))
         return 2
+    if options.part == "plan":
+        for verdict in judged_plans:
+            console.print(str(verdict))
+        return int(options.check and not all(verdict.met for verdict in judged_plans))
     about = machine()
     _show_machine(console, about, bench)
     show(bench, console)
@@ -94,6 +104,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(bench: Bench, parts: tuple[str, ...]) -> None:
+    if parts == ("plan",):
+        return
     bench.measure_limits()
     if "open" in parts:
         bench.run_open()
