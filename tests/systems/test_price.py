@@ -247,3 +247,36 @@ def test_native_chunks_of_a_repository_are_priced_and_fetched_once(
         assert prepared[0].plan.cost.bytes_read == 18 * 72 * 2 == range_of(chunks[0])[2]
         assert archive.asked == []
     assert same_bits(raw(output.path, "native"), values[:, 18:])
+
+
+def random_request(random: np.random.Generator, days: list[datetime]) -> Request:
+    """Any box, times and variables that meet the data."""
+    west, east = random.uniform(-180, 180, 2)
+    south, north = np.sort(random.uniform(-87, 87, 2))
+    first, last = np.sort(random.integers(0, len(days), 2))
+    names = [("analysed_sst",), ("mask",), ("analysed_sst", "mask"), ()][random.integers(4)]
+    box = None if random.random() < 0.1 else (west, south, east, max(north, south + 5))
+    times = None if random.random() < 0.2 else (days[first], days[last])
+    return request(names, box, times)
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.scale)])
+def test_price_of_random_requests_is_what_the_archive_is_asked_for(
+    count: int, tmp_path: Path
+) -> None:
+    """In one output and in Parts, of each form in turn."""
+    random = np.random.default_rng(20)
+    files = write_days(tmp_path / "granules", 6)
+    days = [moment(own) for own in files]
+    for form in FORMS:
+        with published(form, files, tmp_path / form) as (href, archive, there):
+            for number in range(count // len(FORMS) + 1):
+                cut = {"part_bytes": int(random.integers(2_000, 40_000))} if number % 2 else {}
+                with services(there, **cut) as using:  # type: ignore[arg-type]
+                    prepared = prepare(random_request(random, days), using, href)
+                    archive.forget()
+                    fulfil(prepared, tmp_path / f"{form}-{number}", using)
+                asked = [range_of(own) for own in archive.asked if "Range" in own.headers]
+                costs = [own.plan.cost for own in prepared]
+                assert sum(own.requests for own in costs) == len(asked)
+                assert sum(own.bytes_read for own in costs) == sum(n for _, _, n in asked)
