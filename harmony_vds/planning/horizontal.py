@@ -18,6 +18,7 @@ from harmony_vds.planning.extents import extent, whole_extent
 from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.nearest import nearest_words
 from harmony_vds.planning.regions import region_words, select_cells, select_region
 from harmony_vds.planning.source_grid import around, source_grid
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
@@ -48,6 +49,8 @@ class GridCuts:
     """All other grids, and the cells that are kept of them; None for all."""
     missed: dict[str, BoundingBox | None] = field(default_factory=dict)
     """Full path of each variable whose grid the box does not meet → what the grid covers."""
+    unmet: list[Grid] = field(default_factory=list)
+    """The grids of these variables."""
     notes: list[str] = field(default_factory=list)
     """What the user should read."""
 
@@ -75,7 +78,8 @@ class GridCuts:
             covered = "; ".join(dict.fromkeys(str(own) for own in self.missed.values() if own))
             raise NoDataError(
                 f"No data lie in {region_words(self.request)}: the store covers "
-                f"{covered or 'no place'} (west, south, east, north)."
+                f"{covered or 'no place'} (west, south, east, north)"
+                f"{nearest_words(self.unmet, self.request)}."
             )
         if self.missed:
             names = ", ".join(path.lstrip("/") for path in self.missed)
@@ -138,6 +142,7 @@ class GridCuts:
         kept, inside = select_region(grid, self._widened(grid), whole)
         if kept.is_empty:
             self.missed |= dict.fromkeys(paths, grid_plan(grid, whole).bbox)
+            self.unmet.append(grid)
             return
         if inside is not None:
             self.shaped[grid.dimensions] = inside
@@ -155,6 +160,7 @@ class GridCuts:
         cells = select_cells(grid, self._widened(grid))
         if cells.is_empty:
             self.missed |= dict.fromkeys(paths, whole_extent(grid))
+            self.unmet.append(grid)
             return
         self.others.append((grid, cells))
         for path in paths:

@@ -11,7 +11,7 @@ tracks, whose cells have no stated edges, the cell with the nearest centre answe
 no further from it than one and a half times its neighbours are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from harmony_vds.errors import UncutBoxError
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.places import Place
+from harmony_vds.model.request import Request
 from harmony_vds.planning.crs import system_of
 from harmony_vds.planning.places import centres, from_degrees, vectors
 from harmony_vds.planning.spatial import half_widths
@@ -99,6 +100,33 @@ def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
     pairs = [centres(grid, positions[:1, n], positions[1:, n]) for n in range(len(places))]
     lon, lat = (np.array([pair[n].item() for pair in pairs]) for n in (0, 1))
     return _cells(positions, lon, lat, places, inside)
+
+
+def nearest_words(grids: Iterable[Grid], request: Request) -> str:
+    """Where the cell of `grids` nearest to the middle of a request's region is, for people.
+
+    Empty where there is none, or no region. **Reads:** nothing.
+    """
+    shape = request.shape
+    box = request.bbox or (None if shape is None or isinstance(shape, str) else shape.bbox)
+    if box is None:
+        return ""
+    south, north = max(box.south, -90.0), min(box.north, 90.0)
+    middle = Place(float(turned(np.array(box.west + box.width / 2))), (south + north) / 2)
+    found = []
+    for grid in grids:
+        if grid.kind is GridKind.PROJECTED:
+            continue  # its map may not show the place at all
+        cells = nearest_cells(grid, [middle])
+        if np.isfinite(cells.distances[0]):
+            found.append((cells.distances[0], cells.longitudes[0], cells.latitudes[0]))
+    if not found:
+        return ""
+    away, longitude, latitude = min(found)
+    return (
+        f"; the nearest cell is at longitude {turned(longitude):g}, latitude {latitude:g}, "
+        f"{away:,.0f} km from its middle"
+    )
 
 
 def _cells(

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
 from harmony_vds.errors import NoDataError, RequestError
+from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
 from harmony_vds.model.places import Place
-from harmony_vds.planning.nearest import nearest_cells
+from harmony_vds.model.request import Request
+from harmony_vds.planning.nearest import nearest_cells, nearest_words
 from harmony_vds.planning.placing import place_on
 
 STARTS = {"-180": -180.0, "0": 0.0, "20": 20.0, "180": 180.0}
@@ -233,3 +235,17 @@ def test_of_a_track_it_is_the_nearest_position():
         assert found.distances[number] == pytest.approx(min(distances), abs=1e-3)
     assert found.positions.shape == (1, 4)
     assert found.inside.tolist() == [True, True, True, False]
+
+
+def test_a_box_beside_the_grid_is_told_the_nearest_cell_and_how_far_it_is() -> None:
+    grid = Grid.rectilinear(
+        *(
+            Axis(f"/{name}", f"/{name}", kind, np.arange(0.0, 20.0, 2.0), "degrees", 1e-9)
+            for name, kind in (("lon", AxisKind.X), ("lat", AxisKind.Y))
+        )
+    )
+    beside = Request((), bbox=BoundingBox(370, -20, 374, -16))
+    assert nearest_words([grid], beside).startswith(
+        "; the nearest cell is at longitude 12, latitude 0, 2,002 km"  # 18 degrees
+    )
+    assert nearest_words([], beside) == nearest_words([grid], Request(())) == ""
