@@ -126,7 +126,7 @@ def whole_extent(grid: Grid) -> BoundingBox | None:
 
 def _take_in_plane(reach: _Reach, grid: Grid, kept: tuple[Positions, ...], inside: Bools) -> None:
     """Look at the cells at the rim, and at those that the poles lie in."""
-    rim = np.nonzero(inside & ~_surrounded(inside))
+    rim = _rim(inside)
     rows, columns = (own[at] for own, at in zip(kept, rim, strict=True))
     x, y = edges(grid.x, slice(None)), edges(grid.y, slice(None))
     places = to_degrees(grid, grid.x.values[columns], grid.y.values[rows])
@@ -201,6 +201,19 @@ def _pieces(positions: Positions, most: int = _ROWS) -> Iterator[slice]:
     for start, stop in zip(starts, [*starts[1:], positions.size], strict=True):
         for own in range(int(start), int(stop), most):
             yield slice(own, min(own + most, int(stop)))
+
+
+def _rim(inside: Bools) -> tuple[Positions, Positions]:
+    """Rows and columns of the cells that are inside and have a neighbour that is not."""
+    found = []
+    for start in range(0, inside.shape[0], _ROWS):
+        above = min(start, 1)
+        block = inside[start - above : start + _ROWS + 1]
+        rim = (block & ~_surrounded(block))[above : above + _ROWS]
+        rows, columns = np.nonzero(rim)
+        found.append((rows + start, columns))
+    rows, columns = (np.concatenate(own) for own in zip(*found, strict=True))
+    return rows, columns
 
 
 def _surrounded(inside: Bools) -> Bools:

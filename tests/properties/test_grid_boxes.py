@@ -19,7 +19,7 @@ from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.boxes import cells_in_box
 from harmony_vds.planning.cells import CellCuts, Cells
-from harmony_vds.planning.extents import extent
+from harmony_vds.planning.extents import _rim, extent
 
 NEAR = 1e-7
 """Degrees from an edge within which either answer is right."""
@@ -227,3 +227,16 @@ def test_windows_hold_all_cells_and_end_at_some(
         for mask in masks:
             inside &= mask.inside if path in mask.variables else True
         np.testing.assert_array_equal(inside, np.array(told)[np.ix_(y, x)])
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 800), share=st.floats(0.5, 1))
+def test_cells_at_the_rim_are_found_in_pieces_as_at_once(
+    seed: int, rows: int, share: float
+) -> None:
+    inside = np.random.default_rng(seed).random((rows, 5)) < share
+    padded = np.pad(inside, 1)
+    around = [padded[1 + i : 1 + i + rows, 1 + j : 6 + j] for i, j in
+              ((-1, 0), (1, 0), (0, -1), (0, 1))]  # fmt: skip
+    expected = np.argwhere(inside & ~np.logical_and.reduce(around))
+    np.testing.assert_array_equal(np.stack(_rim(inside), axis=-1), expected)
