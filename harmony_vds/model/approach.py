@@ -3,7 +3,8 @@
 import math
 
 from harmony_vds.model.target import Resampling
-from harmony_vds.model.warp import EVEN_SCALE, Warp, Window
+from harmony_vds.model.warp import EVEN_SCALE, Warp
+from harmony_vds.model.window import Window
 
 _MOST_PARTS = 32
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.lattice import TILE, Floats, Lattice
 from harmony_vds.model.target import TURN, SourceAxis, SourceGrid, TargetPlan
+from harmony_vds.model.window import Window, pieces_of, shortest_run
 
 type Mask = npt.NDArray[np.bool_]
 type Spans = tuple[Floats, Floats]
@@ -35,21 +36,6 @@ EVEN_SCALE = 0.05
 """By how much a scale may differ from a whole number and count as it, as with GDAL."""
 _BACK = 0.01
 """Target cells by which a place may come back from the grid elsewhere and still lie in it."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """The cells of a grid that a block of the target needs."""
-
-    rows: slice
-    """Rows."""
-    columns: tuple[slice, ...]
-    """Columns in the order of their places; two pieces where they run on across the edge."""
-
-    @property
-    def cells(self) -> int:
-        """How many there are. **Reads:** nothing."""
-        return int((self.rows.stop - self.rows.start) * sum(c.stop - c.start for c in self.columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +211,7 @@ class Warp:
             return None
         low, high = int(np.floor(tall[0].min())), int(np.floor(tall[1].max()))
         top, end = max(low - reach[0], 0), min(high + reach[0] + 1, self.source.shape[0])
-        pieces = _pieces(wide, self.source.x, reach[1])
+        pieces = pieces_of(wide, self.source.x, reach[1])
         return Window(slice(top, end), pieces) if top < end and pieces else None
 
     def _spans(self, rows: slice, columns: slice) -> tuple[Spans, Spans]:
@@ -272,7 +258,7 @@ class Warp:
             return *rows, -1.0, float(size)
         marked = np.zeros(size, np.bool_)
         marked[np.floor(x[np.isfinite(x)]).astype(np.int64) % size] = True
-        first, *rest = _turned(marked)
+        first, *rest = shortest_run(marked)
         begin, end = (first.start, first.stop) if not rest else (first.start - size, rest[0].stop)
         more = 1.0 + _leap(x, float(size))
         if end - begin + 2 * more > size / 2:
@@ -310,36 +296,6 @@ def _padded(spans: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     low, high = spans
     more = 0.05 * (high - low) + 1.0
     return low - more, high + more
-
-
-def _pieces(spans: tuple[Floats, Floats], axis: SourceAxis, reach: int) -> tuple[slice, ...]:
-    """The columns of all `spans`, as one piece, or two if they run on across the edge."""
-    size = axis.centres.size
-    low = np.floor(spans[0]).astype(np.int64) - reach
-    high = np.floor(spans[1]).astype(np.int64) + reach + 1
-    if not axis.is_round:
-        first, last = max(int(low.min()), 0), min(int(high.max()), size)
-        return (slice(first, last),) if first < last else ()
-    touched = np.zeros(3 * size + 1, np.int64)
-    turns = np.floor_divide(low, size) * size
-    np.add.at(touched, low - turns, 1)
-    np.add.at(touched, np.minimum(high - turns, low - turns + size), -1)
-    marked = (np.cumsum(touched)[: 3 * size].reshape(3, size) > 0).any(axis=0)
-    return _turned(marked)
-
-
-def _turned(marked: Mask) -> tuple[slice, ...]:
-    """The shortest run round the turn that holds all marked columns."""
-    size = marked.size
-    places = np.flatnonzero(marked)
-    gaps = np.diff(np.concatenate([places, [places[0] + size]]))
-    widest = int(gaps.argmax())
-    if gaps[widest] == 1:
-        return (slice(0, size),)
-    start, stop = int(places[(widest + 1) % places.size]), int(places[widest]) + 1
-    if start < stop:
-        return (slice(start, stop),)
-    return slice(start, size), slice(0, stop)
 
 
 def within(target: TargetPlan, box: BoundingBox) -> Warp:

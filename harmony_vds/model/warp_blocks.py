@@ -18,7 +18,8 @@ from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import Cut, numbers_of
 from harmony_vds.model.lattice import TILE
 from harmony_vds.model.subset import Block
-from harmony_vds.model.warp import Warp, Window
+from harmony_vds.model.warp import Warp
+from harmony_vds.model.window import Window
 
 BLOCK_BYTES = 16 * 2**20
 """Bytes of a block, and of its window of the store; a single chunk of either may exceed them."""

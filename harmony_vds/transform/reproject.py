@@ -18,8 +18,9 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.model.target import Resampling, TargetPlan, made_type
-from harmony_vds.model.warp import Places, Warp, Window, within
+from harmony_vds.model.warp import Places, Warp, within
 from harmony_vds.model.warp_blocks import WarpBlock, warp_blocks, window_reads
+from harmony_vds.model.window import Window
 from harmony_vds.transform.computed import computed
 from harmony_vds.transform.mask import fill_of
 from harmony_vds.transform.resample import averaged, blended, gathered, nearest

@@ -374,3 +374,16 @@ def test_unusable_target_is_refused(target, named, stores):
         averaged = replace(request(("mask",)), target=POLAR, average="time")
         with pytest.raises(UnsupportedError, match="Averages are not put on a target grid"):
             prepare(averaged, using, href)
+
+
+def test_default_cells_at_a_pole_are_no_finer_than_twice_the_stores(stores, tmp_path):
+    answer = run(stores("plain"), TargetGrid("EPSG:3413"), tmp_path)
+    rows, columns = answer.prepared.plan.target.shape
+    assert 15 * 180 < rows * columns <= 4.1 * 15 * 180  # the store's cells north of 60 degrees
+
+
+def test_box_around_an_oval_map_holds_its_middle(stores, tmp_path):
+    box = run(stores("plain"), TargetGrid("+proj=moll"), tmp_path).output.bbox
+    assert (box.west, box.east) == (-180, 180)
+    assert box.south < -85
+    assert box.north > 85
