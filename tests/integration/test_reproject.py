@@ -387,3 +387,17 @@ def test_box_around_an_oval_map_holds_its_middle(stores, tmp_path):
     assert (box.west, box.east) == (-180, 180)
     assert box.south < -85
     assert box.north > 85
+
+
+def test_map_is_made_for_its_box_in_the_order_of_its_system(stores, tmp_path):
+    href = stores("plain")
+    wanted = replace(
+        request(("analysed_sst",)), target=TargetGrid("EPSG:4326", width=40, height=20),
+        is_map_image=True, map_box=(-30.0, 100.0, 30.0, 220.0),
+    )  # fmt: skip
+    answer = ask(wanted, href, services(trusted=[f"{href.rpartition('/')[0]}/"]), tmp_path)
+    assert answer.read("lat")[[0, -1]].tolist() == [28.5, -28.5]
+    assert answer.read("lon")[[0, -1]].tolist() == [101.5, 218.5]
+    rows, columns = brute_force(answer)
+    sure = rows >= 0
+    assert np.array_equal(answer.read("analysed_sst")[0][sure], truth(0)[rows, columns][sure])
