@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from harmony_vds.errors import UncutBoxError
-from harmony_vds.model.formats import AS_STORED, Layout
+from harmony_vds.model.formats import AS_STORED, Layout, Picture
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import Request, Source, Stretch
@@ -40,7 +40,11 @@ class Cutting:
                 raise
             plan = self._plan_whole(request, source, str(error))
         disk = round(plan.format.disk * plan.cost.peak_disk)  # some forms are written twice
-        return replace(plan, layout=self.layout, cost=replace(plan.cost, peak_disk=disk))
+        layout = self.layout
+        if request.is_map_image:
+            picture: Picture = "transparent" if request.transparent else "opaque"
+            layout = replace(layout, picture=picture)
+        return replace(plan, layout=layout, cost=replace(plan.cost, peak_disk=disk))
 
     def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:
         """The plan without the region, which chose the frame and cannot cut it."""

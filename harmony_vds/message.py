@@ -39,6 +39,7 @@ def request_from_message(message: Message) -> Request:
         bbox=None if is_map or bbox is None else BoundingBox(*_numbers("subset.bbox", bbox, 4)),
         map_box=_quadruple("subset.bbox", bbox) if is_map and bbox else None,
         is_map_image=is_map,
+        transparent=bool(is_map and message.format.isTransparent),
         temporal=_temporal(message),
         point=_point(message),
         shape=_shape(message),

@@ -182,7 +182,7 @@ def _prepare_store(
         for note in plan.notes:
             logger.warning("%s", note)
         parts = cutting.parts(plan, request, source)
-    if plan.format.is_table:
+    if plan.format.is_table or plan.format.per_variable:
         refuse_unwritable(apply_plan(store, plan), plan)
     services.deadline.check()
     whole = Part(

@@ -12,10 +12,15 @@ NETCDF = "application/netcdf"
 ZARR = "application/x-zarr"
 ZIP = "application/zip"
 GEOTIFF = "image/tiff"
+PNG = "image/png"
 KERCHUNK = "application/x-zarr;profile=kerchunk"
 ICECHUNK = "application/x-zarr;profile=icechunk"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
+
+
+type Picture = Literal["legend", "opaque", "transparent"]
+"""How a picture is drawn: for people, or as a map server's, its missing cells white or clear."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ FORMATS = (
         "geotiff", "tiff", "cog", "image/geotiff", "image/tiff;application=geotiff",
         "image/tiff;application=geotiff;profile=cloud-optimized"}), per_variable=True,
         disk=2.5),
+    Format("png", PNG, ".png", frozenset({"png"}), per_variable=True),
     Format("kerchunk", KERCHUNK, ".json", frozenset({
         "kerchunk", "application/vnd+zarr;profile=kerchunk"}), by_reference=True),
     Format("icechunk", ICECHUNK, ".icechunk", frozenset({
@@ -64,12 +70,14 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How outputs are laid out where requests say nothing: the operator's choice."""
+    """How outputs are laid out, where what was asked leaves a choice."""
 
     zarr: Literal["folder", "zip"] = "folder"
     """Zarr as a prefix of objects, or as one zip file."""
     chunks_for: Literal["store", "map", "series"] = "store"
     """What the chunks of outputs suit: as in the store, whole maps, or series along time."""
+    picture: Picture = "legend"
+    """Pictures with a legend for people, or the cells alone for a map server."""
     csv: Literal["tidy", "giovanni"] = "tidy"
     """CSV with a title for each column, or time series as Giovanni's services write them."""
 

@@ -165,6 +165,8 @@ class Request:
     """MIME type of the output."""
     extend: tuple[str, ...] = ()
     """Dimensions along which the request wants outputs extended."""
+    transparent: bool = False
+    """A map's missing cells are to be clear."""
     is_map_image: bool = False
     """The request came by WMS GetMap; `bbox` is then absent and `map_box` set."""
     map_box: tuple[float, float, float, float] | None = None

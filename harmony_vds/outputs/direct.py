@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harmony_vds.model.blocks import AHEAD_BYTES
 from harmony_vds.model.stored import Held
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.outputs.filters import Filters
@@ -89,7 +90,9 @@ def _chunks(targets: Sequence[Target], scratch: Path) -> Iterator[Chunk]:
 
     with ExitStack() as stack:
         tilings: dict[int, Tiling] = {}
-        for number, block, found in read_ahead([own for own, _ in targets], read):
+        # Copied chunks wait as they were compressed, so twice as many may.
+        ahead = AHEAD_BYTES * (2 if any(filters.raw for _, filters in targets) else 1)
+        for number, block, found in read_ahead([own for own, _ in targets], read, ahead):
             if isinstance(found, dict):
                 yield from ((number, numbers, held) for numbers, held in found.items())
                 continue

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 
-_WAITING_BYTES = 64 * 2**20
+_WAITING_BYTES = 24 * 2**20
 
 
 def in_order[T, R](

@@ -7,12 +7,23 @@ from importlib import import_module
 from pathlib import Path
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import CSV, GEOTIFF, ICECHUNK, KERCHUNK, NETCDF, PARQUET, ZARR, ZIP
+from harmony_vds.model.formats import (
+    CSV,
+    GEOTIFF,
+    ICECHUNK,
+    KERCHUNK,
+    NETCDF,
+    PARQUET,
+    PNG,
+    ZARR,
+    ZIP,
+)
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import CollectionNotes
 from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.columns import table_of
+from harmony_vds.outputs.image import refuse_layers
 from harmony_vds.outputs.pieces import Step
 from harmony_vds.outputs.provenance import now
 from harmony_vds.outputs.raster import Raster, rasters
@@ -26,6 +37,7 @@ WRITERS = {
     NETCDF: ("harmony_vds.outputs.netcdf", "write_netcdf"),
     ZARR: ("harmony_vds.outputs.zarr", "write_zarr"),
     GEOTIFF: ("harmony_vds.outputs.geotiff", "write_geotiff"),
+    PNG: ("harmony_vds.outputs.image", "write_png"),
     KERCHUNK: ("harmony_vds.outputs.references", "write_kerchunk"),
     ICECHUNK: ("harmony_vds.outputs.repository", "write_icechunk"),
     CSV: ("harmony_vds.outputs.table", "write_csv"),
@@ -42,12 +54,14 @@ def refuse_unwritable(subset: Subset, plan: Plan) -> None:
     ------
     UnsupportedError
         The variables have no common rows, and the format is a table; or no regular grid, and the
-        format is a raster.
+        format is a raster; or several layers, and it is a picture.
 
     **Reads:** nothing; coordinates for a raster.
     """
-    if plan.format.per_variable:
-        rasters(subset, plan)
+    found = rasters(subset, plan) if plan.format.per_variable else []
+    if plan.format.media_type == PNG:
+        for own in found:
+            refuse_layers(own)
     if plan.format.is_table:
         table_of(subset, plan)
 

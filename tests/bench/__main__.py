@@ -1,4 +1,4 @@
-"""``bin/bench``: opening and reading virtual stores, measured against other ways to do it."""
+"""``bin/bench``: opening, reading and writing, measured against other ways to do it."""
 
 import argparse
 import contextlib
@@ -19,7 +19,10 @@ from bench.runs import LATENCY, Bench, machine
 from bench.server import NoServerError, free_port, serving
 from bench.tables import show
 
-_PARTS = {"open": ("open",), "read": ("read",), "all": ("open", "read"), "plan": ("plan",)}
+_PARTS = {
+    "open": ("open",), "read": ("read",), "write": ("write",), "end-to-end": ("end-to-end",),
+    "plan": ("plan",), "all": ("open", "read", "write", "end-to-end"),
+}  # fmt: skip
 
 
 def main() -> int:
@@ -111,6 +114,8 @@ def _run(bench: Bench, parts: tuple[str, ...]) -> None:
         bench.run_open()
     if "read" in parts:
         bench.run_read()
+    if "write" in parts or "end-to-end" in parts:
+        bench.run_write(parts)
 
 
 def _show_machine(console: Console, about: dict, bench: Bench) -> None:

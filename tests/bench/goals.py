@@ -12,6 +12,8 @@ from bench.work import Expected, items
 MIB = 2**20
 _READS = {"a": (3.5, 2.0), "c": (7.0, 1.4), "d": (10.0, 1.5)}
 """Times faster than the peers, and times the ideal."""
+_WRITES = {"w": 12.0, "d": 10.0}
+"""Times faster than the peers."""
 _LARGE = {"smap": (8.0, 4.0), "opera": (8.0, 4.0)}
 
 
@@ -69,6 +71,9 @@ def verdicts(bench: Bench, parts: tuple[str, ...]) -> list[Verdict]:
         found += _reading(judge)
         found += _flat(judge)
         found += _averaging(judge)
+    for part in ("write", "end-to-end"):
+        if part in parts:
+            found += _writing(judge, part)
     return found
 
 
@@ -132,6 +137,23 @@ def _reading(judge: _Judge) -> Iterator[Verdict]:
             wanted = bench.results.wanted.get((product, item, own))
             if wanted is not None:
                 yield from _thrift(judge, item, own, wanted)
+
+
+def _writing(judge: _Judge, part: str) -> Iterator[Verdict]:
+    product = judge.bench.main_product
+    for item, faster in _WRITES.items():
+        for own, peer in (
+            ("ours, kerchunk", "fsspec + dask"), ("ours, icechunk", "icechunk + dask"),
+            ("ours, kerchunk", "download"), ("ours, icechunk", "download"),
+        ):  # fmt: skip
+            measured = judge.ratio(part, product, item, peer, own, "wall")
+            yield Verdict(
+                f"{part} ({item}) {own}: wall, times faster than {peer}", measured, faster
+            )
+    for own in ("ours, kerchunk", "ours, icechunk"):
+        share = judge.ratio(part, product, "d", own, "download", "rss")
+        yield Verdict(f"{part} (d) {own}: peak memory, share of download's", share, 0.25,
+                      at_least=False)  # fmt: skip
 
 
 def _thrift(judge: _Judge, item: str, own: str, wanted: Expected) -> Iterator[Verdict]:

@@ -8,12 +8,13 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.archive import Archive
+from bench.archive import Archive, Product
 from bench.work import Item, sample
 
 RAW = {"mask_and_scale": False, "decode_times": False}
@@ -45,6 +46,10 @@ class Method(ABC):
                    range(column, column + 1))  # fmt: skip
         return float(self.read(one)[field].item())
 
+    def write(self, item: Item, path: Path) -> None:
+        """Read and write a netCDF-4 file, packed and deflated as in the archive."""
+        raise NotImplementedError
+
     def close(self) -> None:  # noqa: B027  most have nothing to close
         """Release what was opened."""
 
@@ -68,11 +73,27 @@ class _XarrayMethod(Method):
 
             assert dask.array
 
-    def read(self, item: Item) -> Values:
+    def write(self, item: Item, path: Path) -> None:
+        _to_netcdf(self._cut(item), path)
+
+    def _cut(self, item: Item) -> Any:
         steps, rows, columns = item.box
-        cut = self.dataset[list(item.fields)].isel(time=steps, lat=rows, lon=columns)
+        return self.dataset[list(item.fields)].isel(time=steps, lat=rows, lon=columns)
+
+    def read(self, item: Item) -> Values:
+        cut = self._cut(item)
         loaded = cut.compute() if self.chunks is not None else cut.load()
         return {name: loaded[name].to_numpy() for name in item.fields}
+
+
+def _to_netcdf(dataset: Any, path: Path) -> None:
+    """By netCDF4, at the level that it has by default."""
+    encoding = {
+        name: {"zlib": True, "complevel": 4, "shuffle": True,
+               "chunksizes": tuple(map(min, (1, 1200, 2400), dataset[name].shape))}
+        for name in dataset.data_vars
+    }  # fmt: skip
+    dataset.to_netcdf(path, engine="netcdf4", encoding=encoding)
 
 
 class Fsspec(_XarrayMethod):
@@ -198,30 +219,41 @@ class Download(Method):
     def open(self, archive: Archive) -> None:
         self.archive = archive
 
-    def read(self, item: Item) -> Values:
+    def write(self, item: Item, path: Path) -> None:
+        """As people do: all files as one dataset, unpacked; packed again as the files are."""
         import xarray as xr
+
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            pool = ThreadPoolExecutor(4)
+            files = list(pool.map(lambda step: self._fetch(step, Path(folder)), item.steps))
+            with xr.open_mfdataset(
+                files, engine="netcdf4", combine="nested", concat_dim="phony_dim_0"
+            ) as dataset:
+                names = dict(zip(dataset[item.fields[0]].dims[1:], item.box[1:], strict=True))
+                _to_netcdf(dataset[list(item.fields)].isel(names), path)
+
+    def _fetch(self, step: int, folder: Path) -> Path:
         from obstore.store import HTTPStore
 
         base = self.archive.base
         store = HTTPStore.from_url(base, client_options={"allow_http": True})
+        target = folder / f"{step}.nc"
+        with target.open("wb") as file:
+            for piece in store.get(self.archive.url(step).removeprefix(base)).stream():
+                file.write(piece)
+        return target
+
+    def read(self, item: Item) -> Values:
+        import xarray as xr
+
         _, rows, columns = item.box
         cuts: list[Any] = []
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-
-            def fetch(step: int) -> Path:
-                url = self.archive.url(step)
-                target = Path(folder, f"{step}.nc")
-                with target.open("wb") as file:
-                    for piece in store.get(url.removeprefix(base)).stream():
-                        file.write(piece)
-                return target
-
-            with ThreadPoolExecutor(4) as pool:
-                for path in pool.map(fetch, item.steps):
-                    with xr.open_dataset(path, engine="netcdf4", **RAW) as dataset:
-                        names = dict(zip(dataset[item.fields[0]].dims[1:], (rows, columns),
-                                         strict=True))  # fmt: skip
-                        cuts.append(dataset[list(item.fields)].isel(names).load())
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, ThreadPoolExecutor(4) as pool:
+            for path in pool.map(lambda step: self._fetch(step, Path(folder)), item.steps):
+                with xr.open_dataset(path, engine="netcdf4", **RAW) as dataset:
+                    names = dict(zip(dataset[item.fields[0]].dims[1:], (rows, columns),
+                                     strict=True))  # fmt: skip
+                    cuts.append(dataset[list(item.fields)].isel(names).load())
         return {name: np.concatenate([cut[name].to_numpy() for cut in cuts])
                 for name in item.fields}  # fmt: skip
 
@@ -241,6 +273,7 @@ class Ours(Method):
         return_large_blocks()  # as the service and the command line do
 
     def open(self, archive: Archive) -> None:
+        self.product = archive.product
         from harmony_vds.access.credentials import Credentials
         from harmony_vds.discovery.found import locate
         from harmony_vds.pipeline import Services
@@ -277,8 +310,37 @@ class Ours(Method):
             found.setdefault(name, np.empty(own.data.shape, own.data.dtype))[block] = values
         return found
 
+    def write(self, item: Item, path: Path) -> None:
+        from harmony_vds.model.store import CollectionNotes
+        from harmony_vds.outputs.write import write
+        from harmony_vds.planning.planner import make_plan
+        from harmony_vds.transform.apply import apply_plan
+
+        request = _request(self.product, item)
+        plan = make_plan(self.store, request, request.sources[0])
+        subset = apply_plan(self.store, plan)
+        (output,) = write(subset, plan, path.parent, CollectionNotes(), lambda _: None)
+        output.path.rename(path)
+
     def close(self) -> None:
         self.services.__exit__(None, None, None)
+
+
+def _request(product: Product, item: Item) -> Any:
+    """As a user asks for an item: by degrees and instants, no edge on a centre."""
+    from harmony_vds.model.extent import BoundingBox, TimeRange
+    from harmony_vds.model.request import Request, Source
+
+    cell = 180 / product.rows
+    west, east = (cell * edge - 180 for edge in (item.columns.start, item.columns.stop))
+    south, north = (cell * edge - 90 for edge in (item.rows.start, item.rows.stop))
+    whole = (len(item.rows), len(item.columns)) == (product.rows, product.columns)
+    inner = cell / 4
+    box = BoundingBox(west + inner, south + inner, east - inner, north - inner)
+    first, last = (product.first + step * timedelta(seconds=product.step_seconds)
+                   for step in (item.steps[0], item.steps[-1]))  # fmt: skip
+    source = Source("", product.name, variables=item.fields)
+    return Request((source,), bbox=None if whole else box, temporal=TimeRange(first, last))
 
 
 METHODS: dict[str, Method] = {
@@ -304,3 +366,4 @@ OPENED = ("engine=kerchunk", "engine=kerchunk, no dask", "fsspec", "virtualizarr
 READ = ("fsspec + dask", "icechunk + dask", "icechunk", "virtualizarr", "download",
         "ours/zarr, kerchunk", "ours/zarr, icechunk",
         "ours, kerchunk", "ours, icechunk")  # fmt: skip
+WRITTEN = ("fsspec + dask", "icechunk + dask", "download", "ours, kerchunk", "ours, icechunk")

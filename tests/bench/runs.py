@@ -20,9 +20,9 @@ import numpy as np
 
 from bench import means
 from bench.archive import PRODUCTS, Archive
-from bench.methods import METHODS, OPENED, READ
+from bench.methods import METHODS, OPENED, READ, WRITTEN
 from bench.server import ask
-from bench.work import Expected, expected, items, true_sample
+from bench.work import Expected, expected, items, true_sample, write_items
 
 LATENCY = 0.04
 LONGEST = 1_800
@@ -142,6 +142,32 @@ class Bench:
         share = len(wanted.steps) / len(means.item(archive.product).steps)
         self._keep("mean", product, "f", method, told, lambda own: own["mean"] | {"share": share})
 
+    def run_write(self, parts: tuple[str, ...]) -> None:
+        """One run gives both: writing from an open store, and all from opening it."""
+        ask(self.port, latency=LATENCY)
+        self.make([self.main_product])
+        for repeat in range(self.repeats):
+            for item in write_items(PRODUCTS[self.main_product]):
+                for method in _turned(WRITTEN, repeat):
+                    self._write(self.main_product, item, method, parts)
+
+    def _write(self, product: str, item: str, method: str, parts: tuple[str, ...]) -> None:
+        archive = self.archive(product)
+        if (product, item, method) not in self.results.wanted:
+            wanted = write_items(archive.product)[item]
+            self.results.wanted[product, item, method] = expected(archive, wanted)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            job = {"method": method, "product": product, "item": item,
+                   "written": str(Path(folder, "out.nc"))}  # fmt: skip
+            told = self._work(job, str(self.folder / "cache"))
+        right = self.results.wanted[product, item, method].digests
+        if "failed" not in told and told["digests"] != right:
+            told = {"failed": "its values are not those of the granules"}
+        if "write" in parts:
+            self._keep("write", product, item, method, told, lambda own: own["write"])
+        if "end-to-end" in parts:
+            self._keep("end-to-end", product, item, method, told, _end_to_end)
+
     def _open(self, product: str, method: str) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-") as empty:
             told = self._work({"method": method, "product": product}, empty)
@@ -235,6 +261,12 @@ def _opened(told: dict[str, Any]) -> dict[str, float]:
 def _opened_again(told: dict[str, Any]) -> dict[str, float]:
     return {"wall": told["open"]["wall"], "cpu": told["open"]["cpu"],
             "imports": told["imports"]["cpu"], "rss": told["process"]["rss"]}  # fmt: skip
+
+
+def _end_to_end(told: dict[str, Any]) -> dict[str, float]:
+    """From the address of the store to the file; imports excluded."""
+    both = {name: told["open"][name] + told["write"][name] for name in ("wall", "cpu")}
+    return told["write"] | both
 
 
 def resources(

@@ -7,12 +7,13 @@ from bench import means
 from bench.archive import PRODUCTS
 from bench.limits import ideal
 from bench.runs import LATENCY, Bench
-from bench.work import items
+from bench.work import items, write_items
 
 
 def show(bench: Bench, console: Console) -> None:
     """Print every table for which there are numbers."""
-    for table in (*_openings(bench), _starts(bench), *_reads(bench), _means(bench)):
+    tables = (*_openings(bench), _starts(bench), *_reads(bench), _means(bench), *_writes(bench))
+    for table in tables:
         if table.row_count:
             console.print(table)
 
@@ -116,3 +117,26 @@ def _means(bench: Bench) -> Table:
         )  # fmt: skip
     table.caption = "* extrapolated from the part that was measured"
     return table
+
+
+def _writes(bench: Bench) -> list[Table]:
+    medians, product = bench.results.medians(), bench.main_product
+    tables = []
+    titles = {"write": "from an open store to a netCDF-4 file", "end-to-end": "opening included"}
+    for wanted, title in titles.items():
+        for name, item in write_items(PRODUCTS[product]).items():
+            table = _table(
+                f"({name}) {item.title}, {product}: {title}",
+                "method", "wall s", "x ours", "CPU s", "MB fetched", "MB written", "peak MB",
+            )  # fmt: skip
+            own = medians.get((wanted, product, name, "ours, kerchunk"), {}).get("wall")
+            for (part, stored, kind, method), numbers in medians.items():
+                if (part, stored, kind) == (wanted, product, name):
+                    table.add_row(
+                        method, f"{numbers['wall']:.2f}",
+                        f"{numbers['wall'] / own:.1f}" if own else "", f"{numbers['cpu']:.2f}",
+                        f"{numbers['nbytes'] / 1e6:,.0f}", f"{numbers['file'] / 1e6:,.0f}",
+                        f"{numbers['rss'] / 1e6:.0f}",
+                    )  # fmt: skip
+            tables.append(table)
+    return tables

@@ -61,6 +61,14 @@ def items(product: Product) -> dict[str, Item]:
     return {item.name: item for item in made}
 
 
+def write_items(product: Product) -> dict[str, Item]:
+    """What is written: global days, whose chunks may be copied, and a box that cuts them."""
+    known = items(product)
+    first = known["b"].steps.start
+    days = replace(known["b"], name="w", title="10 global days", steps=range(first, first + 10))
+    return {"w": days, "d": known["d"]}
+
+
 @dataclass(frozen=True)
 class Expected:
     """What a right answer holds, and the least that must be fetched for it."""

@@ -39,7 +39,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     from bench.archive import PRODUCTS, Archive
     from bench.methods import METHODS
     from bench.server import ask
-    from bench.work import digest, items
+    from bench.work import digest, items, write_items
 
     own = watch.read()
     method = METHODS[job["method"]]
@@ -48,7 +48,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"imports": watch.read()}
     folder, port = Path(job["folder"]), job["port"]
     archive = Archive(folder, PRODUCTS[job["product"]], port)
-    item = items(archive.product)[job["item"]] if job.get("item") else None
+    known = items(archive.product) | write_items(archive.product)
+    item = known[job["item"]] if job.get("item") else None
     if item and job.get("steps"):
         item = item.first(job["steps"])
     if job.get("warm"):  # whatever is imported on first use
@@ -65,13 +66,29 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             told["sample"][field] = method.sample(archive, field)
     told["open"] = watch.read() | asdict(ask(port, reset=True))
     told["process"] = {"cpu": cpu() - own["cpu"], "rss": peak_memory()}
-    if item:
+    if item and job.get("written"):
+        path = Path(job["written"])
+        watch = Stopwatch()
+        method.write(item, path)
+        told["write"] = watch.read() | asdict(ask(port, reset=True)) | {"rss": peak_memory()}
+        told["write"]["file"] = path.stat().st_size
+        told["digests"] = {name: digest(stored(path, name)) for name in item.fields}
+    elif item:
         watch = Stopwatch()
         values = method.read(item)
         told["read"] = watch.read() | asdict(ask(port, reset=True)) | {"rss": peak_memory()}
         told["digests"] = {name: digest(own) for name, own in values.items()}
     method.close()
     return told
+
+
+def stored(path: Path, name: str) -> Any:
+    """Packed values of a file, by netCDF4 alone."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as nc:
+        nc[name].set_auto_maskandscale(False)
+        return nc[name][...]
 
 
 if __name__ == "__main__":

@@ -68,12 +68,17 @@ def chain(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Chain]:
 
 
 def order(
-    chain: Chain, folder: Path, media_type: str, *variables: str, **environment: str
+    chain: Chain,
+    folder: Path,
+    media_type: str,
+    *variables: str,
+    temporal: dict[str, str] | None = None,
+    **environment: str,
 ) -> tuple[Outcome, str]:
     prefix = f"public/job/{folder.name}"
     message = make_message(
         "C1-T", variables=list(variables), bbox=BOX, staging=f"s3://{STAGING}/{prefix}/7/",
-        format={"mime": media_type},
+        format={"mime": media_type}, temporal=temporal,
     )  # fmt: skip
     told = {**chain.environment, **environment}
     return invoke(message, folder, environment=told, data_location=None), prefix
@@ -132,3 +137,20 @@ def test_geotiff_is_staged_with_one_item_for_each_variable(chain: Chain, tmp_pat
         assert key.endswith(f"_{name}_subsetted.tif")
         with rasterio.MemoryFile(body) as memory, memory.open() as file:
             assert np.array_equal(file.read()[:, ::-1], chain.values(name))
+
+
+def test_picture_is_staged_as_png(chain: Chain, tmp_path: Path) -> None:
+    temporal = {"start": "2024-01-03T00:00:00.000Z", "end": "2024-01-03T23:59:59.999Z"}
+    outcome, prefix = order(chain, tmp_path, "image/png", "analysed_sst", temporal=temporal)
+    (asset,) = assets(outcome)
+    ((key, body),) = chain.objects(f"{prefix}/7/").items()
+    assert asset["type"] == "image/png"
+    assert key.endswith("_analysed_sst_subsetted.png")
+    assert body[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_picture_of_several_times_is_refused_with_what_to_ask(chain: Chain, tmp_path: Path) -> None:
+    outcome, _ = order(chain, tmp_path, "image/png", "analysed_sst")
+    assert outcome.status == 1
+    assert outcome.error["category"] == "NoRetry"
+    assert "Ask for one instant" in outcome.error["error"]

@@ -1,0 +1,147 @@
+"""Pictures: each pixel has the colour of its cell's value, and what is missing has none."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from PIL import Image
+from systems.kits import raw, request, services
+from world import FILL, virtual_dataset, write_granule, write_icechunk
+
+from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.formats import PNG, Layout
+from harmony_vds.outputs.palette import Classes, Ramp, colours_for
+from harmony_vds.pipeline import fulfil, prepare
+
+
+def drawn(store: Path, folder: Path, *variables: str, picture="legend", **change) -> list[Path]:
+    wanted = replace(request(variables), media_type=PNG, **change)
+    using = replace(services(trusted=("file:///",)), layout=Layout(picture=picture))
+    with using:
+        return [own.path for own in fulfil(prepare(wanted, using, store.as_uri()), folder, using)]
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A store over one granule whose rows run north, and the granule."""
+    folder = tmp_path_factory.mktemp("day")
+    source = write_granule(folder / "a.nc", 0)
+    write_icechunk(folder / "store", {None: virtual_dataset([source])},
+                   container=f"{folder.as_uri()}/")  # fmt: skip
+    return folder / "store", source
+
+
+def test_map_has_one_pixel_for_each_cell_north_up_and_is_clear_where_missing(day, tmp_path):
+    store, source = day
+    (path,) = drawn(store, tmp_path, "analysed_sst", picture="transparent")
+    packed = raw(source, "analysed_sst")[0][::-1]
+    with Image.open(path) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGBA", (72, 36))
+        pixels = np.asarray(image)
+    assert np.array_equal(pixels[..., 3] == 0, packed == FILL)
+    kelvin = packed * 0.01 + 273.15
+    brightness = pixels[..., :3].astype(float) @ [0.2126, 0.7152, 0.0722]
+    warm, cold = kelvin > 298, (kelvin < 275) & (packed != FILL)
+    assert brightness[warm].min() > brightness[cold].max()
+
+
+def test_map_that_is_not_to_be_clear_is_white_where_values_are_missing(day, tmp_path):
+    store, source = day
+    (path,) = drawn(store, tmp_path, "analysed_sst", picture="opaque")
+    with Image.open(path) as image:
+        assert image.mode == "RGB"
+        missing = raw(source, "analysed_sst")[0][::-1] == FILL
+        assert (np.asarray(image)[missing] == 255).all()
+
+
+def test_map_request_is_drawn_without_legend_as_it_asks(day, tmp_path):
+    from harmony_vds.cutting import Cutting
+
+    wanted = replace(request(("mask",)), media_type=PNG, is_map_image=True, transparent=True)
+    with services(trusted=("file:///",)) as using:
+        store = prepare(replace(wanted, is_map_image=False), using, day[0].as_uri())[0].store
+        plan = Cutting(store, using.limits).plan(wanted, wanted.sources[0])
+        opaque = Cutting(store, using.limits).plan(
+            replace(wanted, transparent=False), wanted.sources[0]
+        )
+    assert (plan.layout.picture, opaque.layout.picture) == ("transparent", "opaque")
+    assert plan.fingerprint != opaque.fingerprint
+
+
+def test_picture_for_people_is_larger_than_the_grid_and_says_what_it_shows(day, tmp_path):
+    found = drawn(day[0], tmp_path, "analysed_sst", "mask")
+    for path in found:
+        with Image.open(path) as image:
+            assert image.width >= 480
+            pixels = np.asarray(image.convert("RGB"))
+            assert image.text["Software"].startswith("harmony-vds")
+        dark = (pixels < 60).all(-1)
+        assert dark[:40].any()  # a title
+        assert dark[-90:].any()  # what colours mean
+    assert found[0].read_bytes() == drawn(day[0], tmp_path / "b", "analysed_sst")[0].read_bytes()
+
+
+def test_large_grids_are_thinned_out_for_people_and_whole_for_maps(tmp_path):
+    source = write_granule(tmp_path / "a.nc", 0, nlat=1100, nlon=2200, chunks=(500, 900))
+    write_icechunk(tmp_path / "store", {None: virtual_dataset([source])},
+                   container=f"{tmp_path.as_uri()}/")  # fmt: skip
+    (path,) = drawn(tmp_path / "store", tmp_path / "a", "mask")
+    with Image.open(path) as image:
+        assert image.width == 1100 + 32  # every second cell, and margins
+        pixels = np.asarray(image.convert("RGB"))
+    mask = raw(source, "mask")[0][::-1]
+    colour = {tuple(pixels[64 + r, 16 + c]) for r, c in np.argwhere(mask[0::2, 1::2] == 1)[::97]}
+    assert len(colour) == 1
+    (path,) = drawn(tmp_path / "store", tmp_path / "b", "mask", picture="opaque")
+    with Image.open(path) as image:
+        assert image.size == (2200, 1100)
+
+
+def test_several_layers_are_refused_before_anything_is_read(store, tmp_path):
+    with (
+        services(trusted=("file:///",)) as using,
+        pytest.raises(UnsupportedError, match="one time and level, and analysed_sst has 5 of them"),
+    ):
+        prepare(replace(request(("analysed_sst",)), media_type=PNG), using, store.as_uri())
+
+
+def test_flags_have_a_colour_each_and_other_values_none():
+    attributes = {"flag_values": np.array([1, 2], np.int8), "flag_meanings": "water land"}
+    colours = colours_for(np.array([[1.0, 2.0, 7.0, np.nan]]), attributes)
+    assert isinstance(colours, Classes)
+    pixels = colours.pixels(np.array([[1.0, 2.0, 7.0, np.nan]]))[0]
+    assert pixels[:, 3].tolist() == [255, 255, 0, 0]
+    assert len({tuple(own) for own in pixels[:2]}) == 2
+
+
+def test_flags_among_measured_values_are_not_taken_for_measurements(tmp_path):
+    values = np.tile(np.arange(36, dtype=np.int16)[:, None], (1, 72))
+    values[:, :9] = 32000
+    source = write_granule(tmp_path / "a.nc", 0, values=values)
+    with netCDF4.Dataset(source, "a") as nc:
+        nc["analysed_sst"].flag_values = np.array([32000], np.int16)
+        nc["analysed_sst"].flag_meanings = "land"
+    write_icechunk(tmp_path / "store", {None: virtual_dataset([source])},
+                   container=f"{tmp_path.as_uri()}/")  # fmt: skip
+    (path,) = drawn(tmp_path / "store", tmp_path / "out", "analysed_sst", picture="transparent")
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    assert (pixels[:, :9, 3] == 0).all()
+    assert (pixels[:, 9:, 3] == 255).all()
+    assert len({tuple(own) for own in pixels[:, 20]}) > 30  # a ramp over the measured ones
+
+
+def test_ramp_leaves_outlying_values_to_the_colours_of_its_ends():
+    values = np.append(np.linspace(0, 1, 1000), [1e9, -1e9, np.nan])
+    ramp = colours_for(values, {})
+    assert isinstance(ramp, Ramp)
+    assert 0 <= ramp.low < 0.05
+    assert 0.95 < ramp.high <= 1
+    ends = ramp.pixels(np.array([[-1e9, 1e9]]))[0, :, :3].tolist()
+    assert ends == [[68, 1, 84], [253, 231, 37]]
+    flat = colours_for(np.full((2, 2), 5.0), {}).pixels(np.full((2, 2), 5.0))
+    assert (flat[..., 3] == 255).all()
+    nothing = np.full((2, 2), np.nan)
+    assert (colours_for(nothing, {}).pixels(nothing)[..., 3] == 0).all()
