@@ -56,7 +56,9 @@ def georeferences(
     windows: dict[str, set[tuple[Window, First]]] = {}
     cut = {own for own, kept in selection.items() if not kept.is_whole}
     for path, own in footings.items():
-        if own.ground is None or not cut.intersection(own.ground.dimensions[-2:]):
+        if own.ground is None or own.ground.kind is GridKind.TRACK:
+            continue
+        if not cut.intersection(own.ground.dimensions[-2:]):
             continue
         window = (
             _window(path, own.ground.dimensions[-2:], selection, hierarchy),

@@ -79,6 +79,13 @@ def test_transform_of_two_windows_is_left_out() -> None:
     assert attributes["grid_mapping_name"] == "transverse_mercator"
 
 
+def test_track_which_has_no_window_is_cut() -> None:
+    place = {"lat": ("t", np.array([37.01, 0.0, 37.012]), {"units": "degrees_north"}),
+             "lon": ("t", np.array([-119.22, 0.0, -119.23]), {"units": "degrees_east"}),
+             "height": ("t", np.arange(3.0), {"coordinates": "lat lon"})}  # fmt: skip
+    assert found(cut({"/": place}, {}, "height"), "/height").values.tolist() == [0, 2]
+
+
 def test_transform_that_contradicts_the_coordinates_is_left_out() -> None:
     upside_down = "299500 1000 0 4096500 0 1000"
     subset = cut({"/": image(STATED["CF"] | {"GeoTransform": upside_down})}, {}, "image")
