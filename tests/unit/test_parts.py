@@ -22,7 +22,14 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.part import Part, Recorded
 from harmony_vds.model.plan import Plan
-from harmony_vds.model.request import DimensionRange, Granule, Request, Source, Stretch
+from harmony_vds.model.request import (
+    DimensionRange,
+    Granule,
+    Request,
+    Source,
+    Stretch,
+    TargetGrid,
+)
 from harmony_vds.model.store import CollectionNotes, StoreLocation, VirtualStore
 from harmony_vds.pipeline import Prepared, fulfil, labelled, prepare, prepare_part
 from harmony_vds.planning.planner import make_plan
@@ -226,6 +233,34 @@ def test_parts_written_elsewhere_are_the_parts_written_here_and_together_the_who
         np.testing.assert_array_equal(joined, read(whole.path, name))
     for name in ("lat", "lon"):
         assert all((read(own.path, name) == read(whole.path, name)).all() for own in here)
+
+
+@pytest.mark.parametrize(
+    ("derived", "part_bytes"),
+    [
+        ({"target": TargetGrid(crs="EPSG:3857", width=30, height=30)}, 4_000),
+        ({"point": (10.0, 20.0)}, 60),
+    ],
+)
+def test_parts_of_what_is_computed_are_together_the_whole(
+    derived: dict[str, object],
+    part_bytes: int,
+    store: Path,
+    files: list[Path],
+    tmp_path: Path,
+) -> None:
+    asked = Request((SOURCE,), **derived)  # type: ignore[arg-type]
+    outputs = []
+    for name, more in (("whole", {}), ("parts", {"part_bytes": part_bytes})):
+        own = settings(store, files, **more)
+        with Services.of(own, Credentials.of_token(None)) as services:
+            prepared = prepare(asked, services, store.as_uri())
+            outputs.append(fulfil(prepared, tmp_path / name, services))
+    (whole,), parts = outputs
+    assert len(parts) > 1
+    axis = 1 if asked.places else 0  # series of places have time last
+    joined = np.concatenate([read(own.path, "analysed_sst") for own in parts], axis)
+    np.testing.assert_array_equal(joined, read(whole.path, "analysed_sst"))
 
 
 def test_a_part_travels_as_json_without_secrets_and_is_not_obeyed_when_changed(
