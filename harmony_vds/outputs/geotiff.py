@@ -23,7 +23,7 @@ from harmony_vds.outputs.raster import Raster
 
 _MOST_BANDS = 65_535
 _TILE = 512
-_CACHE_MIB = 64
+_CACHE_BYTES = 64 * 2**20
 _PLAIN = {"driver": "GTiff", "tiled": True, "blockxsize": _TILE, "blockysize": _TILE,
           "interleave": "band", "BIGTIFF": "IF_SAFER", "SPARSE_OK": True}  # fmt: skip
 _OPTIMIZED = {"driver": "COG", "BLOCKSIZE": _TILE, "COMPRESS": "DEFLATE", "LEVEL": 6,
@@ -54,7 +54,7 @@ def write_geotiff(raster: Raster, subset: Subset, plan: Plan, path: Path, step: 
         )
     plain = path.with_suffix(".plain.tif")
     is_flag = "flag_meanings" in raster.variable.data.attrs
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB, GDAL_NUM_THREADS="ALL_CPUS"):
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_NUM_THREADS="ALL_CPUS"):
         with rasterio.open(plain, "w", **_profile(raster)) as file:
             _describe(file, raster, subset, plan)
             for _, block, values in read_ahead([raster.variable]):
