@@ -21,6 +21,8 @@ from harmony_vds.planning.ranges import decode, step_edges
 
 _MOST_OFFERS = 3
 _MOST_HALVINGS = 24
+_MOST_STALLED = 4
+"""Halves in a row that cost the same: a side that is halved within its chunks saves nothing."""
 _MOST_NAMED = 6
 """Variables that a text names; more would not be read."""
 _MOST_UNEVEN = 16
@@ -138,13 +140,14 @@ def smaller_box(narrowing: Narrowing) -> Offer | None:
     if box is None:
         return None
     before = narrowing.excess(narrowing.plan.cost)
-    hopeless = int(math.log2(max(before, 1))) - 1
+    hopeless, stalled = int(math.log2(max(before, 1))) - 1, 0
     for number in range(_MOST_HALVINGS):
         box = _halved(box)
         if number < hopeless:  # each half costs half of it, or more where chunks are shared
             continue
         cost, fits = narrowing.tried(replace(narrowing.request, bbox=box))
-        if cost is None or (not fits and narrowing.excess(cost) == before):
+        stalled = stalled + 1 if cost is not None and narrowing.excess(cost) == before else 0
+        if cost is None or (not fits and stalled == _MOST_STALLED):
             return None  # no cell is left, or the box lies within one chunk
         before = narrowing.excess(cost)
         if fits:

@@ -77,8 +77,8 @@ def test_priming_call_fails_fast_and_quietly(tmp_path: Path) -> None:
     [
         ({"variables": ["chlorophyll"]}, "NoRetry", "Error", ["chlorophyll", "analysed_sst"]),
         ({"temporal": {"start": "tomorrow"}}, "NoRetry", "Error", ["temporal.start", "tomorrow"]),
-        ({"subset": {"point": [1, 2]}}, "NoRetry", "Error", ["Points"]),
-        ({"format": {"mime": "image/png"}}, "NoRetry", "Error", ["image/png"]),
+        ({"subset": {"point": [1, 95]}}, "NoRetry", "Error", ["(1, 95)", "beyond the poles"]),
+        ({"format": {"mime": "image/gif"}}, "NoRetry", "Error", ["image/gif"]),
         ({"temporal": {"start": "1999-01-01", "end": "1999-01-02"}}, "NoData", "Warning", ["1999"]),
         ({"collection": "C2-T"}, "NoRetry", "Error", ["VIRTUAL COLLECTION", "C2-T"]),
         ({"collection": "C404-T"}, "NoRetry", "Error", ["C404-T", "may not see it"]),
@@ -136,9 +136,8 @@ def test_unexpected_exception_still_tells_something_useful(
 
 @pytest.mark.parametrize(
     "change",
-    [{"accessToken": "no-colon"}, {"accessToken": "AAAA:BBBB"}, {"subset": {"shape": "{}"}},
-     {"sources": 5}],
-)  # fmt: skip
+    [{"accessToken": "no-colon"}, {"accessToken": "AAAA:BBBB"}, {"sources": 5}],
+)
 def test_message_that_the_library_cannot_read_still_leaves_an_error(
     change: dict[str, Any], tmp_path: Path
 ) -> None:
