@@ -4,9 +4,11 @@ The demo uses it too. Granules are written with netCDF4; stores by VirtualiZarr,
 icechunk, never by the code under test.
 """
 
+import contextlib
+import gc
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +264,21 @@ def write_icechunk(
         return str(session.commit("written for a test"))
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector still.
+
+    kerchunk holds h5py's lock while zarr's thread works for it; h5py's objects in garbage that is
+    collected in that thread would wait for the lock for ever.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def kerchunk_references(
     files: Sequence[Path],
     rename: Callable[[str], str] | None = None,
@@ -276,7 +293,7 @@ def kerchunk_references(
     from kerchunk.combine import MultiZarrToZarr
     from kerchunk.hdf import SingleHdf5ToZarr
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), uncollected():
         warnings.simplefilter("ignore")
         singles = [
             SingleHdf5ToZarr(str(path), inline_threshold=inline).translate() for path in files
