@@ -1,5 +1,6 @@
 """What all tests share: where real granules lie, small stores, and servers."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def heard() -> None:
+    """Let every test hear the log: a command that ran in this process may have turned it down."""
+    logging.getLogger("harmony_vds").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 import msgspec
 import numpy as np
@@ -32,14 +33,16 @@ def recorded(request: Request, source: Source) -> dict[str, object]:
 
 
 def _plain(request: Request) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(request, enc_hook=_number)
+    plain: dict[str, object] = msgspec.to_builtins(request, enc_hook=_builtin)
     return plain
 
 
-def _number(value: object) -> object:
-    """Numbers of numpy's, which msgspec does not know, as Python's."""
+def _builtin(value: object) -> object:
+    """Numbers of numpy's, and kinds of instants, which msgspec does not know."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, datetime):
+        return value.isoformat()
     raise NotImplementedError
 
 

@@ -78,7 +78,9 @@ def _history_line(existing: object, moment: str, plan: Plan) -> str:
 def _short(value: object) -> str:
     if isinstance(value, Mapping):  # a shape, whose own text is in history_json
         return " ".join(f"{key} {_short(own)}" for key, own in value.items() if key != "geojson")
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _history_json(existing: object, moment: str, plan: Plan) -> str:

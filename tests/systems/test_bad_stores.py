@@ -95,7 +95,7 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
         (StoreError, ("address that is a number", "reference of two parts",
                       "whole file as a chunk")),
     "analysed_sst/0.0.0 is not valid base64": (StoreError, ("inline that is no base64",)),
-    "cannot cut analysed_sst: there are no": (UncutBoxError, ("latitudes missing",)),
+    "cannot cut analysed_sst: the store has no latitudes": (UncutBoxError, ("latitudes missing",)),
     "1 of the 1 chunks of the coordinate lat": (StoreError, ("latitudes without chunk",)),
     "/lat holds missing values": (StoreError, ("latitudes not a number",)),
     "/lat reach 175 degrees": (StoreError, ("latitudes past the pole",)),

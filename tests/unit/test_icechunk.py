@@ -133,24 +133,25 @@ def contradicting(store: Path) -> None:
     session.commit("contradicting")
 
 
-def test_group_that_cannot_be_opened_is_told_and_the_others_come_out(tmp_path: Path) -> None:
-    contradicting(tmp_path / "store")
-    answer = whole(tmp_path / "store", tmp_path)
-    assert answer.read("good").tolist() == [0, 1, 2]
-    (note,) = answer.prepared.plan.notes
-    assert "/odd cannot be read and is left out" in note
-    assert note in root_attributes(answer.path)["virtual_store_notes"]
-
-
-def test_variable_of_a_group_that_cannot_be_opened_is_refused_with_the_reason(
+def test_variable_that_does_not_fit_its_group_is_told_and_the_others_come_out(
     tmp_path: Path,
 ) -> None:
     contradicting(tmp_path / "store")
+    answer = whole(tmp_path / "store", tmp_path)
+    assert answer.read("good").tolist() == [0, 1, 2]
+    assert answer.read("odd/one").tolist() == [0, 1, 2, 3]
+    (note,) = answer.prepared.plan.notes
+    assert "/odd/other cannot be read and is left out: its dimension along_odd has 5" in note
+    assert note in root_attributes(answer.path)["virtual_store_notes"]
+
+
+def test_variable_that_does_not_fit_its_group_is_refused_with_the_reason(tmp_path: Path) -> None:
+    contradicting(tmp_path / "store")
     with (
         services(trusted=("file:///",)) as using,
-        pytest.raises(StoreError, match=r"odd/one.* cannot be read"),
+        pytest.raises(StoreError, match=r"odd/other.* cannot be read"),
     ):
-        prepare(request(("odd/one",)), using, (tmp_path / "store").as_uri())
+        prepare(request(("odd/other",)), using, (tmp_path / "store").as_uri())
 
 
 def test_store_in_which_nothing_can_be_read_is_an_error_and_no_empty_file(tmp_path: Path) -> None:
