@@ -142,3 +142,5 @@ def _remarks(plan: Plan, group: str) -> Iterable[str]:
         yield f"# The output then averages this over {plan.average.kind}."
     if plan.placements:
         yield "# The output then takes the cells at the requested places."
+    if plan.target is not None:
+        yield "# The output then puts this on another grid."

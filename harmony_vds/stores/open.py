@@ -184,7 +184,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         tree,
         with_invented(opened.manifest.chunk_index, opened.arrays),
         lambda path: gaps.get(path, -1),
-        defects,
+        dict(sorted(defects.items())),
         repairs,
         opened.manifest.doubt,
         lambda path: opened.arrays[path].metadata,

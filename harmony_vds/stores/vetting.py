@@ -147,11 +147,13 @@ async def _vet_node(manifest: ManifestStore, key: str, sizes: dict[str, Sizes]) 
 def _misfits(sizes: Mapping[str, Sizes]) -> dict[str, str]:
     """The arrays whose dimensions have other lengths than in the rest of their group, and why.
 
-    The coordinate that is named like a dimension decides its length, or else the most arrays.
+    The coordinate that is named like a dimension decides its length, or else the most arrays, and
+    of as many for as against the first by name: documents arrive in any order, and the same store
+    must give the same answer each time.
     """
     wrong = {}
     for group in {path.rpartition("/")[0] for path in sizes}:
-        own = {path: told for path, told in sizes.items() if path.rpartition("/")[0] == group}
+        own = {path: sizes[path] for path in sorted(sizes) if path.rpartition("/")[0] == group}
         votes: dict[str, list[int]] = {}
         for told in own.values():
             for name, size in told.items():

@@ -81,6 +81,9 @@ def test_recipe_says_what_it_leaves_out(store, days, tmp_path):
     path = output_of(store, tmp_path, "--average", "time", "--variable", "analysed_sst", *trust)
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith("# The output then averages this over time.")
+    path = output_of(store, tmp_path, "--crs", "EPSG:3857", "--variable", "analysed_sst", *trust)
+    with netCDF4.Dataset(path) as nc:
+        assert nc.virtual_store_recipe.endswith("# The output then puts this on another grid.")
 
 
 def test_recipe_opens_the_group_of_the_variable(tmp_path):
