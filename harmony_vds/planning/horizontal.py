@@ -20,6 +20,7 @@ from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.nearest import nearest_words
 from harmony_vds.planning.regions import region_words, select_cells, select_region
+from harmony_vds.planning.snapping import snapped_turns
 from harmony_vds.planning.source_grid import around, source_grid
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
@@ -91,6 +92,15 @@ class GridCuts:
         """All grids, as they are cut in the end. **Reads:** nothing."""
         found = [_other_plan(grid, cells, selection) for grid, cells in self.others]
         return (*self.plans, *(own for own in found if own is not None))
+
+    def plans_widened(self, selection: Selections) -> tuple[GridPlan, ...]:
+        """All grids, where `selection` is wider than the cells asked for and none is blanked.
+
+        **Reads:** nothing.
+        """
+        lines = [grid_plan(grid, _widened(grid, kept, selection)) for grid, kept in self.kept]
+        found = [_other_plan(grid, None, selection) for grid, _ in self.others]
+        return (*lines, *(own for own in found if own is not None))
 
     def sources(self, selection: Selections) -> list[SourceGrid]:
         """What is kept of the grids with rows and columns, for values on another grid.
@@ -176,6 +186,13 @@ def is_too_large(ground: Ground, hierarchy: Hierarchy) -> bool:
     """Whether places are too many to read them for nothing but an extent. **Reads:** nothing."""
     stored = ground.kind in (GridKind.CURVILINEAR, GridKind.TRACK)
     return stored and ground.y is not None and hierarchy.variables[ground.y].size > MOST_UNASKED
+
+
+def _widened(grid: Grid, kept: HorizontalSelection, selection: Selections) -> HorizontalSelection:
+    """What `selection` keeps of a grid with rows and columns, of which `kept` was asked for."""
+    rows = selection.get(grid.y.dimension, kept.y)
+    columns = selection.get(grid.x.dimension, kept.x)
+    return HorizontalSelection(rows, columns, snapped_turns(kept.shifts, kept.x, columns))
 
 
 def _other_plan(grid: Grid, cells: Cells | None, selection: Selections) -> GridPlan | None:

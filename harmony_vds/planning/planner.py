@@ -91,4 +91,4 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         product="_".join(part for part in (source.short_name, source.version) if part),
     )
     plan = in_rows(plan, hierarchy) if plan.format.is_table else plan
-    return pointed(plan, draft.footings, hierarchy) if plan.format.by_reference else plan
+    return pointed(plan, draft.grids, hierarchy) if plan.format.by_reference else plan

@@ -11,16 +11,14 @@ from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_nu
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import name_of
-from harmony_vds.model.plan import Cost, GridPlan, Plan, PlannedVariable
+from harmony_vds.model.plan import Cost, Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.cost import kept_indices, price
-from harmony_vds.planning.grids import Footing
-from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.horizontal import GridCuts
 from harmony_vds.planning.ranges import time_coverage
 from harmony_vds.planning.snapping import snapped
-from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
 MOST_HELD = 2**24
 """Decoded bytes up to which a variable is held by value where it cannot be pointed to."""
@@ -68,15 +66,15 @@ def point(
     return Pointing(whole, references)
 
 
-def pointed(plan: Plan, paths: Mapping[str, Footing], hierarchy: Hierarchy) -> Plan:
+def pointed(plan: Plan, grids: GridCuts, hierarchy: Hierarchy) -> Plan:
     """`plan` for an output that points to chunks: widened to whole ones, unmasked, and priced anew.
 
     Parameters
     ----------
     plan
         What would be cut.
-    paths
-        The requested variables and what is known of their places.
+    grids
+        The grids that its variables lie on.
     hierarchy
         The store's variables, with the coordinates that planning has read.
 
@@ -93,12 +91,11 @@ def pointed(plan: Plan, paths: Mapping[str, Footing], hierarchy: Hierarchy) -> P
     for own in plan.variables:
         if own.path in pointing.references:
             cost = _with_references(cost, _tally(own, pointing.selection, hierarchy))
-    grids = tuple(_widened(own, plan, paths, pointing.selection, hierarchy) for own in plan.grids)
     return replace(
         plan,
         selection=pointing.selection,
         references=pointing.references,
-        grids=grids,
+        grids=grids.plans_widened(pointing.selection),
         masks=(),
         coverage=_coverage(plan, pointing.selection, hierarchy),
         notes=(*plan.notes, *_remarks(plan, pointing)),
@@ -154,42 +151,6 @@ def _coverage(
     return TimeRange(
         min(own.start for own in found if own.start), max(own.end for own in found if own.end)
     )
-
-
-def _widened(
-    own: GridPlan,
-    plan: Plan,
-    paths: Mapping[str, Footing],
-    selection: Mapping[str, AxisSelection],
-    hierarchy: Hierarchy,
-) -> GridPlan:
-    """`own` for the rows and columns of whole chunks."""
-    kept = [selection.get(path) for path in own.dimensions]
-    if all(now == plan.selection.get(path) for now, path in zip(kept, own.dimensions, strict=True)):
-        return own
-    carried = ((path, f.ground) for path, f in paths.items() if f.ground is not None)
-    path, ground = next(
-        (path, ground)
-        for path, ground in carried
-        if (ground.y or "", ground.x or "") == (own.y_path, own.x_path)
-    )
-    grid = grid_of(ground, path, hierarchy)
-    y, x = (now or AxisSelection.whole(size) for now, size in zip(kept, grid.shape, strict=True))
-    before = plan.selection.get(own.dimensions[1], x)
-    return grid_plan(grid, HorizontalSelection(y, x, _shifts(own.shifts, before, x)))
-
-
-def _shifts(
-    shifts: npt.NDArray[np.float64] | None, before: AxisSelection, now: AxisSelection
-) -> npt.NDArray[np.float64] | None:
-    """Turns added to the longitudes of widened pieces: those of the pieces they were."""
-    if shifts is None or len(before.pieces) != len(now.pieces):
-        return None
-    ends = np.cumsum([len(piece) for piece in before.pieces])[:-1]
-    own = [np.unique(part) for part in np.split(shifts, ends)]
-    if any(part.size != 1 for part in own):
-        return None
-    return np.repeat([part[0] for part in own], [len(piece) for piece in now.pieces])
 
 
 def _index(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from harmony_vds.model.chunks import Cut, numbers_of, starts_of
 from harmony_vds.model.selection import AxisSelection
@@ -41,6 +42,37 @@ def snapped(kept: AxisSelection, cuts: Sequence[Cut]) -> AxisSelection:
     if overlap or (short and ends_early):
         return AxisSelection.whole(kept.size)
     return AxisSelection(kept.size, tuple(pieces))
+
+
+def snapped_turns(
+    turns: npt.NDArray[np.float64] | None, before: AxisSelection, now: AxisSelection
+) -> npt.NDArray[np.float64] | None:
+    """Turns added to the longitudes of pieces, after these were widened.
+
+    Parameters
+    ----------
+    turns
+        Degrees added to each longitude of `before`; None for none.
+    before
+        Columns kept, in output order.
+    now
+        The same, `snapped`.
+
+    Returns
+    -------
+    ndarray or None
+        Of the length of `now`, each piece with the turn that it had; None where the pieces are not
+        the same any more, so that longitudes come out as the store has them.
+
+    **Reads:** nothing.
+    """
+    if turns is None or len(before.pieces) != len(now.pieces):
+        return None
+    ends = np.cumsum([len(piece) for piece in before.pieces])[:-1]
+    own = [np.unique(part) for part in np.split(turns, ends)]
+    if any(part.size != 1 for part in own):
+        return None
+    return np.repeat([part[0] for part in own], [len(piece) for piece in now.pieces])
 
 
 def snapped_selection(
