@@ -25,6 +25,9 @@ from bench.server import ask
 from bench.work import Expected, expected, items, true_sample, write_items
 
 LATENCY = 0.04
+PAIRS = 7
+"""Times that the whole record and a tenth of it are read in turn: single runs differ by more than
+the tenth that is to be seen."""
 LONGEST = 1_800
 """Seconds after which a measurement is given up."""
 PEERS = ("harmony-service-lib", "xarray", "zarr", "icechunk", "dask", "fsspec", "kerchunk",
@@ -121,10 +124,19 @@ class Bench:
                     if item == "e" and "dask" in method:
                         continue  # two requests in flight: minutes that tell nothing new
                     self._read(self.main_product, item, method)
-            for method in ("ours, kerchunk", "ours, icechunk"):
-                self._read(f"{self.main_product}-tenth", "d", method)
             for method, steps in ((means.SERVICE, None), (means.PEER, means.PEER_STEPS)):
                 self.run_mean(method, steps)
+
+    def run_flat(self) -> None:
+        """One selection from the whole record and from a tenth of it, one right after the other."""
+        ask(self.port, latency=LATENCY)
+        products = [self.main_product, f"{self.main_product}-tenth"]
+        self.make(products)
+        for _ in range(max(self.repeats, PAIRS)):
+            for method in ("ours, kerchunk", "ours, icechunk"):
+                for product in products:
+                    self._read(product, "d", method, part="flat")
+            products.reverse()
 
     def run_mean(self, method: str, steps: int | None) -> None:
         """The mean of a region over ten years, or over its first `steps`."""
@@ -180,7 +192,7 @@ class Bench:
             self._work(job, cache)
         self._keep("open", product, "again", method, self._work(job, cache), _opened_again)
 
-    def _read(self, product: str, item: str, method: str) -> None:
+    def _read(self, product: str, item: str, method: str, part: str = "read") -> None:
         archive, few = self.archive(product), METHODS[method].files
         wanted = items(archive.product)[item]
         wanted = wanted.first(few) if few else wanted
@@ -191,7 +203,7 @@ class Bench:
         right = self.results.wanted[product, item, method].digests
         if "failed" not in told and told["digests"] != right:
             told = {"failed": "its values are not those of the granules"}
-        self._keep("read", product, item, method, told, lambda own: own["read"])
+        self._keep(part, product, item, method, told, lambda own: own["read"])
 
     def _start(self, form: str) -> None:
         """A process from its start to the printed plan, and the imports it cannot do without."""

@@ -12,7 +12,8 @@ from bench.work import items, write_items
 
 def show(bench: Bench, console: Console) -> None:
     """Print every table for which there are numbers."""
-    tables = (*_openings(bench), _starts(bench), *_reads(bench), _means(bench), *_writes(bench))
+    tables = (*_openings(bench), _starts(bench), *_reads(bench), _flat(bench), _means(bench),
+              *_writes(bench))  # fmt: skip
     for table in tables:
         if table.row_count:
             console.print(table)
@@ -95,6 +96,18 @@ def _reads(bench: Bench) -> list[Table]:
                 table.caption = "* extrapolated from the part that was measured"
             tables.append(table)
     return tables
+
+
+def _flat(bench: Bench) -> Table:
+    title = "(d), the same selection from two records"
+    table = _table(title, "method", "record", "CPU s", "wall s", "peak MB")
+    for (part, product, _, method), numbers in bench.results.medians().items():
+        if part == "flat":
+            table.add_row(
+                method, f"{PRODUCTS[product].references:,} references", f"{numbers['cpu']:.2f}",
+                f"{numbers['wall']:.2f}", f"{numbers['rss'] / 1e6:.0f}",
+            )  # fmt: skip
+    return table
 
 
 def _means(bench: Bench) -> Table:
