@@ -43,7 +43,7 @@ class Cutting:
         layout = self.layout
         if request.is_map_image:
             picture: Picture = "transparent" if request.transparent else "opaque"
-            layout = replace(layout, picture=picture)
+            layout = replace(layout, picture=picture, dpi=request.dpi)
         return replace(plan, layout=layout, cost=replace(plan.cost, peak_disk=disk))
 
     def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:

@@ -18,6 +18,9 @@ from harmony_vds.model.request import (
     VariableLink,
 )
 
+_MOST_DPI = 100_000
+"""Far more than any screen or press has."""
+
 
 def request_from_message(message: Message) -> Request:
     """What `message` asks, whether or not this service can do it.
@@ -40,6 +43,7 @@ def request_from_message(message: Message) -> Request:
         map_box=_quadruple("subset.bbox", bbox) if is_map and bbox else None,
         is_map_image=is_map,
         transparent=bool(is_map and message.format.isTransparent),
+        dpi=_dpi(message.format.dpi) if is_map else None,
         temporal=_temporal(message),
         point=_point(message),
         shape=_shape(message),
@@ -52,6 +56,11 @@ def request_from_message(message: Message) -> Request:
         synchronous=bool(message.isSynchronous),
         pixel_subset=bool(message.pixelSubset),
     )
+
+
+def _dpi(stated: object) -> int | None:
+    """As stated, where it can be: Harmony hands on whatever a client calls so."""
+    return stated if isinstance(stated, int) and 0 < stated < _MOST_DPI else None
 
 
 def _media_type(message: Message) -> str:

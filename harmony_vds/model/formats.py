@@ -78,6 +78,8 @@ class Layout:
     """What the chunks of outputs suit: as in the store, whole maps, or series along time."""
     picture: Picture = "legend"
     """Pictures with a legend for people, or the cells alone for a map server."""
+    dpi: int | None = None
+    """Pixels to an inch that a picture says it has; None to say nothing."""
     csv: Literal["tidy", "giovanni"] = "tidy"
     """CSV with a title for each column, or time series as Giovanni's services write them."""
 

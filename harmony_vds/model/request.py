@@ -171,6 +171,8 @@ class Request:
     """The request came by WMS GetMap; `bbox` is then absent and `map_box` set."""
     map_box: tuple[float, float, float, float] | None = None
     """WMS BBOX parameter in units and order of the map's CRS."""
+    dpi: int | None = None
+    """Pixels of a map to an inch of the screen or paper it is for."""
     concatenate: bool = False
     """One output for all granules; a virtual store answers so anyway."""
     synchronous: bool = False

@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from harmony_vds import __version__
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset
-from harmony_vds.outputs.geotiff import band_descriptions, file_dtype, nodata_of
-from harmony_vds.outputs.palette import Classes, Ramp, colours_for, is_classified
+from harmony_vds.outputs.geotiff import band_descriptions
+from harmony_vds.outputs.palette import Classes, Ramp, colours_for, is_classified, stated_ramp
 from harmony_vds.outputs.pieces import Step, read_ahead
 from harmony_vds.outputs.provenance import PROGRAM
-from harmony_vds.outputs.raster import Raster
+from harmony_vds.outputs.raster import DEGREES, Raster
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,23 +47,29 @@ def write_png(raster: Raster, subset: Subset, plan: Plan, path: Path, step: Step
     """
     from PIL.PngImagePlugin import PngInfo
 
-    refuse_layers(raster)
+    refuse_layers(raster, plan)
     for_people = plan.layout.picture == "legend"
     every = _thinning(raster) if for_people else 1
     field = _field(raster, every, step)
-    colours = colours_for(field, raster.variable.data.attrs)
+    attributes = raster.variable.data.attrs
+    (title,) = band_descriptions(raster, subset)
     if for_people:
-        (title,) = band_descriptions(raster, subset)
-        image = _with_legend(field, colours, title, raster)
+        image = _with_legend(field, colours_for(field, attributes), title, raster)
     else:
+        # Maps are put together of many: colours must mean the same in each.
+        colours = stated_ramp(raster.variable.data.dtype, attributes) or colours_for(
+            field, attributes
+        )
         image = plain_image(field, colours, transparent=plan.layout.picture == "transparent")
     told = PngInfo()
     told.add_text("Software", f"{PROGRAM} {__version__}")
     told.add_text("Source", plan.location.shown)
-    image.save(path, "PNG", pnginfo=told, optimize=False, compress_level=6)
+    told.add_text("Title", title)
+    dots = {} if plan.layout.dpi is None else {"dpi": (plan.layout.dpi,) * 2}
+    image.save(path, "PNG", pnginfo=told, optimize=False, compress_level=6, **dots)
 
 
-def refuse_layers(raster: Raster) -> None:
+def refuse_layers(raster: Raster, plan: Plan) -> None:
     """Raise for what is more than a picture.
 
     Raises
@@ -73,10 +80,15 @@ def refuse_layers(raster: Raster) -> None:
     **Reads:** nothing.
     """
     if raster.bands != 1:
+        advice = "Ask for one instant (and level), for an average over time, or for GeoTIFF, netCDF"
+        if plan.layout.picture != "legend":
+            advice = (
+                "A request for a map (WMS) cannot name one; ask for a coverage as image/png with "
+                "outputCrs, scaleExtent, width and height, and subset the dimension, or for netCDF"
+            )
         raise UnsupportedError(
             f"A picture shows one time and level, and {raster.variable.planned.path.lstrip('/')} "
-            f"has {raster.bands:,} of them here. Ask for one instant (and level), for an average "
-            "over time, or for GeoTIFF, netCDF or Zarr."
+            f"has {raster.bands:,} of them here. {advice} or Zarr."
         )
 
 
@@ -109,11 +121,8 @@ def _field(raster: Raster, every: int, step: Step) -> Field:
     size = [max(1, -(-(own - first) // every)) for own in (raster.height, raster.width)]
     out = np.full(size, np.nan, np.float32)
     attributes = raster.variable.data.attrs
-    missing = nodata_of(attributes, file_dtype(raster.variable.data.dtype))
-    scale, offset = (
-        float(np.ravel(attributes.get(name, fallback))[0])
-        for name, fallback in (("scale_factor", 1.0), ("add_offset", 0.0))
-    )
+    dtype = raster.variable.data.dtype
+    decoding = None if dtype.kind == "b" else Decoding.of(dtype, attributes)
     flags = () if is_classified(attributes) else np.ravel(attributes.get("flag_values", ()))
     for _, block, values in read_ahead([raster.variable]):
         cells = np.moveaxis(values, (raster.y_axis, raster.x_axis), (-2, -1))
@@ -123,9 +132,7 @@ def _field(raster: Raster, every: int, step: Step) -> Field:
         inside = [p[(p >= s.start) & (p < s.stop)] for p, s in zip(picked, spans, strict=True)]
         rows, columns = (p - s.start for p, s in zip(inside, spans, strict=True))
         wanted = cells[np.ix_(rows, columns)]
-        unpacked = wanted.astype(np.float64) * scale + offset
-        if missing is not None:
-            unpacked[wanted == missing] = np.nan
+        unpacked = wanted.astype(np.float64) if decoding is None else decoding.decode(wanted)
         unpacked[np.isin(wanted, flags)] = np.nan  # among measured values they say why none is
         places = [(p - first) // every for p in inside]
         out[np.ix_(*places)] = unpacked
@@ -156,10 +163,8 @@ def _with_legend(field: Field, colours: Ramp | Classes, title: str, raster: Rast
     _write(pen, (_MARGIN, _MARGIN), name, 17, width=width - 2 * _MARGIN)
     _write(pen, (_MARGIN, _MARGIN + _LINE), title, 13, _FAINT, width - 2 * _MARGIN)
     pen.rectangle((left - 1, top - 1, left + cells.width, top + cells.height), outline=_FAINT)
-    low_x, low_y, high_x, high_y = raster.bounds
     below = top + cells.height + 4
-    edges = f"x {low_x:.6g} to {high_x:.6g}, y {low_y:.6g} to {high_y:.6g}"
-    _write(pen, (left, below), edges, 12, _FAINT, width - 2 * _MARGIN)
+    _write(pen, (left, below), _edges(raster), 12, _FAINT, width - 2 * _MARGIN)
     below += _LINE
     if isinstance(colours, Classes):
         _draw_classes(pen, colours, below, width)
@@ -167,6 +172,21 @@ def _with_legend(field: Field, colours: Ramp | Classes, title: str, raster: Rast
         page.paste(_bar(colours, width - 2 * _MARGIN), (_MARGIN, below))
         _draw_scale(pen, colours, below + _BAR + 2, width, str(attributes.get("units", "")))
     return page
+
+
+def _edges(raster: Raster) -> str:
+    """Where the map lies, in the words and units of its reference system."""
+    from pyproj import CRS
+
+    crs = CRS.from_user_input(raster.crs)
+    low_x, low_y, high_x, high_y = raster.bounds
+    if crs.is_geographic and raster.crs == DEGREES:
+        return f"longitude {low_x:.6g}° to {high_x:.6g}°, latitude {low_y:.6g}° to {high_y:.6g}°"
+    units = {"metre": "m", "degree": "°"}.get(crs.axis_info[0].unit_name, "")
+    named = "" if crs.name.lower() in ("unknown", "undefined") else f" ({crs.name})"
+    return (
+        f"x {low_x:,.7g} to {high_x:,.7g} {units}, y {low_y:,.7g} to {high_y:,.7g} {units}{named}"
+    )
 
 
 def _bar(colours: Ramp, width: int) -> "Image":

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.decoding import Decoding
+
 _ANCHORS = (
     (68, 1, 84), (72, 36, 117), (65, 68, 135), (53, 95, 141), (42, 120, 142), (33, 145, 140),
     (34, 168, 132), (68, 191, 112), (122, 209, 81), (189, 223, 38), (253, 231, 37),
@@ -18,6 +20,10 @@ _CLASSES = (
 """Okabe and Ito's colours first; they begin again where there are more classes."""
 _OUTLYING = 2.0
 """Percent of the values on either side that get the colours of the ends."""
+_MOST_OF_TYPE = 0.9
+"""Share of a type's numbers: a valid range of more leaves out fill values and says nothing else."""
+_BEYOND = 1e9
+"""Limits of floating numbers that are further out were never meant as limits."""
 
 type Pixels = npt.NDArray[np.uint8]
 
@@ -78,6 +84,31 @@ def is_classified(attributes: Any) -> bool:
     flags = np.ravel(np.asarray(attributes.get("flag_values", ())))
     measured = {"scale_factor", "add_offset", "valid_range", "valid_min", "valid_max"}
     return bool(names) and flags.size == len(names) and measured.isdisjoint(attributes)
+
+
+def stated_ramp(dtype: np.dtype[Any], attributes: Any) -> Ramp | None:
+    """A ramp over the valid range that a variable states; None where it says too little.
+
+    Too little is what holds all numbers of a type of integers, or limits of floating numbers that
+    no quantity reaches, and all that is classified.
+
+    **Reads:** nothing.
+    """
+    if is_classified(attributes) or dtype.kind not in "iuf":
+        return None
+    decoding = Decoding.of(dtype, attributes)
+    stated = decoding.lowest, decoding.highest
+    if not np.isfinite(stated).all() or stated[0] >= stated[1]:
+        return None
+    if decoding.stored.kind == "f":
+        says_little = max(map(abs, stated)) >= _BEYOND
+    else:
+        limits = np.iinfo(decoding.stored)
+        says_little = stated[1] - stated[0] > _MOST_OF_TYPE * (int(limits.max) - int(limits.min))
+    if says_little:
+        return None
+    ends = sorted(own * decoding.scale + decoding.offset for own in stated)
+    return Ramp(ends[0], ends[1])
 
 
 def colours_for(values: npt.NDArray[np.floating[Any]], attributes: Any) -> Ramp | Classes:

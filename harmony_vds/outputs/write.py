@@ -61,7 +61,7 @@ def refuse_unwritable(subset: Subset, plan: Plan) -> None:
     found = rasters(subset, plan) if plan.format.per_variable else []
     if plan.format.media_type == PNG:
         for own in found:
-            refuse_layers(own)
+            refuse_layers(own, plan)
     if plan.format.is_table:
         table_of(subset, plan)
 

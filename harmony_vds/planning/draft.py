@@ -28,6 +28,7 @@ from harmony_vds.planning.grids import Footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.horizontal import GridCuts, refuse_unplaced
+from harmony_vds.planning.latest import latest_step
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.lines import places_along
 from harmony_vds.planning.moments import Moments, moments_of
@@ -167,6 +168,9 @@ class Draft:
             self.times[path] = axis
             if axis.dimension:
                 kept = self._picked_of(axis, self._kept_steps(axis))
+                if self.request.is_map_image:
+                    kept, told = latest_step(axis, kept)
+                    self.notes += told
                 self._keep(axis.dimension, kept)
                 self.notes += remarks(axis, kept)
             elif self._has_times_asked:

@@ -21,6 +21,7 @@ from harmony_service_lib.exceptions import HarmonyException
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
 from invocation import SHARED_SECRET, shape_file
+from PIL import Image
 from servers import Server, cmr_server, s3_client
 from world import umm_collection, virtual_dataset, write_icechunk
 
@@ -54,10 +55,8 @@ SHAPES: dict[str, tuple[shapely.Geometry, set[tuple[int, int]]]] = {
 }  # fmt: skip
 # Boxes around the cells of operations that name a place.
 CELLS = {"cov_point": (10, -30, 20, -20)}
-# Those that name a dimension which the collection, once it is open, does not have, or ask for a
-# picture of its three days.
-UNFIT = {"cov_dimension_open": "'lev'", "edr_cube_z": "'lev'",
-         "wms_getmap": "A picture shows one time and level"}  # fmt: skip
+# Those that name a dimension which the collection, once it is open, does not have.
+UNFIT = {"cov_dimension_open": "'lev'", "edr_cube_z": "'lev'"}
 # Those that name another grid.
 ON_TARGET = {"cov_crs_3857_grid", "cov_crs_only_6933", "cov_crs_proj4", "edr_area"}
 # Those whose time lies before the store's first day.
@@ -235,6 +234,27 @@ def expect_table(path: Path, name: str) -> None:
     assert [row["time"] for row in rows] == stamps * len(places)
 
 
+def expect_map(path: Path, operation: dict[str, Any]) -> None:
+    """One pixel for each place that was asked for, brighter for greater values of the last day."""
+    form, (west, south, east, north) = operation["format"], operation["subset"]["bbox"]
+    with Image.open(path) as image:
+        assert (image.mode, image.size) == ("RGBA", (form["width"], form["height"]))
+        assert image.text["Title"] == "sst time=2020-01-03T12:00:00"
+        assert image.info["dpi"] == pytest.approx((form["dpi"],) * 2, abs=0.02)
+        pixels = np.asarray(image).astype(float)
+    assert (pixels[..., 3] == 255).all()
+    x = west + (east - west) * (np.arange(form["width"]) + 0.5) / form["width"]
+    y = north - (north - south) * (np.arange(form["height"]) + 0.5) / form["height"]
+    way = pyproj.Transformer.from_crs(form["srs"]["epsg"], "OGC:CRS84", always_xy=True)
+    lon, lat = way.transform(*np.meshgrid(x, y))
+    cells = ((lat + 90) // 10 * 36 + (lon + 180) // 10).ravel()
+    brightness = (pixels[..., :3] @ [0.2126, 0.7152, 0.0722]).ravel()
+    means = [brightness[cells == own] for own in np.unique(cells)]
+    assert len(means) == 4
+    assert all(np.ptp(own) == 0 for own in means)
+    assert (np.diff([own[0] for own in means]) > 0).all()
+
+
 def _in_time(day: int, temporal: dict[str, str] | None) -> bool:
     stamp = f"2020-01-0{day + 1}T12:00:00"
     asked = temporal or {}
@@ -257,7 +277,9 @@ def test_captured_operation_ends_in_its_output_or_in_the_right_refusal(
         return
     (item,) = run(name, cmr, files, tmp_path, monkeypatch).get_items()
     href = item.assets["data"].href
-    if href.endswith(".csv"):
+    if name == "wms_getmap":
+        expect_map(Path(href), captured(name))
+    elif href.endswith(".csv"):
         expect_table(Path(href), name)
     elif name in SHAPES and name not in ON_TARGET:
         with netCDF4.Dataset(href) as nc:

@@ -15,8 +15,9 @@ import rasterio
 import xarray as xr
 import zarr
 from invocation import Outcome, invoke, make_message
+from PIL import Image
 from servers import cmr_server, s3_client
-from world import kerchunk_references, umm_collection, write_days, write_references
+from world import FILL, kerchunk_references, umm_collection, write_days, write_references
 
 STAGING = "formats-staging"
 BOX = [-60.0, -32.0, 65.0, 48.0]
@@ -154,3 +155,34 @@ def test_picture_of_several_times_is_refused_with_what_to_ask(chain: Chain, tmp_
     assert outcome.status == 1
     assert outcome.error["category"] == "NoRetry"
     assert "Ask for one instant" in outcome.error["error"]
+
+
+def test_map_is_staged_as_the_latest_time_in_exactly_the_pixels_asked(
+    chain: Chain, tmp_path: Path
+) -> None:
+    prefix = f"public/job/{tmp_path.name}"
+    form = {"mime": "image/png", "srs": {"epsg": "EPSG:4326", "wkt": "", "proj4": ""},
+            "crs": "+proj=longlat", "width": 72, "height": 36, "isTransparent": True,
+            "dpi": 96}  # fmt: skip
+    message = make_message(
+        "C1-T", variables=["analysed_sst"], staging=f"s3://{STAGING}/{prefix}/7/", format=form,
+        isSynchronous=True, subset={"bbox": [-90, -180, 90, 180]},
+    )  # fmt: skip
+    outcome = invoke(message, tmp_path, environment=chain.environment, data_location=None)
+    (asset,) = assets(outcome)
+    ((_, body),) = chain.objects(f"{prefix}/7/").items()
+    assert (asset["type"], asset["file:size"]) == ("image/png", len(body))
+    with Image.open(io.BytesIO(body)) as image:
+        assert (image.mode, image.size) == ("RGBA", (72, 36))
+        assert image.text["Title"].endswith("time=2024-01-04T12:00:00")
+        pixels = np.asarray(image).astype(float)
+    with netCDF4.Dataset(chain.files[-1]) as nc:
+        nc.set_auto_maskandscale(False)
+        packed = nc["analysed_sst"][0][::-1]
+    missing = packed == FILL
+    assert np.array_equal(pixels[..., 3] == 0, missing)
+    brightness = (pixels[..., :3] @ [0.2126, 0.7152, 0.0722])[~missing]
+    in_order = brightness[np.argsort(packed[~missing], kind="stable")]
+    assert (np.diff(in_order) > -1).all()  # colours are whole numbers
+    assert in_order[-1] - in_order[0] > 60
+    assert "the latest of the 3 steps of time" in outcome.stderr

@@ -12,7 +12,8 @@ from world import FILL, virtual_dataset, write_granule, write_icechunk
 
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.formats import PNG, Layout
-from harmony_vds.outputs.palette import Classes, Ramp, colours_for
+from harmony_vds.model.request import TargetGrid
+from harmony_vds.outputs.palette import Classes, Ramp, colours_for, stated_ramp
 from harmony_vds.pipeline import fulfil, prepare
 
 
@@ -117,7 +118,7 @@ def test_flags_have_a_colour_each_and_other_values_none():
 
 
 def test_flags_among_measured_values_are_not_taken_for_measurements(tmp_path):
-    values = np.tile(np.arange(36, dtype=np.int16)[:, None], (1, 72))
+    values = np.tile(np.arange(0, 3600, 100, dtype=np.int16)[:, None], (1, 72))
     values[:, :9] = 32000
     source = write_granule(tmp_path / "a.nc", 0, values=values)
     with netCDF4.Dataset(source, "a") as nc:
@@ -145,3 +146,83 @@ def test_ramp_leaves_outlying_values_to_the_colours_of_its_ends():
     assert (flat[..., 3] == 255).all()
     nothing = np.full((2, 2), np.nan)
     assert (colours_for(nothing, {}).pixels(nothing)[..., 3] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "attributes", "ends"),
+    [
+        ("i2", {"valid_min": np.int16(-300), "valid_max": np.int16(4500), "scale_factor": 0.01,
+                "add_offset": 273.15}, (270.15, 318.15)),
+        ("f4", {"valid_range": np.array([-5, 40], "f4")}, (-5, 40)),
+        ("i1", {"valid_range": np.array([0, 100], "i2"), "_Unsigned": "true"}, (0, 100)),
+        ("i2", {"valid_range": np.array([0, 9], "i2"), "scale_factor": -1.0}, (-9, 0)),
+        # What says nothing of the quantity: all numbers of a type, limits beyond any quantity.
+        ("i2", {"valid_min": np.int16(-32767), "valid_max": np.int16(32767)}, None),
+        ("f4", {"valid_range": np.array([-1e15, 1e15], "f4")}, None),
+        ("f4", {"valid_min": np.float32(0)}, None),
+        ("f4", {}, None),
+    ],
+)  # fmt: skip
+def test_ramp_of_a_map_is_that_of_the_range_a_variable_states(dtype, attributes, ends):
+    ramp = stated_ramp(np.dtype(dtype), attributes)
+    assert (None if ramp is None else pytest.approx((ramp.low, ramp.high))) == ends
+
+
+def test_signed_bytes_that_mean_unsigned_ones_and_invalid_values_are_drawn_so(tmp_path):
+    source = write_granule(tmp_path / "a.nc", 0)
+    with netCDF4.Dataset(source, "a") as nc:
+        cloud = nc.createVariable("cloud", "i1", ("time", "lat", "lon"), chunksizes=(1, 36, 72))
+        cloud.set_auto_maskandscale(False)
+        cloud.setncatts({"_Unsigned": "true", "valid_range": np.array([0, 200], np.int16)})
+        values = np.tile(np.linspace(0, 210, 72).round(), (36, 1))
+        cloud[0] = values.astype(np.uint8).view(np.int8)
+    write_icechunk(tmp_path / "store", {None: virtual_dataset([source])},
+                   container=f"{tmp_path.as_uri()}/")  # fmt: skip
+    (path,) = drawn(tmp_path / "store", tmp_path / "out", "cloud", picture="transparent")
+    with Image.open(path) as image:
+        row = np.asarray(image)[0]
+    assert np.array_equal(row[:, 3] == 0, values[0] > 200)
+    brightness = row[row[:, 3] > 0][:, :3].astype(float) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(brightness) >= 0).all()
+
+
+def test_map_of_several_levels_is_refused_with_the_way_to_ask_for_one(tmp_path, store):
+    from harmony_vds.outputs.image import refuse_layers
+    from harmony_vds.outputs.raster import rasters
+    from harmony_vds.transform.apply import apply_plan
+
+    wanted = replace(request(("analysed_sst",)), media_type="image/tiff")
+    with services(trusted=("file:///",)) as using:
+        (prepared,) = prepare(wanted, using, store.as_uri())
+        plan = replace(prepared.plan, layout=Layout(picture="opaque"))
+        (raster,) = rasters(apply_plan(prepared.store, plan), plan)
+    with pytest.raises(UnsupportedError, match=r"map \(WMS\) cannot name one; ask for a coverage"):
+        refuse_layers(raster, plan)
+
+
+def test_tiles_of_a_map_put_together_are_the_map(day, tmp_path):
+    def tile(*box: float, width: int) -> np.ndarray:
+        wanted = {
+            "target": TargetGrid("EPSG:4326", width=width, height=30), "is_map_image": True,
+            "transparent": True, "map_box": box,
+        }  # fmt: skip
+        folder = tmp_path / f"{box[1]}-{width}"
+        with Image.open(drawn(day[0], folder, "analysed_sst", **wanted)[0]) as image:
+            assert image.size == (width, 30)
+            return np.asarray(image)
+
+    west, east = tile(-60, -90, 0, 0, width=45), tile(-60, 0, 0, 90, width=45)
+    assert np.array_equal(np.hstack([west, east]), tile(-60, -90, 0, 90, width=90))
+
+
+def test_resolution_that_was_asked_for_is_told_and_changes_no_pixel(day, tmp_path):
+    wanted = {
+        "target": TargetGrid("CRS:84", width=20, height=10), "is_map_image": True,
+        "map_box": (-20.0, -10.0, 20.0, 10.0),
+    }  # fmt: skip
+    (plain,) = drawn(day[0], tmp_path / "a", "mask", **wanted)
+    (fine,) = drawn(day[0], tmp_path / "b", "mask", dpi=300, **wanted)
+    with Image.open(plain) as one, Image.open(fine) as other:
+        assert "dpi" not in one.info
+        assert other.info["dpi"] == pytest.approx((300, 300), abs=0.02)
+        assert np.array_equal(np.asarray(one), np.asarray(other))

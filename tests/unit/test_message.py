@@ -209,3 +209,9 @@ def test_request_holds_no_token() -> None:
     assert "canary-in-message" not in told
     assert sealed not in told
     assert base64.b64encode(b"canary-in-message").decode() not in told
+
+
+@pytest.mark.parametrize(("stated", "kept"), [(96, 96), (0, None), (-3, None), (None, None)])
+def test_resolution_of_a_map_is_kept_where_it_can_be_one(stated: object, kept: int | None) -> None:
+    form = {"mime": "image/png", "isTransparent": False, "dpi": stated}
+    assert parse(make_message("C1-T", format=form)).dpi == kept

@@ -12,6 +12,8 @@ from harmony_vds.errors import NoDataError, StoreError
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.request import Request
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.planning.latest import latest_step
 from harmony_vds.planning.steps import in_months, is_interrupted, kept_steps, remarks
 
 CALENDARS = ("standard", "noleap", "360_day", "julian")
@@ -140,3 +142,25 @@ def test_steps_in_order_call_for_no_remark(numbers):
 def test_units_that_nobody_understands_are_refused_only_where_times_are_asked(asked):
     with pytest.raises(StoreError, match=r"fortnights since.*Ask without a time range"):
         kept_steps(axis_of([0, 1], units="fortnights since 2000-01-01"), asked)
+
+
+def test_latest_step_is_that_of_the_latest_time_in_whatever_order_they_are_stored():
+    axis = axis_of([48, 96, np.nan, 24])
+    chosen, (remark,) = latest_step(axis, AxisSelection.whole(4))
+    assert chosen.positions.tolist() == [1]
+    assert "1999-12-05T00:00:00Z, the latest of the 4 steps of time" in remark
+    of_some, _ = latest_step(axis, AxisSelection.of_mask(np.array([True, False, True, True])))
+    assert of_some.positions.tolist() == [0]
+
+
+def test_steps_that_share_the_latest_time_all_stay():
+    chosen, _ = latest_step(axis_of([24, 48, 48]), AxisSelection.whole(3))
+    assert chosen.positions.tolist() == [1, 2]
+    unknown = AxisSelection.whole(2)
+    assert latest_step(axis_of([np.nan, np.nan]), unknown) == (unknown, [])
+
+
+def test_latest_step_is_found_also_where_its_units_mean_nothing():
+    chosen, (remark,) = latest_step(axis_of([1, 7], units="ticks"), AxisSelection.whole(2))
+    assert chosen.positions.tolist() == [1]
+    assert "7 ticks" in remark
