@@ -214,6 +214,22 @@ def virtual_dataset(
         )
 
 
+def virtual_image(path: Path, name: str) -> Any:
+    """The first image of a GeoTIFF as a virtual dataset by virtual-tiff, as it stands."""
+    import virtualizarr
+    from obspec_utils.registry import ObjectStoreRegistry
+    from obstore.store import LocalStore
+    from virtual_tiff import VirtualTIFF
+
+    registry = ObjectStoreRegistry({"file://": LocalStore()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = virtualizarr.open_virtual_dataset(
+            path.resolve().as_uri(), registry, VirtualTIFF(ifd=0), loadable_variables=[]
+        )
+    return image.rename({"0": name})
+
+
 def write_icechunk(
     store: Path | Any,
     groups: dict[str | None, Any],

@@ -100,6 +100,8 @@ class PlannedVariable:
     """Full paths of its dimensions, in storage order."""
     role: Role
     """Asked for by name, or needed by something that was."""
+    is_added: bool = False
+    """Whether the store lacks it, and opening added it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,6 +169,8 @@ class VirtualStore:
     """Group or variable path → why it could not be opened, in words for the user."""
     repairs: Mapping[str, str] = field(default_factory=dict)
     """Variable path → what was wrong with its attributes and is put right here, likewise."""
+    added: frozenset[str] = frozenset()
+    """Full paths of coordinates and grid mappings that the manifest lacks and opening added."""
     doubt: Callable[[str], str | None] = lambda _: None
     """For the array at a full path, why its price is a bound and not exact; None where it is."""
     layout: Callable[[str], Any] = lambda _: None

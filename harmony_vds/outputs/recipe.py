@@ -24,7 +24,8 @@ def recipe(plan: Plan) -> str:
     **Reads:** nothing.
     """
     group = group_of(plan.requested[0]) if plan.requested else "/"
-    names = [name_of(v.path) for v in plan.variables if group_of(v.path) == group]
+    within = [v for v in plan.variables if group_of(v.path) == group]
+    names = [name_of(v.path) for v in within if not v.is_added]
     lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
     lines += _cuts(plan.selection)
     return "\n".join([*lines, *_remarks(plan, group)])
@@ -131,6 +132,9 @@ def _cuts(selection: Mapping[str, AxisSelection]) -> list[str]:
 
 def _remarks(plan: Plan, group: str) -> Iterable[str]:
     """What the lines leave out."""
+    added = [own.path.lstrip("/") for own in plan.variables if own.is_added]
+    if added:
+        yield f"# The store lacks {', '.join(added[:6])}, which the output holds."
     others = sorted({group_of(path) for path in plan.requested} - {group})
     if others:
         yield f"# The output also holds variables of {', '.join(others[:4])}."

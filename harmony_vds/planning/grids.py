@@ -15,6 +15,8 @@ from harmony_vds.planning.transforms import Affine, affine_of
 _AGREED_TIME = "secondary_datetime"
 """Time of a step in stacks of interferograms, whose variables name no time by CF: that of the later
 of the two images."""
+_TIFF_TAGS = ("model_tiepoint", "model_transformation")
+"""Tags that stay on a variable where opening made no coordinates of them."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,11 @@ def _spread_time(path: str, hierarchy: Hierarchy) -> str | None:
 
 def _obstacle(path: str, hierarchy: Hierarchy) -> str | None:
     """Signs that the variable has a place on the Earth which its store does not tell."""
+    if {*_TIFF_TAGS} & {*hierarchy.variables[path].attrs}:
+        return (
+            "its GeoTIFF tags place it by ground control points, on a turned grid, or in a "
+            "reference system without an EPSG code, from which its rows and columns do not follow"
+        )
     if all(_plane_axes(path, hierarchy)):
         return (
             "it lies on a projected grid whose coordinate reference system the store does not "

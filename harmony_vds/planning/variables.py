@@ -104,6 +104,7 @@ def with_required(
             path,
             hierarchy.dimensions(path),
             Role.REQUESTED if path in chosen else Role.REQUIRED,
+            path in hierarchy.store.added,
         )
         for path in hierarchy.variables
         if path in needed

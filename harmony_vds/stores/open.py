@@ -25,6 +25,7 @@ from harmony_vds.stores.codecs import codec_chain, decoder_of, stored_dtype
 from harmony_vds.stores.coordinates import KeptCoordinates
 from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
 from harmony_vds.stores.dimensions import with_short_names
+from harmony_vds.stores.geotiff import place_by_tags
 from harmony_vds.stores.icechunk import open_icechunk
 from harmony_vds.stores.lazy import lazy_data, stored_array
 from harmony_vds.stores.metadata import own_attributes
@@ -34,7 +35,7 @@ from harmony_vds.stores.reader import PlannedArray
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.reference_records import open_records
 from harmony_vds.stores.references import open_references
-from harmony_vds.stores.repairs import missing_mark, with_invented
+from harmony_vds.stores.repairs import missing_mark, with_added
 from harmony_vds.stores.subgroup import group_store
 from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
 from harmony_vds.stores.vetting import vet
@@ -175,17 +176,21 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
             defects[path] = reason
         else:
             datasets[path] = dataset
-    for place, told in add_grid_mappings(datasets, location.grids).items():
-        repairs[place] = f"{repairs[place]}; {told}" if place in repairs else told
+    for repaired in (place_by_tags(datasets), add_grid_mappings(datasets, location.grids)):
+        for place, told in repaired.items():
+            repairs[place] = f"{repairs[place]}; {told}" if place in repairs else told
     tree = xr.DataTree.from_dict(datasets)
     gaps = dict.fromkeys(opened.planned, reading.gap)
+    known = {f"{path.rstrip('/')}/{n}" for path, own in datasets.items() for n in own.variables}
+    added = frozenset(known - {*opened.arrays})
     return VirtualStore(
         opened.ticket.location,
         tree,
-        with_invented(opened.manifest.chunk_index, opened.arrays),
+        with_added(opened.manifest.chunk_index, added, tree),
         lambda path: gaps.get(path, -1),
         dict(sorted(defects.items())),
         repairs,
+        added,
         opened.manifest.doubt,
         lambda path: opened.arrays[path].metadata,
         None if reading.cache is None else KeptCoordinates(opened, reading.cache),

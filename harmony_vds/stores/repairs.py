@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.store import IndexSource
 from harmony_vds.stores.metadata import Attributes, default_fill
 
@@ -119,23 +121,26 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def with_invented(source: IndexSource, stored: Collection[str]) -> IndexSource:
-    """`source`, which also answers for scalars that were added to the store.
+def with_added(source: IndexSource, added: Collection[str], tree: xr.DataTree) -> IndexSource:
+    """`source`, which also answers for coordinates and scalars that opening added.
 
     Parameters
     ----------
     source
         Gives the chunk indexes of arrays.
-    stored
-        Full paths of the arrays that the manifest has.
+    added
+        Full paths of what the manifest lacks.
+    tree
+        The store with all of it.
 
     **Reads:** nothing; the result as `source`.
     """
 
     def index_of(path: str, selection: Positions | None = None) -> ChunkIndex:
-        if path in stored:
+        if path not in added:
             return source(path, selection)
-        index = ChunkIndex.empty((), (), 4)
+        own = tree[group_of(path)].variables[name_of(path)]
+        index = ChunkIndex.empty(own.shape, own.shape, own.dtype.itemsize)
         index.kinds[...] = ChunkKind.INLINE
         return index
 
