@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harmony_vds.assignment import Assignment, Manner, planned_again, read_pieces
 from harmony_vds.cutting import Cutting
 from harmony_vds.discovery.find import StoreSearch
 from harmony_vds.discovery.found import Answer, FoundStore, locate
 from harmony_vds.errors import (
     ForbiddenError,
     NoDataError,
-    StaleSourceError,
     StoreError,
     UnknownVariableError,
     UnsupportedError,
@@ -25,7 +25,9 @@ from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
+from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import CollectionNotes, VirtualStore
+from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.write import refuse_unwritable, write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
 from harmony_vds.planning.maps import as_target
@@ -55,6 +57,8 @@ class Prepared:
     Part; empty where there is one output."""
     part: Part | None = None
     """What writes it again elsewhere."""
+    shape: Shape | None = None
+    """The requested shape, read, where the Part names its document."""
 
 
 def prepare(
@@ -117,7 +121,9 @@ def _as_asked(prepared: Prepared, asked: Request) -> Prepared:
     part = prepared.part
     if part is None or part.request.shape is asked.shape:
         return prepared
-    return replace(prepared, part=replace(part, request=replace(part.request, shape=asked.shape)))
+    read = part.request.shape
+    named = replace(part, request=replace(part.request, shape=asked.shape))
+    return replace(prepared, part=named, shape=read if isinstance(read, Shape) else None)
 
 
 def _prepare_source(
@@ -219,18 +225,18 @@ def prepare_part(part: Part, services: Services) -> Prepared:
     access = services.access.recalling(part.recorded)
     with timed("open"):
         store = open_store((part.location,), access, services.reading)
+    request = _with_shape(part.request, services)
     with timed("plan"):
-        cutting = Cutting(
-            store, services.limits, apart=True, by_region=part.by_region, layout=services.layout
-        )
-        plan = cutting.plan(_with_shape(part.request, services), part.source)
-    if plan.fingerprint != part.fingerprint:
-        raise StaleSourceError(
-            f"{part.location} has changed since part {part.index + 1} of {part.of} was planned. "
-            "Order again; the new order is planned for what the store holds now."
-        )
+        plan = planned_again(replace(part, request=request), store, _manner(services))
     logger.info("Part %d of %d: %s", part.index + 1, part.of, plan)
-    return Prepared(part.source, store, plan, part.notes, part.label, part)
+    prepared = Prepared(
+        part.source, store, plan, part.notes, part.label, replace(part, request=request)
+    )
+    return _as_asked(prepared, part.request)
+
+
+def _manner(services: Services) -> Manner:
+    return Manner(services.reading, services.limits, services.layout)
 
 
 def labelled(label: str, plan: Plan, index: int, of: int) -> str:
@@ -306,7 +312,7 @@ def written(
         folder = workdir / str(number)
         folder.mkdir(parents=True)
         with timed("write"):
-            subset = apply_plan(own.store, own.plan)
+            subset = _shared(apply_plan(own.store, own.plan), own, services)
             outputs = write(subset, own.plan, folder, own.notes, step)
         if own.plan.cost.missing:
             logger.warning(
@@ -316,8 +322,18 @@ def written(
         finished += 1
         log.tell(finished, done, finished=True)
         yield from (replace(output, plan_number=number) for output in outputs)
-    traffic = services.access.fetcher.traffic
-    logger.info(
-        "Read %d bytes in %d requests, %d of them repeated",
-        traffic.nbytes, traffic.requests, traffic.retries,
-    )  # fmt: skip
+    logger.info("Read %s", services.access.fetcher.traffic)
+    if services.cluster is not None:
+        logger.info("Workers read %s", services.cluster.traffic)
+
+
+def _shared(subset: Subset, prepared: Prepared, services: Services) -> Subset:
+    """`subset`, read by the workers of a cluster where the operator has one."""
+    part = prepared.part
+    if services.cluster is None or part is None or prepared.plan.format.by_reference:
+        return subset
+    if prepared.shape is not None:
+        part = replace(part, request=replace(part.request, shape=prepared.shape))
+    access = services.access.recalling(part.recorded).for_worker()
+    assignment = Assignment(services.cluster.run, part, access, _manner(services))
+    return services.cluster.sharing(subset, assignment, read_pieces)

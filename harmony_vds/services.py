@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Self
 
+from harmony_vds.access.cluster import Cluster
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery.cmr import CmrClient
@@ -43,6 +44,8 @@ class Services:
     """Stores from which one request may be answered."""
     layout: Layout = AS_STORED
     """How outputs are laid out."""
+    cluster: Cluster | None = None
+    """Who reads pieces of outputs in place of this process."""
 
     @classmethod
     def of(
@@ -71,8 +74,9 @@ class Services:
         layout = Layout(settings.zarr, settings.chunks_for, csv=settings.csv_layout)
         shapes = ShapeReader.of(settings, access, read_upload)
         return cls(
-            access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout
-        )
+            access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout,
+            Cluster.at(settings.dask, deadline),
+        )  # fmt: skip
 
     def search(self, source: Source, request: Request | None = None) -> StoreSearch:
         """The search for the stores of `source`, which asks nothing yet. **Reads:** nothing."""
@@ -85,6 +89,8 @@ class Services:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        if self.cluster is not None:
+            self.cluster.close()
         self.access.__exit__(*exc_info)
         self.cmr.access.__exit__(*exc_info)
 

@@ -199,6 +199,13 @@ class Settings(BaseSettings):
         description="How chunks are read. `planned`: merged ranges, many at once, decoded in "
         "threads; `zarr`: chunk by chunk through xarray and zarr, the plain path to compare with.",
     )
+    dask: str = Field(
+        default="",
+        validation_alias="HARMONY_VDS_DASK",
+        description="Address of the scheduler of a running `distributed` cluster, whose workers "
+        "then read, decode and compute: `tls://host:8786`, or `tcp://127.0.0.1:8786` on this "
+        "machine. Unset: threads of this process.",
+    )
     merge_gap_bytes: ByteSize = Field(
         default=ByteSize(4096),
         validation_alias="HARMONY_VDS_MERGE_GAP_BYTES",

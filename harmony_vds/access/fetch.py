@@ -57,6 +57,9 @@ class Traffic:
     retries: int = 0
     """Requests that had to be repeated."""
 
+    def __str__(self) -> str:
+        return f"{self.nbytes} bytes in {self.requests} requests, {self.retries} of them repeated"
+
 
 @dataclass(frozen=True)
 class Fetcher:

@@ -1,8 +1,8 @@
 """The variables of an output before they are read: lazy, with the pieces to read them in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,37 @@ if TYPE_CHECKING:
 
 type Block = tuple[slice, ...]
 """A box in the index space of an output variable, one slice per dimension."""
+type Wanted = tuple[str, Block, bool]
+"""A piece: full path of its variable, where it lies, and whether its chunks are wanted as stored.
+"""
+
+
+class Turn(Protocol):
+    """Some pieces that are being read in another process."""
+
+    def take(self, number: int) -> Any:
+        """The values of a piece, once each, as `SubsetVariable.read` gives them.
+
+        **Reads:** chunks.
+        """
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has been taken. **Reads:** nothing."""
+
+    def give_up(self) -> None:
+        """Have it no longer read. **Reads:** nothing."""
+
+
+class Elsewhere(Protocol):
+    """Other processes that read pieces in place of this one."""
+
+    @property
+    def at_once(self) -> int:
+        """Turns that may be begun before the first of them is taken. **Reads:** nothing."""
+
+    def begin(self, wanted: Sequence[Wanted]) -> Turn:
+        """Have some pieces read that come from one pass over the chunks. **Reads:** chunks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +82,17 @@ class SubsetVariable:
     """Bytes held while one of the pieces is computed, beside the piece itself."""
     raw: RawChunks | None = None
     """Its chunks as stored, where values are those of the store; see `copyable`."""
+    elsewhere: Elsewhere | None = None
+    """Who reads its pieces, where this process should not."""
+
+    def read(self, block: Block, *, stored: bool = False) -> Any:
+        """The values of a piece; or its chunks by their numbers, if wanted as `stored`.
+
+        Errors as the stages raise them. **Reads:** chunks.
+        """
+        if stored and self.raw is not None:
+            return self.raw.read(block)
+        return self.data[block].values
 
     @property
     def copyable(self) -> RawChunks | None:

@@ -18,7 +18,7 @@ from harmony_vds.model.stored import Held
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.outputs.filters import Filters
 from harmony_vds.outputs.order import in_order
-from harmony_vds.outputs.pieces import Step, Values, read_ahead
+from harmony_vds.outputs.pieces import Step, read_ahead
 from harmony_vds.outputs.tiles import Tiling
 
 type Target = tuple[SubsetVariable, Filters]
@@ -81,18 +81,15 @@ def _nbytes(chunk: Chunk) -> int:
 def _chunks(targets: Sequence[Target], scratch: Path) -> Iterator[Chunk]:
     """Every chunk of the output, as stored where it may stay so, in the order of the pieces."""
 
-    def read(number: int, block: Block) -> Values | dict[tuple[int, ...], Held]:
-        variable, filters = targets[number]
-        if filters.raw is not None and filters.raw.fits(block):
-            return filters.raw.read(block)
-        values: Values = variable.data[block].values
-        return values
+    def stored(number: int, block: Block) -> bool:
+        raw = targets[number][1].raw
+        return raw is not None and raw.fits(block)
 
     with ExitStack() as stack:
         tilings: dict[int, Tiling] = {}
         # Copied chunks wait as they were compressed, so twice as many may.
         ahead = AHEAD_BYTES * (2 if any(filters.raw for _, filters in targets) else 1)
-        for number, block, found in read_ahead([own for own, _ in targets], read, ahead):
+        for number, block, found in read_ahead([own for own, _ in targets], stored, ahead):
             if isinstance(found, dict):
                 yield from ((number, numbers, held) for numbers, held in found.items())
                 continue

@@ -1,6 +1,8 @@
 """Stores as dask arrays: large blocks along chunks, and the same bytes by every scheduler."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +13,24 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import Server, file_server
-from world import kerchunk_references, write_references
+from invocation import CANARY
+from servers import Server, file_server, ranged, serve
+from systems.test_memory import repeated
+from world import kerchunk_references, write_granule, write_references
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
+from harmony_vds.errors import MissingSourceError, SettingsError, UpstreamError
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.formats import ZARR
+from harmony_vds.model.output import Output
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.pipeline import fulfil, prepare
+from harmony_vds.services import Services
 from harmony_vds.settings import Settings
 from harmony_vds.stores.blocks import dataset_in_blocks, tree_in_blocks, variable_in_blocks
 from harmony_vds.stores.open import open_store
@@ -273,22 +285,223 @@ def test_pool_of_processes_reads_the_same_bytes_as_threads(
         assert values.tobytes() == processes[name].tobytes(), name
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two workers in processes of their own, on loopback."""
+    with local_cluster(2) as found:
+        yield found
+
+
+def local_cluster(workers: int, **more: Any) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=2, processes=True, dashboard_address=None,
+        host="127.0.0.1", **more,
+    )  # fmt: skip
+
+
 def test_cluster_of_two_processes_reads_the_same_bytes_and_opens_the_store_once_each(
-    work: dict[str, Any], expected: dict[str, np.ndarray], served: tuple[VirtualStore, Server]
+    work: dict[str, Any],
+    expected: dict[str, np.ndarray],
+    served: tuple[VirtualStore, Server],
+    cluster: Any,
 ) -> None:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     (threads,) = dask.compute(work, scheduler="threads")
     check(threads, expected)
     served[1].forget()
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None,
-            host="127.0.0.1",
-        ) as cluster,
-        Client(cluster) as client,
-    ):  # fmt: skip
+    with Client(cluster) as client:
         (computed,) = client.gather(client.compute([work]))
     for name, values in threads.items():
         assert values.tobytes() == computed[name].tobytes(), name
     assert served[1].paths().count("/sst.json") == 2
+
+
+# ---------------------------------------------------------------- outputs by workers
+
+
+def outputs(
+    href: str, wanted: Request, folder: Path, address: str = "", token: str | None = None,
+    **more: Any,
+) -> tuple[list[Output], str]:  # fmt: skip
+    """What a request is answered with, and what the service said of its traffic."""
+    root = href.rpartition("/")[0]
+    settings = Settings(
+        trusted_prefixes=(f"{root}/",), token_hosts=(root,), dask=address, **more
+    )  # fmt: skip
+    with Services.of(settings, Credentials.of_token(token, settings.token_hosts)) as services:
+        prepared = prepare(wanted, services, href)
+        written = fulfil(prepared, folder, services)
+        workers = "" if services.cluster is None else str(services.cluster.traffic)
+        return written, f"{services.access.fetcher.traffic}; {workers}"
+
+
+def asked(variables: tuple[str, ...] = ("analysed_sst", "mask"), **more: Any) -> Request:
+    return Request((Source("C1-T", "sst", variables=variables),), **more)
+
+
+BOX = BoundingBox(160.0, -40.0, -140.0, 30.0)
+SHAPE = json.dumps({
+    "type": "Polygon", "coordinates": [[[-20, -20], [40, -10], [30, 40], [-20, -20]]],
+})  # fmt: skip
+REQUESTS = {
+    "whole, chunks copied": asked(),
+    "mean over time": asked(bbox=BOX, average="time"),
+    "inside a shape": asked(shape=SHAPE),
+    "on another grid": asked(target=TargetGrid(crs="EPSG:3857")),
+    "as Zarr": asked(media_type=ZARR),
+}
+
+
+@pytest.mark.parametrize("named", REQUESTS)
+def test_workers_and_threads_write_the_same_bytes(
+    named: str, cluster: Any, served: tuple[VirtualStore, Server], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    server = served[1]
+    href = f"{server.url}/sst.json"
+    (here,), _ = outputs(href, REQUESTS[named], tmp_path / "threads")
+    server.forget()
+    (there,), told = outputs(
+        href, REQUESTS[named], tmp_path / "cluster", cluster.scheduler_address, token=CANARY
+    )
+    assert there.checksum == here.checksum
+    chunks = [own for own in server.asked if own.path.endswith(".nc")]
+    read = [own for own in chunks if own.headers["Authorization"] == f"Bearer {CANARY}"]
+    assert len(read) == len(chunks) > 0
+    local, _, workers = told.partition("; ")
+    assert int(workers.split()[0]) > 0
+    assert int(local.split()[0]) < int(workers.split()[0])
+
+
+def test_parts_come_out_the_same_of_workers_and_of_threads(
+    cluster: Any, served: tuple[VirtualStore, Server], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    href, more = f"{served[1].url}/sst.json", {"part_bytes": "20kB"}
+    here, _ = outputs(href, asked(), tmp_path / "threads", **more)
+    there, _ = outputs(href, asked(), tmp_path / "cluster", cluster.scheduler_address, **more)
+    assert len(here) > 1
+    assert [own.checksum for own in there] == [own.checksum for own in here]
+
+
+def test_what_a_worker_cannot_read_is_the_same_error_and_shows_no_token(
+    cluster: Any, days: list[Path], tmp_path: Path
+) -> None:
+    from distributed import Client
+
+    here, gone = days[0].parent.as_uri(), days[2].name
+    for path in days:
+        if path.name != gone:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with file_server(tmp_path) as server:
+        document = kerchunk_references(days, lambda url: url.replace(here, server.url))
+        write_references(tmp_path / "sst.json", document)
+        with pytest.raises(MissingSourceError, match=gone):
+            outputs(
+                f"{server.url}/sst.json", asked(), tmp_path / "out", cluster.scheduler_address,
+                token=CANARY,
+            )  # fmt: skip
+    with Client(cluster) as client:
+        logs = f"{client.get_worker_logs()} {client.get_scheduler_logs()}"
+    assert CANARY not in logs
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://10.0.0.7:8786", "10.0.0.7:8786", "tcp://scheduler:8786", "ws://127.0.0.1:8786",
+     "tcp://127.0.0.1.example.org:8786", "inproc://127.0.0.1/1", "tcp://user@10.0.0.7:1"],
+)  # fmt: skip
+def test_schedulers_that_others_could_listen_to_are_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match="tls:// addresses"):
+        Services.of(Settings(dask=address), Credentials.of_token(CANARY))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tls://scheduler:8786", "tcp://127.0.0.1:8786", "127.0.0.1:8786", "tcp://[::1]:8786",
+     "tcp://localhost:8786"],
+)  # fmt: skip
+def test_encrypted_schedulers_and_those_on_loopback_serve(address: str) -> None:
+    services = Services.of(Settings(dask=address), Credentials.of_token(None))
+    assert services.cluster is not None
+
+
+def test_a_scheduler_that_is_not_there_may_be_there_later(
+    served: tuple[VirtualStore, Server], tmp_path: Path
+) -> None:
+    href = f"{served[1].url}/sst.json"
+    with pytest.raises(UpstreamError, match="does not answer"):
+        outputs(href, asked(), tmp_path, "tcp://127.0.0.1:1", max_seconds=2)
+
+
+MANY_DAYS = 240  # of 5.76 MB: 48 pieces
+
+
+@pytest.fixture
+def encrypted() -> Iterator[Any]:
+    """Certificates for the workers, and for this process as distributed's configuration names them.
+
+    They are made for the occasion and proven by their own authority.
+    """
+    from distributed.security import Security
+
+    made = Security.temporary()
+    named = {
+        f"distributed.comm.tls.{key}": getattr(made, f"tls_{attribute}")
+        for key, attribute in [
+            ("ca-file", "ca_file"), ("client.cert", "client_cert"), ("client.key", "client_key"),
+        ]
+    }  # fmt: skip
+    with dask.config.set(named):
+        yield made
+
+
+@pytest.mark.scale
+def test_four_workers_behind_tls_write_the_same_bytes_though_one_of_them_is_killed(
+    encrypted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    rows, columns = np.indices((1200, 2400))
+    values = ((rows // 8) * 7 + (columns // 16) % 50).astype(np.int16)
+    granule = write_granule(
+        tmp_path / "0.nc", 0, nlat=1200, nlon=2400, chunks=(1200, 2400), values=values
+    )
+    body, killed = granule.read_bytes(), []
+    workers: list[int] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith(".json"):
+            return web.FileResponse(tmp_path / "sst.json")
+        if workers and len(server.asked) > MANY_DAYS // 3 and not killed:
+            killed.append(workers[0])
+            os.kill(workers[0], signal.SIGKILL)
+        return ranged(body, request)
+
+    with (
+        serve(answer) as server,
+        local_cluster(4, protocol="tls://", security=encrypted) as cluster,
+    ):
+        url = f"{server.url}/{granule.name}"
+        one = kerchunk_references([granule], rename=lambda _: url)
+        write_references(tmp_path / "sst.json", repeated(one, MANY_DAYS, url))
+        href, wanted = f"{server.url}/sst.json", asked(variables=("analysed_sst",))
+        (here,), _ = outputs(href, wanted, tmp_path / "threads")
+        assert cluster.scheduler_address.startswith("tls://")
+        with Client(cluster) as client:
+            workers += client.run(os.getpid).values()
+        server.forget()
+        (there,), _ = outputs(href, wanted, tmp_path / "cluster", cluster.scheduler_address)
+    assert killed
+    assert there.checksum == here.checksum
+    assert len([own for own in server.asked if own.path.endswith(".nc")]) >= MANY_DAYS
+    with netCDF4.Dataset(there.path) as nc:
+        nc.set_auto_maskandscale(False)
+        for day in (0, MANY_DAYS // 2, MANY_DAYS - 1):
+            assert np.array_equal(nc["analysed_sst"][day], values)

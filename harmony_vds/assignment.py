@@ -1,0 +1,190 @@
+"""An output planned again from the same state of its store: here, or on a worker of a cluster.
+
+A worker gets no arrays but what was asked for: it opens the store and plans as the process did
+that sent it, once for each output, and proves by the fingerprint that it means the same bytes.
+"""
+
+import os
+import socket
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from harmony_vds import __version__
+from harmony_vds.access.cluster import Delivered
+from harmony_vds.access.fetch import Traffic
+from harmony_vds.access.gateway import Access, WorkerAccess
+from harmony_vds.cutting import Cutting
+from harmony_vds.errors import SettingsError, StaleSourceError, VdsError
+from harmony_vds.model.formats import Layout
+from harmony_vds.model.limits import Limits
+from harmony_vds.model.part import Part
+from harmony_vds.model.plan import Plan
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.model.subset import Subset, Wanted
+from harmony_vds.stores.open import open_store
+from harmony_vds.stores.reading import Reading
+from harmony_vds.telemetry import redact_all_handlers, timed
+from harmony_vds.transform.apply import apply_plan
+
+_KEPT = 4
+"""Stores, and outputs, that a worker keeps open for its next piece."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How stores are read and outputs are laid out, as an operator set it."""
+
+    reading: Reading
+    """How chunks are read."""
+    limits: Limits
+    """Ceilings of one request."""
+    layout: Layout
+    """How outputs are laid out."""
+
+
+def planned_again(part: Part, store: VirtualStore, manner: Manner) -> Plan:
+    """What `part` was planned as, from `store` in the same state.
+
+    Parameters
+    ----------
+    part
+        The Part, its shape read.
+    store
+        Its store.
+    manner
+        As where it was planned first.
+
+    Raises
+    ------
+    StaleSourceError
+        The store has changed since, and what it holds now is not what was planned.
+
+    **Reads:** coordinates.
+    """
+    cutting = Cutting(
+        store, manner.limits, apart=True, by_region=part.by_region, layout=manner.layout
+    )
+    plan = cutting.plan(part.request, part.source)
+    if plan.fingerprint != part.fingerprint:
+        raise StaleSourceError(
+            f"{part.location} has changed since part {part.index + 1} of {part.of} was planned. "
+            "Order again; the new order is planned for what the store holds now."
+        )
+    return plan
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that a worker needs to read any piece of one output."""
+
+    run: str
+    """Tells whose it is: nothing is shared between runs."""
+    part: Part
+    """The output, its shape read."""
+    access: WorkerAccess
+    """The user's."""
+    manner: Manner
+    """As where it was planned first."""
+    version: str = __version__
+    """Of the package that planned it."""
+
+
+def read_pieces(assignment: Assignment, wanted: Sequence[Wanted]) -> Delivered:
+    """Pieces of an output, or why they cannot be read; what workers run.
+
+    Errors are handed back and not raised: distributed would log them and pickle their tracebacks.
+    They are a `SettingsError` where the worker has another version of this package, a
+    `StaleSourceError` where the store has changed since the output was planned, and else as the
+    stages raise them. **Reads:** chunks.
+    """
+    redact_all_handlers()
+    try:
+        if assignment.version != __version__:
+            raise SettingsError(
+                f"A dask worker has version {__version__} of harmony-vds, and the service has "
+                f"{assignment.version}: start both from one image."
+            )
+        opened = _opened(assignment)
+        variables = {own.planned.path: own for own in opened.subset.variables}
+        values = [
+            _portable(variables[path].read(block, stored=stored)) for path, block, stored in wanted
+        ]
+    except VdsError as error:
+        return Delivered((), _name(), Traffic(), (type(error), str(error)))
+    return Delivered(tuple(values), _name(), replace(opened.access.fetcher.traffic))
+
+
+def _portable(values: Any) -> Any:
+    """`values` without views, which cannot be pickled."""
+    if isinstance(values, dict):
+        return {k: bytes(v) if isinstance(v, memoryview) else v for k, v in values.items()}
+    return values
+
+
+@lru_cache(maxsize=1)
+def _name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    access: Access
+    subset: Subset
+
+
+def _opened(assignment: Assignment) -> _Opened:
+    part, access = assignment.part, assignment.access
+
+    def opening() -> tuple[Access, VirtualStore]:
+        restored = access.restore()
+        try:
+            with timed("open"):
+                store = open_store((part.location,), restored, assignment.manner.reading)
+        except BaseException:
+            restored.close_later()
+            raise
+        weakref.finalize(store, restored.close_later)
+        return restored, store
+
+    def planning() -> _Opened:
+        place = (assignment.run, part.location, part.recorded, access)
+        restored, store = _STORES.get(place, opening)
+        with timed("plan"):
+            plan = planned_again(part, store, assignment.manner)
+        return _Opened(restored, apply_plan(store, plan))
+
+    return _OUTPUTS.get((assignment.run, part.fingerprint, part.index, access), planning)
+
+
+@dataclass
+class _Kept[T]:
+    """What was made last, each made by one thread while the others wait for it."""
+
+    held: OrderedDict[Hashable, T] = field(default_factory=OrderedDict)
+    making: dict[Hashable, threading.Lock] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What belongs to `key`. **Reads:** what `make` reads."""
+        with self.lock:
+            turn = self.making.setdefault(key, threading.Lock())
+        with turn:
+            with self.lock:
+                if key in self.held:
+                    self.held.move_to_end(key)
+                    return self.held[key]
+            made = make()
+            with self.lock:
+                self.held[key] = made
+                while len(self.held) > _KEPT:
+                    self.making.pop(self.held.popitem(last=False)[0], None)
+            return made
+
+
+_STORES: _Kept[tuple[Access, VirtualStore]] = _Kept()
+_OUTPUTS: _Kept[_Opened] = _Kept()
