@@ -15,6 +15,7 @@ import xarray as xr
 from virtualizarr.accessor import VirtualiZarrDatasetAccessor
 from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import copy_and_replace_metadata, create_v3_array_metadata
+from xarray.backends.zarr import FillValueCoder
 from zarr.core.metadata import ArrayV3Metadata
 
 from harmony_vds.errors import UnsupportedError
@@ -101,6 +102,9 @@ def _variable(variable: SubsetVariable) -> xr.Variable:
     if variable.references is None:
         return xr.Variable(names, np.asarray(variable.data.values), attributes)
     array = _pointed(variable, variable.references)
+    if "_FillValue" in attributes and array.dtype.kind == "f":
+        # As xarray writes it, since JSON has no not-a-number.
+        attributes["_FillValue"] = FillValueCoder.encode(attributes["_FillValue"], array.dtype)
     return xr.Variable(names, array, attributes)
 
 

@@ -5,6 +5,7 @@ and pyproj. virtual-tiff keeps no coordinates, and the times of a stack stand in
 """
 
 import base64
+import dataclasses
 import json
 import re
 import warnings
@@ -19,12 +20,14 @@ import pytest
 import rasterio
 import shapely
 import xarray as xr
+from integration.test_virtual_subset import by_icechunk
 from systems.kits import Answer, ask, request, services
 from systems.places import check_cut, inside, on_plane, window
 from systems.test_shapes_real import diamond, held
 from world import virtual_image, write_icechunk, write_references
 
 from harmony_vds.errors import StoreError, UncutBoxError
+from harmony_vds.model.formats import ICECHUNK
 from harmony_vds.model.request import Request
 
 pytestmark = pytest.mark.shared
@@ -221,6 +224,24 @@ def test_missing_values_stay_what_the_image_calls_them(
     check_cut(answer.read("image"), pixels(path), cells, np.float32(nodata))
     with netCDF4.Dataset(answer.path) as nc:
         np.testing.assert_array_equal(nc["image"]._FillValue, np.float32(nodata))
+
+
+@pytest.mark.parametrize("name", ["cog_nodata_nan", "inverted_lat"])
+def test_references_to_an_image_read_as_the_image_does(
+    name: str, data: Path, tmp_path: Path
+) -> None:
+    """Opened by icechunk and xarray alone; fill values that JSON has no number for among them."""
+    (path,) = data.glob(f"s38_*/{name}.tif")
+    nodata = np.nan if name == "cog_nodata_nan" else -9999.0
+    copy = inflatable(path, tmp_path / "images", nodata=nodata)
+    wanted = dataclasses.replace(request(("image",)), media_type=ICECHUNK)
+    answer = answered(wanted, virtual_image(copy, "image"), copy.parent, tmp_path)
+    opened = by_icechunk(answer.path, copy.parent)
+    with rasterio.open(copy) as image:
+        np.testing.assert_array_equal(opened["image"], image.read(1, masked=True).filled(np.nan))
+        x, y = image.xy([0, 5], [0, 9])
+    np.testing.assert_allclose([opened.x[0], opened.x[9]], x)
+    np.testing.assert_allclose([opened.y[0], opened.y[5]], y)
 
 
 def test_scale_and_offset_of_an_image_become_numbers(data: Path, tmp_path: Path) -> None:
