@@ -43,8 +43,8 @@ type Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @contextlib.contextmanager
-def serve(answer: Answer, host: str = "127.0.0.1") -> Iterator[Server]:
-    """Run `answer` for every path on a free port, in a thread of its own."""
+def serve(answer: Answer, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+    """Run `answer` for every path on `port`, or a free one, in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -64,10 +64,10 @@ def serve(answer: Answer, host: str = "127.0.0.1") -> Iterator[Server]:
         app.router.add_route("*", "/{path:.*}", remember)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, host, 0)
+        site = web.TCPSite(runner, host, port)
         await site.start()
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        server.url = f"http://{host}:{port}"
+        taken = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        server.url = f"http://{host}:{taken}"
         return runner
 
     runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
