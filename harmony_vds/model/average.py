@@ -1,6 +1,7 @@
 """What of a plan is averaged: decided before any chunk is read."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.areas import CellAreas
+from harmony_vds.model.cell_set import CellSet
 
 BYTES_OF_SUM = 16
 """A running sum and what rounding took from it."""
@@ -98,6 +100,15 @@ class FeatureCells:
     """For each feature the rows of its cells in the window."""
     columns: tuple[npt.NDArray[np.int64], ...]
     """Their columns."""
+
+    def within(self, sets: Sequence[CellSet]) -> "FeatureCells":
+        """Those of the cells that all `sets` of the same window hold. **Reads:** nothing."""
+        pairs = list(zip(self.rows, self.columns, strict=True))
+        for own in sets:
+            held = [own.at(*pair) for pair in pairs]
+            pairs = [(r[h], c[h]) for (r, c), h in zip(pairs, held, strict=True)]
+        rows, columns = zip(*pairs, strict=True)
+        return FeatureCells(self.dimensions, rows, columns)
 
     @property
     def digest(self) -> str:

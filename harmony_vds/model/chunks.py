@@ -6,13 +6,14 @@ subset, so that these three cannot disagree.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.asked import AskedChunks
 
 MOST_CHUNKS = 2**25
 """Most chunks of one array; the largest published ones have some millions."""
@@ -43,6 +44,8 @@ class ChunkKind(IntEnum):
     """Inside the manifest itself."""
     UNREAD = 4
     """Not known yet: the part of the manifest that tells has not been read."""
+    UNASKED = 5
+    """Holds no cell that was asked for, and is not read."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,9 @@ class ChunkIndex:
     Empty where there is no such dimension; otherwise `chunk_shape` is that of the largest chunk."""
     is_partial: bool = False
     """Whether chunks outside the selection it was asked for may be `ChunkKind.UNREAD`."""
+    asked: tuple[AskedChunks, ...] = ()
+    """Which chunks hold cells that were asked for; empty where all do. `kinds` knows nothing of
+    it."""
 
     @staticmethod
     def grid_shape(shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
@@ -143,10 +149,22 @@ class ChunkIndex:
             for chunk, own in zip(self.chunk_shape, varying, strict=True)
         )
 
-    @property
-    def alone(self) -> npt.NDArray[np.bool_]:
-        """Which chunks are objects of the store's own, fetched one by one. **Reads:** nothing."""
-        return np.asarray(self.kinds == ChunkKind.NATIVE)
+    def sparing(self, asked: tuple[AskedChunks, ...]) -> "ChunkIndex":
+        """The same index for a reader that leaves out all chunks but those `asked` for.
+
+        **Reads:** nothing.
+        """
+        return replace(self, asked=asked) if asked else self
+
+    def kinds_of(self, numbers: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.uint8]:
+        """The kinds of a box of chunks, `ChunkKind.UNASKED` where they hold nothing asked for.
+
+        **Reads:** nothing.
+        """
+        kinds = self.kinds[np.ix_(*numbers)]
+        for own in self.asked:
+            kinds = np.where(own.at(numbers), kinds, np.uint8(ChunkKind.UNASKED))
+        return kinds
 
     def tally(self, selection: Sequence[Indices]) -> ChunkTally:
         """What reading `selection` costs.
@@ -161,19 +179,28 @@ class ChunkIndex:
         numbers = [chunk_numbers(s, c) for s, c in zip(selection, self.cuts, strict=True)]
         if any(len(n) == 0 for n in numbers):
             return ChunkTally()
-        box = np.ix_(*numbers)
-        kinds = self.kinds[box]
+        kinds = self.kinds_of(numbers)
         if self.is_partial and (kinds == ChunkKind.UNREAD).any():
             raise ValueError("The index was not asked for these chunks.")
         fetched = (kinds == ChunkKind.VIRTUAL) | (kinds == ChunkKind.NATIVE)
-        lengths = [lengths_of(n, c).sum() for n, c in zip(numbers, self.cuts, strict=True)]
+        asked = kinds != ChunkKind.UNASKED
         return ChunkTally(
-            chunks=int(kinds.size),
+            chunks=int(asked.sum()),
             missing=int((kinds == ChunkKind.ABSENT).sum()),
             requests=int(fetched.sum()),
-            stored=int(self.lengths[box][fetched].sum()),
-            decoded=int(np.prod(lengths, dtype=np.int64)) * self.itemsize,
+            stored=int(self.lengths[np.ix_(*numbers)][fetched].sum()),
+            decoded=self._cells(numbers, asked) * self.itemsize,
         )
+
+    def _cells(self, numbers: Sequence[npt.NDArray[np.int64]], asked: npt.NDArray[np.bool_]) -> int:
+        """Cells of the chunks of a box that are asked for, whole chunks counted."""
+        lengths = [lengths_of(n, c) for n, c in zip(numbers, self.cuts, strict=True)]
+        if asked.all():
+            return int(np.prod([own.sum() for own in lengths], dtype=np.int64))
+        cells = asked.astype(np.int64)
+        for axis, own in enumerate(lengths):
+            cells *= own.reshape([-1 if axis == n else 1 for n in range(asked.ndim)])
+        return int(cells.sum())
 
 
 def refuse_excess(shape: Sequence[int], chunk_shape: Sequence[int], itemsize: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.average import AveragePlan
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.duration import Duration, expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import AS_STORED, NETCDF, Format, Layout, format_of
@@ -110,18 +111,17 @@ class Mask:
 
     dimensions: tuple[str, ...]
     """Full paths of the dimensions it lies on."""
-    inside: npt.NDArray[np.bool_]
-    """True where values stay; over the kept positions of `dimensions`, in output order."""
+    inside: CellSet
+    """Where values stay; over the kept positions of `dimensions`, in output order."""
     variables: frozenset[str]
     """Full paths of the variables it is put on, each of which has all of `dimensions`."""
 
     def as_json(self) -> dict[str, object]:
         """What it is, in plain JSON values, its cells by their SHA-256. **Reads:** nothing."""
-        packed = np.packbits(self.inside).tobytes()
         return {
             "dimensions": list(self.dimensions),
-            "cells": [int(self.inside.sum()), self.inside.size],
-            "sha256": hashlib.sha256(packed).hexdigest(),
+            "cells": [self.inside.count, self.inside.size],
+            "sha256": self.inside.sha256,
             "variables": sorted(self.variables),
         }
 

@@ -93,7 +93,7 @@ def merged_spans(
     **Reads:** nothing.
     """
     box = np.ix_(*numbers)
-    kinds = index.kinds[box].ravel()
+    kinds = index.kinds_of(numbers).ravel()
     if index.is_partial and (kinds == ChunkKind.UNREAD).any():
         raise ValueError("The index was not asked for these chunks.")
     wanted = np.flatnonzero(kinds == ChunkKind.VIRTUAL)
@@ -133,7 +133,7 @@ def merged_totals(
     **Reads:** nothing.
     """
     box = np.ix_(*numbers)
-    kinds = index.kinds[box].ravel()
+    kinds = index.kinds_of(numbers).ravel()
     if index.is_partial and (kinds == ChunkKind.UNREAD).any():
         raise ValueError("The index was not asked for these chunks.")
     wanted = np.flatnonzero(kinds == ChunkKind.VIRTUAL)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harmony_vds.model.asked import AskedChunks
 from harmony_vds.model.chunks import ChunkIndex, Positions
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.stored import StoredArray
@@ -179,3 +180,6 @@ class VirtualStore:
     """Coordinates that need not be read again; None where nothing is kept."""
     stored: Callable[["xr.Variable"], StoredArray | None] = lambda _: None
     """The chunks behind a variable of the tree, where they hold its values and nothing else."""
+    sparing: Callable[["xr.Variable", tuple[AskedChunks, ...]], "xr.Variable"] = lambda own, _: own
+    """A variable of the tree of which no chunk is read but those asked for: cells of the others
+    hold what stands for chunks that are not there."""

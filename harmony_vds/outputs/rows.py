@@ -122,6 +122,6 @@ def kept_rows(masks: Sequence[Mask], table: Table, block: Block) -> npt.NDArray[
         return None
     kept = np.ones(math.prod(part.stop - part.start for part in block), np.bool_)
     for own in wanted:
-        inside = own.inside[part_of(own.dimensions, table, block)]
+        inside = own.inside.part(part_of(own.dimensions, table, block))
         kept &= spread(inside, own.dimensions, table, block)
     return kept

@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.plan import Mask
 from harmony_vds.model.selection import AxisSelection
 
@@ -131,7 +132,9 @@ class CellCuts:
                 if any(own is cells for own in self.of.get(path, [cells]))
                 and set(cells.dimensions) <= set(dimensions)
             }
-            found += [Mask(cells.dimensions, inside, frozenset(covered))] if covered else []
+            if covered:
+                told = CellSet.of(inside)
+                found.append(Mask(cells.dimensions, told, frozenset(covered)))
         return found
 
 

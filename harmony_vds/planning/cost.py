@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.average import AveragedVariable, AveragePlan
 from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks, reads_of
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, Indices, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.place_reads import PlaceReads
 from harmony_vds.model.places import Placement, placement_for
-from harmony_vds.model.plan import Cost, PlannedVariable
+from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans, merged_totals
 from harmony_vds.model.subset import Block
@@ -22,25 +23,43 @@ from harmony_vds.model.tiles import tiles, working_bytes
 from harmony_vds.planning.hierarchy import Hierarchy
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What becomes of variables once they are cut."""
+
+    average: AveragePlan | None = None
+    """What is averaged."""
+    placements: Sequence[Placement] = ()
+    """The cells that answer for places."""
+    masks: Sequence[Mask] = ()
+    """What is blanked."""
+
+
+STRAIGHT = Course()
+"""Nothing at all."""
+
+
 def price(
     variables: Sequence[PlannedVariable],
     selection: Mapping[str, AxisSelection],
     hierarchy: Hierarchy,
-    average: AveragePlan | None = None,
-    placements: Sequence[Placement] = (),
+    course: Course = STRAIGHT,
 ) -> Cost:
     """What reading and writing `variables`, cut by `selection`, costs, averaged or as they are.
 
-    Of variables on the grid of one of `placements` only its cells are read. Coordinates that
-    planning has read already cost nothing more. **Reads:** metadata.
+    Of variables on the grid of a placement only its cells are read, and of those under a mask only
+    chunks with a cell inside. Coordinates that planning has read already cost nothing
+    more. **Reads:** metadata.
     """
+    average, masks = course.average, course.masks
     tally = ChunkTally()
-    written, held = 0, 0 if average is None else average.nbytes
+    written = 0
+    held = sum(own.inside.nbytes for own in masks) + (0 if average is None else average.nbytes)
     largest_chunk = working_most = 0
     for variable in variables:
         raw = hierarchy.variables[variable.path]
         kept = kept_indices(variable, raw.shape, selection)
-        placement = placement_for(variable.dimensions, placements)
+        placement = placement_for(variable.dimensions, course.placements)
         count = 1 if placement is None else len(placement)
         for dimension, indices in zip(variable.dimensions, kept, strict=True):
             count *= 1 if placement and dimension in placement.dimensions else len(indices)
@@ -51,6 +70,9 @@ def price(
         index = hierarchy.store.chunk_index(variable.path, kept)
         gap = hierarchy.store.merge_gap(variable.path)
         positions = kept_positions(variable, raw.shape, selection)
+        index = index.sparing(
+            asked_chunks(masks, variable.path, variable.dimensions, positions, index.cuts)
+        )
         if placement is None:
             pieces, working = _pieces(variable, positions, index, own)
             working_most = max(working_most, working)
@@ -116,13 +138,12 @@ def _merged(
     requests, stored = 0, 0
     apart = reads_of(pieces, positions, index.cuts) if positions and pieces else None
     if apart is not None:
-        box = np.ix_(*apart[0])
-        native = index.kinds[box] == ChunkKind.NATIVE
+        native = index.kinds_of(apart[0]) == ChunkKind.NATIVE
         requests, stored = merged_totals(index, *apart, gap)
         return replace(
             tally,
             requests=requests + int(native.sum()),
-            stored=stored + int(index.lengths[box][native].sum()),
+            stored=stored + int(index.lengths[np.ix_(*apart[0])][native].sum()),
         )
     for block in pieces:
         parts = [own[piece] for own, piece in zip(positions, block, strict=True)]
@@ -137,9 +158,9 @@ def _one_read(
     """Requests and bytes of one read that merges neighbouring ranges."""
     numbers = [chunk_numbers(own, cut) for own, cut in zip(positions, index.cuts, strict=True)]
     spans = merged_spans(index, numbers, gap)
-    box = np.ix_(*numbers)
-    native = index.alone[box]
-    return len(spans) + int(native.sum()), spans.nbytes + int(index.lengths[box][native].sum())
+    native = index.kinds_of(numbers) == ChunkKind.NATIVE
+    lengths = index.lengths[np.ix_(*numbers)]
+    return len(spans) + int(native.sum()), spans.nbytes + int(lengths[native].sum())
 
 
 def _at_places(

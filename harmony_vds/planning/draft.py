@@ -126,7 +126,7 @@ class Draft:
             )
 
     def put_on_target(
-        self, asked: TargetGrid, variables: Sequence[PlannedVariable]
+        self, asked: TargetGrid, variables: Sequence[PlannedVariable], masks: Sequence[Mask]
     ) -> tuple[TargetPlan, tuple[PlannedVariable, ...], Cost]:
         """The target, the variables of an output on it, and their price."""
         # Imported here: it takes libraries that few requests need.
@@ -139,7 +139,7 @@ class Draft:
         stay = tuple(own for own in variables if own.path not in gone)
         target, remarks = plan_target(asked, sources, box, stay, self.hierarchy)
         self.notes += notes + remarks + self.grids.unmoved()
-        return target, stay, price_target(stay, self.selection, self.hierarchy, target)
+        return target, stay, price_target(stay, self.selection, self.hierarchy, target, masks)
 
     def pick_granules(self) -> None:
         """Find the parts of a stack that are the selected granules', by name or else by time."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from harmony_vds.model.average import FeatureCells, Features
 from harmony_vds.model.grid import Grid
 from harmony_vds.model.selection import AxisSelection
@@ -34,18 +32,13 @@ def features_of(shape: Shape, windows: Iterable[Window], taken: Iterable[str]) -
     from harmony_vds.planning.within import inside
 
     cells = []
-    for grid, rows, columns in windows:
-        found = [
-            np.nonzero(inside(grid, rows.positions, columns.positions, own.geometry))
+    for grid, down, across in windows:
+        places = [
+            inside(grid, down.positions, across.positions, own.geometry).places
             for own in shape.features
         ]
-        cells.append(
-            FeatureCells(
-                (grid.dimensions[0], grid.dimensions[1]),
-                tuple(own[0].astype(np.int64) for own in found),
-                tuple(own[1].astype(np.int64) for own in found),
-            )
-        )
+        rows, columns = zip(*places, strict=True)
+        cells.append(FeatureCells((grid.dimensions[0], grid.dimensions[1]), rows, columns))
     used = {*taken}
     dimension = _free("/feature", used)
     names = tuple(own.name for own in shape.features)

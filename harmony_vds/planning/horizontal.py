@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harmony_vds.errors import NoDataError, UncutBoxError, VdsError
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.paths import name_of
@@ -13,7 +14,7 @@ from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.request import Request
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.target import SourceGrid
-from harmony_vds.planning.cells import Bools, CellCuts, Cells, Selections
+from harmony_vds.planning.cells import CellCuts, Cells, Selections
 from harmony_vds.planning.extents import extent, whole_extent
 from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.ground import grid_of
@@ -44,7 +45,7 @@ class GridCuts:
     """These grids themselves, and what is kept of them."""
     lines: list[tuple[str, AxisSelection]] = field(default_factory=list)
     """Dimension → what is kept of it, of these grids."""
-    shaped: dict[tuple[str, ...], Bools] = field(default_factory=dict)
+    shaped: dict[tuple[str, ...], CellSet] = field(default_factory=dict)
     """Dimensions of such a grid → the cells inside a shape, where others are in the window."""
     others: list[tuple[Grid, Cells | None]] = field(default_factory=list)
     """All other grids, and the cells that are kept of them; None for all."""

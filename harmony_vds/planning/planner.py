@@ -8,7 +8,7 @@ from harmony_vds.model.plan import Plan
 from harmony_vds.model.record import recorded
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.planning.cost import doubts, price
+from harmony_vds.planning.cost import Course, doubts, price
 from harmony_vds.planning.draft import Draft
 from harmony_vds.planning.georeferences import georeferences
 from harmony_vds.planning.grids import footing
@@ -64,13 +64,15 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     if format_of(request.media_type).is_table and request.average is None:
         variables = for_columns(variables, draft.axes())
     variables, average = draft.averaged(variables)
+    masks = draft.masks(variables)
     target = None
     if request.target is None:
-        cost = price(variables, draft.selection, hierarchy, average, draft.placements)
+        course = Course(average, draft.placements, masks)
+        cost = price(variables, draft.selection, hierarchy, course)
     else:
-        target, variables, cost = draft.put_on_target(request.target, variables)
+        target, variables, cost = draft.put_on_target(request.target, variables, masks)
     if cost.missing and request.stretch is None:
-        refuse_nothing(variables, draft.selection, hierarchy)
+        refuse_nothing(variables, draft.selection, hierarchy, masks)
     draft.notes += doubts(variables, hierarchy)
     plan = Plan(
         location=store.location,
@@ -84,7 +86,7 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         notes=tuple(draft.notes),
         cost=cost,
         average=average,
-        masks=draft.masks(variables),
+        masks=masks,
         georeferences=georeferences(variables, draft.footings, draft.selection, hierarchy),
         placements=tuple(draft.placements),
         target=target,

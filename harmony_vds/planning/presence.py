@@ -6,10 +6,13 @@ what was seen. A chunk that is not there reads as fill, and an answer of fill al
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from harmony_vds.errors import NoDataError
-from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.model.asked import asked_chunks
+from harmony_vds.model.plan import Mask, PlannedVariable, Role
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.planning.cost import kept_indices
+from harmony_vds.planning.cost import kept_positions
 from harmony_vds.planning.hierarchy import Hierarchy
 
 _MOST_NAMED = 6
@@ -19,8 +22,11 @@ def refuse_nothing(
     variables: Sequence[PlannedVariable],
     selection: Mapping[str, AxisSelection],
     hierarchy: Hierarchy,
+    masks: Sequence[Mask] = (),
 ) -> None:
     """Raise if none of the requested variables that `selection` cuts has a chunk where it cuts.
+
+    Of those under `masks` only chunks with a cell inside count.
 
     Variables that are kept whole do not count, neither for nor against.
 
@@ -39,8 +45,10 @@ def refuse_nothing(
         if all(own is None or own.is_whole for own in cuts):
             continue
         shape = hierarchy.variables[variable.path].shape
-        kept = kept_indices(variable, shape, selection)
-        tally = hierarchy.store.chunk_index(variable.path, kept).tally(kept)
+        kept = kept_positions(variable, shape, selection)
+        index = hierarchy.store.chunk_index(variable.path, kept)
+        asked = asked_chunks(masks, variable.path, variable.dimensions, kept, index.cuts)
+        tally = index.sparing(asked).tally([np.sort(own) for own in kept])
         if tally.missing < tally.chunks:
             return
         names.append(variable.path.lstrip("/"))

@@ -4,18 +4,19 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import reduce
 
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.grid import Grid
 from harmony_vds.model.plan import Mask, PlannedVariable
 from harmony_vds.model.request import Request
 from harmony_vds.model.shape import Shape
 from harmony_vds.planning.boxes import cells_in_box
-from harmony_vds.planning.cells import Bools, Cells
+from harmony_vds.planning.cells import Cells
 from harmony_vds.planning.spatial import HorizontalSelection, select_box
 
 
 def select_region(
     grid: Grid, request: Request, whole: HorizontalSelection
-) -> tuple[HorizontalSelection, Bools | None]:
+) -> tuple[HorizontalSelection, CellSet | None]:
     """The window of a request's region, and which cells of it are in; None if all are.
 
     Raises
@@ -29,7 +30,7 @@ def select_region(
         from harmony_vds.planning.shapes import select_shape
 
         found = select_shape(grid, request.shape, request.bbox)
-        exact = request.pixel_subset or bool(found.inside.all())
+        exact = request.pixel_subset or found.inside.is_full
         return found.kept, None if exact else found.inside
     return (whole if request.bbox is None else select_box(grid, request.bbox)), None
 
@@ -56,7 +57,7 @@ def region_words(request: Request) -> str:
 
 
 def masks_of(
-    cells: Mapping[tuple[str, ...], Bools],
+    cells: Mapping[tuple[str, ...], CellSet],
     variables: Iterable[PlannedVariable],
     places: AbstractSet[str],
 ) -> tuple[Mask, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.shape import Shape
@@ -30,8 +31,8 @@ class ShapeSelection:
 
     kept: HorizontalSelection
     """The window; empty if no cell is in."""
-    inside: Flags
-    """Shape (rows, columns) of the window, in output order."""
+    inside: CellSet
+    """Over the rows and columns of the window, in output order."""
 
 
 def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> ShapeSelection:
@@ -49,13 +50,31 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
     if box is None:
         return _trimmed(kept, found)
     boxed = select_box(grid, box)
-    common = np.zeros((len(boxed.y), len(boxed.x)), np.bool_)
-    (y, rows), (x, columns) = (
-        np.intersect1d(a.positions, b.positions, assume_unique=True, return_indices=True)[1:]
+    rows, columns = (
+        _places_in(a.positions, b.positions, a.size)
         for a, b in ((boxed.y, kept.y), (boxed.x, kept.x))
     )
-    common[np.ix_(y, x)] = found[np.ix_(rows, columns)]
-    return _trimmed(boxed, common)
+
+    def told(own: slice) -> Flags:
+        common = np.zeros((own.stop - own.start, columns.size), np.bool_)
+        down = np.flatnonzero(rows[own] >= 0)
+        if down.size:
+            first, last = rows[own][down].min(), rows[own][down].max() + 1
+            part = found.part((slice(int(first), int(last)), slice(None)))
+            common[np.ix_(down, columns >= 0)] = part[
+                np.ix_(rows[own][down] - first, columns[columns >= 0])
+            ]
+        return common
+
+    return _trimmed(boxed, CellSet.in_bands((rows.size, columns.size), told))
+
+
+def _places_in(positions: Positions, others: Positions, size: int) -> Positions:
+    """Where each of `positions` stands among `others`; -1 where it does not."""
+    places = np.full(size, -1, np.int64)
+    places[others] = np.arange(others.size)
+    found: Positions = places[positions]
+    return found
 
 
 def cells_in_shape(grid: Grid, shape: Shape) -> Cells:
@@ -65,7 +84,7 @@ def cells_in_shape(grid: Grid, shape: Shape) -> Cells:
         return Cells.of(grid.dimensions, layers_inside(grid, parts))
     rows, columns = _window(grid, shape, parts)
     first = (int(rows[0]), int(columns[0])) if rows.size and columns.size else (0, 0)
-    return Cells(grid.dimensions, grid.shape, first, parts_inside(grid, rows, columns, parts))
+    return Cells(grid.dimensions, grid.shape, first, parts_inside(grid, rows, columns, parts).flags)
 
 
 def _window(grid: Grid, shape: Shape, parts: Parts) -> tuple[Positions, Positions]:
@@ -121,9 +140,9 @@ def _widest(axis: Axis, period: float | None) -> float:
     return (widest if np.isfinite(widest) else 0.0) + axis.resolution + _ARITHMETIC
 
 
-def _trimmed(kept: HorizontalSelection, found: Flags) -> ShapeSelection:
+def _trimmed(kept: HorizontalSelection, found: CellSet) -> ShapeSelection:
     """The smallest window that holds all cells of `found`."""
-    rows, columns = (np.flatnonzero(found.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(found.lines(axis)) for axis in (0, 1))
     top, bottom = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
     left, right = (int(columns[0]), int(columns[-1]) + 1) if columns.size else (0, 0)
     shifts = None if kept.shifts is None else kept.shifts[left:right]
@@ -133,5 +152,5 @@ def _trimmed(kept: HorizontalSelection, found: Flags) -> ShapeSelection:
         shifts = shifts - shifts.min()
     return ShapeSelection(
         replace(kept, y=kept.y.part(top, bottom), x=kept.x.part(left, right), shifts=shifts),
-        found[top:bottom, left:right],
+        found.cut(slice(top, bottom), slice(left, right)),
     )

@@ -9,15 +9,16 @@ import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.approach import Approach
-from harmony_vds.model.chunks import ChunkIndex, ChunkTally, chunk_numbers
+from harmony_vds.model.asked import asked_chunks
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
-from harmony_vds.model.plan import Cost, PlannedVariable
+from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans
 from harmony_vds.model.target import TargetPlan, made_type
 from harmony_vds.model.warp import Warp
 from harmony_vds.model.warp_blocks import BLOCK_BYTES, WarpBlock, warp_blocks
-from harmony_vds.planning.cost import kept_positions, price
+from harmony_vds.planning.cost import Course, kept_positions, price
 from harmony_vds.planning.hierarchy import Hierarchy
 
 _AT_ONCE = 8
@@ -31,6 +32,7 @@ def price_target(
     selection: Mapping[str, AxisSelection],
     hierarchy: Hierarchy,
     target: TargetPlan,
+    masks: Sequence[Mask] = (),
 ) -> Cost:
     """What an output costs of which some variables go onto a target grid.
 
@@ -45,14 +47,16 @@ def price_target(
     """
     warps = {own.dimensions: Warp(target, own) for own in target.sources}
     moved = [own for own in variables if target.source_of(own.dimensions) is not None]
-    rest = price([own for own in variables if own not in moved], selection, hierarchy)
+    left = [own for own in variables if own not in moved]
+    rest = price(left, selection, hierarchy, Course(masks=masks))
+    held = sum(own.inside.nbytes for own in masks)
     tally, written, met, largest, chunk = ChunkTally(), 0, False, 0, 0
     for own in moved:
         source = target.source_of(own.dimensions)
         assert source is not None
-        found, blocks, itemsize = _of_variable(
-            own, warps[source.dimensions], selection, hierarchy, target
-        )
+        read = _read(own, selection, hierarchy, masks)
+        warp = warps[source.dimensions]
+        found, blocks, itemsize = _of_variable(own, warp, read, hierarchy, target)
         tally += found
         met |= any(block.window is not None for block in blocks)
         cells = math.prod(
@@ -77,25 +81,37 @@ def price_target(
         bytes_read=rest.bytes_read + tally.stored,
         bytes_decoded=rest.bytes_decoded + tally.decoded,
         bytes_written=rest.bytes_written + written + axes,
-        peak_memory=max(rest.peak_memory, working + in_flight),
+        peak_memory=max(rest.peak_memory, held + working + in_flight),
         peak_disk=rest.peak_disk + written + axes,
         missing=rest.missing + tally.missing,
     )
 
 
+def _read(
+    variable: PlannedVariable,
+    selection: Mapping[str, AxisSelection],
+    hierarchy: Hierarchy,
+    masks: Sequence[Mask],
+) -> tuple[list[npt.NDArray[np.int64]], ChunkIndex]:
+    """What is kept along each dimension of a variable, and where chunks with cells of it lie."""
+    positions = kept_positions(variable, hierarchy.variables[variable.path].shape, selection)
+    index = hierarchy.store.chunk_index(variable.path, positions)
+    asked = asked_chunks(masks, variable.path, variable.dimensions, positions, index.cuts)
+    return positions, index.sparing(asked)
+
+
 def _of_variable(
     variable: PlannedVariable,
     warp: Warp,
-    selection: Mapping[str, AxisSelection],
+    read: tuple[list[npt.NDArray[np.int64]], ChunkIndex],
     hierarchy: Hierarchy,
     target: TargetPlan,
 ) -> tuple[ChunkTally, tuple[WarpBlock, ...], int]:
     """Its chunks, its blocks, and the bytes of one of its values in the output."""
     raw = hierarchy.variables[variable.path]
-    positions = kept_positions(variable, raw.shape, selection)
+    positions, index = read
     method = target.resampling_of(variable.path)
     made = made_type(raw.dtype, method).itemsize
-    index = hierarchy.store.chunk_index(variable.path, positions)
     rows, columns = (variable.dimensions.index(own) for own in warp.source.dimensions)
     blocks = warp_blocks(
         Approach(warp, method), positions, index.cuts, (rows, columns),
@@ -117,12 +133,11 @@ def _tally(index: ChunkIndex, kept: Sequence[npt.NDArray[np.int64]], gap: int) -
         return found
     numbers = [chunk_numbers(np.sort(own), cut) for own, cut in zip(kept, index.cuts, strict=True)]
     spans = merged_spans(index, numbers, gap)
-    box = np.ix_(*numbers)
-    alone = index.alone[box]
+    alone = index.kinds_of(numbers) == ChunkKind.NATIVE
     return replace(
         found,
         requests=len(spans) + int(alone.sum()),
-        stored=spans.nbytes + int(index.lengths[box][alone].sum()),
+        stored=spans.nbytes + int(index.lengths[np.ix_(*numbers)][alone].sum()),
     )
 
 

@@ -9,13 +9,14 @@ requests) takes every cell that it touches. The positions of a track have no ext
 them. Cells without a place are never in.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.planning.meeting import Boxes, Flags, Floats, meeting
 from harmony_vds.planning.outlines import cells_touched
@@ -30,11 +31,9 @@ THIN = 2e-4
 """Degrees; Harmony draws lines and points 1e-4 degrees wide."""
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""
-_AT_ONCE = 2**21
-"""Cells whose places are worked out together."""
 
 
-def inside(grid: Grid, rows: Positions, columns: Positions, geometry: shapely.Geometry) -> Flags:
+def inside(grid: Grid, rows: Positions, columns: Positions, geometry: shapely.Geometry) -> CellSet:
     """Which cells at `rows` and `columns` of `grid` are in `geometry`, by the edge rules above.
 
     Parameters
@@ -49,32 +48,40 @@ def inside(grid: Grid, rows: Positions, columns: Positions, geometry: shapely.Ge
 
     Returns
     -------
-    numpy.ndarray
-        Shape (r, c); of a track (r,).
+    CellSet
+        Of the shape (r, c); of a track (r, 1).
 
     **Reads:** nothing.
     """
     return parts_inside(grid, rows, columns, singles(geometry))
 
 
-def parts_inside(grid: Grid, rows: Positions, columns: Positions, parts: Parts) -> Flags:
+def parts_inside(grid: Grid, rows: Positions, columns: Positions, parts: Parts) -> CellSet:
     """As `inside`, for single geometries at once. **Reads:** nothing."""
     track = grid.kind is GridKind.TRACK
     across = np.zeros(1, np.int64) if track else columns
-    found = np.zeros((rows.size, across.size), np.bool_)
-    if found.size:
-        flat = shapely.get_dimensions(parts) < 2
-        useful = np.zeros(parts.size, np.bool_)
-        for block, boxes, reach in _centre_boxes(grid, rows, across):
-            own, held = meeting_all_turns(parts[~flat], boxes, reach)
-            found[block] = own & np.isfinite(boxes.west + boxes.south)  # those that have a place
-            useful[~flat] |= held
-        wholes = _wholes(parts)
-        held = np.isin(wholes, wholes[useful])
-        left = parts[flat | are_thin(parts) | ~held]
-        if left.size and not track:
-            found |= _touched(grid, rows, across, left)
-    return found[:, 0] if track else found
+    flat = shapely.get_dimensions(parts) < 2
+    reach, useful = _reach(grid), np.zeros(parts.size, np.bool_)
+    areas = AllTurns.of(parts[~flat], reach)
+
+    def by_centres(own: slice) -> Flags:
+        boxes = _centre_boxes(grid, rows[own], across, reach)
+        found, held = areas.meeting(boxes)
+        useful[~flat] |= held
+        return found & np.isfinite(boxes.west + boxes.south)  # those that have a place
+
+    found = CellSet.in_bands((rows.size, across.size), by_centres)
+    if not found.size:
+        return found
+    wholes = _wholes(parts)
+    held = np.isin(wholes, wholes[useful])
+    left = parts[flat | are_thin(parts) | ~held]
+    if not left.size or track:
+        return found
+    touching = _touching(grid, across, left)
+    return CellSet.in_bands(
+        found.shape, lambda own: found.part((own, slice(None))) | touching(rows[own])
+    )
 
 
 def layers_inside(grid: Grid, parts: Parts) -> Flags:
@@ -83,7 +90,8 @@ def layers_inside(grid: Grid, parts: Parts) -> Flags:
     Those of more than two dimensions are swaths, one after another. **Reads:** nothing.
     """
     if grid.kind is GridKind.TRACK:
-        return parts_inside(grid, np.arange(grid.shape[0]), np.empty(0, np.int64), parts)
+        positions = np.arange(grid.shape[0])
+        return parts_inside(grid, positions, np.empty(0, np.int64), parts).flags[:, 0]
     x, y = (axis.values.reshape(-1, *grid.shape[-2:]) for axis in (grid.x, grid.y))
     layers = [
         replace(
@@ -92,7 +100,7 @@ def layers_inside(grid: Grid, parts: Parts) -> Flags:
         ) for east, north in zip(x, y, strict=True)
     ]  # fmt: skip
     down, across = (np.arange(size) for size in grid.shape[-2:])
-    found = [parts_inside(own, down, across, parts) for own in layers]
+    found = [parts_inside(own, down, across, parts).flags for own in layers]
     return np.stack(found).reshape(grid.shape)
 
 
@@ -122,65 +130,84 @@ def _wholes(parts: Parts) -> npt.NDArray[np.int64]:
     return numbers
 
 
-def _centre_boxes(
-    grid: Grid, rows: Positions, columns: Positions
-) -> Iterator[tuple[slice, Boxes, float]]:
-    """Boxes as small as centres are uncertain, for some rows after others, and how far they go."""
+def _reach(grid: Grid) -> float:
+    """How far centres are uncertain, degrees."""
+    projected = grid.kind is GridKind.PROJECTED
+    return max(0.0 if projected else max(grid.x.resolution, grid.y.resolution), _ARITHMETIC)
+
+
+def _centre_boxes(grid: Grid, rows: Positions, columns: Positions, reach: float) -> Boxes:
+    """Boxes as small as centres are uncertain."""
     if grid.kind is GridKind.RECTILINEAR:
         x, y = turned(grid.x.values[columns])[None, :], grid.y.values[rows][:, None]
         wide, tall = (max(axis.resolution, _ARITHMETIC) for axis in (grid.x, grid.y))
-        yield slice(0, rows.size), Boxes(x - wide, y - tall, x + wide, y + tall), wide
-        return
-    projected = grid.kind is GridKind.PROJECTED
-    exactness = 0.0 if projected else max(grid.x.resolution, grid.y.resolution)
-    reach = max(exactness, _ARITHMETIC)
-    step = max(_AT_ONCE // columns.size, 1)
-    for start in range(0, rows.size, step):
-        block = slice(start, min(start + step, rows.size))
-        x, y = (own.reshape(-1, columns.size) for own in centres(grid, rows[block], columns))
-        polar = np.abs(y) >= 90.0 - reach
-        west, east = np.where(polar, -180.0, x - reach), np.where(polar, 180.0, x + reach)
-        yield block, Boxes(west, y - reach, east, y + reach), reach
+        return Boxes(x - wide, y - tall, x + wide, y + tall)
+    x, y = (own.reshape(-1, columns.size) for own in centres(grid, rows, columns))
+    polar = np.abs(y) >= 90.0 - reach
+    west, east = np.where(polar, -180.0, x - reach), np.where(polar, 180.0, x + reach)
+    return Boxes(west, y - reach, east, y + reach)
 
 
-def _touched(grid: Grid, rows: Positions, columns: Positions, parts: Parts) -> Flags:
-    """The cells that any of `parts` touches."""
+def _touching(grid: Grid, columns: Positions, parts: Parts) -> Callable[[Positions], Flags]:
+    """Tells, for some rows, the cells that any of `parts` touches."""
     if grid.kind is GridKind.CURVILINEAR:
-        return cells_touched(grid, rows, columns, parts)
-    x, y = grid.x.values[columns], grid.y.values[rows]
+        return lambda rows: cells_touched(grid, rows, columns, parts)
     turn = 360.0 if grid.kind is GridKind.RECTILINEAR else None
+    x = grid.x.values[columns]
     below, above = (own[columns] for own in half_widths(grid.x.values, grid.x.bounds, turn))
-    under, over = (own[rows] for own in half_widths(grid.y.values, grid.y.bounds))
+    under, over = half_widths(grid.y.values, grid.y.bounds)
     if grid.kind is GridKind.PROJECTED:
-        cells = Boxes((x - below)[None], (y - under)[:, None], (x + above)[None],
-                      (y + over)[:, None])  # fmt: skip
-        return meeting(on_plane(grid, parts), cells)[0]
+        flat = on_plane(grid, parts)
+
+        def on_map(rows: Positions) -> Flags:
+            y = grid.y.values[rows]
+            south, north = (y - under[rows])[:, None], (y + over[rows])[:, None]
+            return meeting(flat, Boxes((x - below)[None], south, (x + above)[None], north))[0]
+
+        return on_map
     x = turned(x)
-    south, north = np.maximum(y - under, -90.0)[:, None], np.minimum(y + over, 90.0)[:, None]
-    cells = Boxes((x - below)[None], south, (x + above)[None], north)
-    return meeting_all_turns(parts, cells, float(max(below.max(), above.max())))[0]
+    round_about = AllTurns.of(parts, float(max(below.max(), above.max())))
+
+    def on_globe(rows: Positions) -> Flags:
+        y = grid.y.values[rows]
+        south, north = np.maximum(y - under[rows], -90.0), np.minimum(y + over[rows], 90.0)
+        cells = Boxes((x - below)[None], south[:, None], (x + above)[None], north[:, None])
+        return round_about.meeting(cells)[0]
+
+    return on_globe
 
 
-def meeting_all_turns(parts: Parts, boxes: Boxes, reach: float) -> tuple[Flags, Flags]:
-    """As `meeting`, for boxes that reach at most `reach` degrees beyond [-180, 180].
+@dataclass(frozen=True, eq=False)
+class AllTurns:
+    """Parts, and again one turn east or west where boxes beyond [-180, 180] may meet them."""
 
-    **Reads:** nothing.
-    """
-    if not parts.size:
-        return np.zeros(boxes.shape, np.bool_), np.zeros(0, np.bool_)
-    bounds = shapely.bounds(parts)
-    owners, everywhere = [np.arange(parts.size)], [parts]
-    for near, by in (
-        (bounds[:, 0] <= reach - 180.0, 360.0), (bounds[:, 2] >= 180.0 - reach, -360.0)
-    ):  # fmt: skip
-        shift = np.array([by, 0.0])
-        moved = shapely.transform(parts[near], lambda own, shift=shift: own + shift)
-        owners.append(np.flatnonzero(near))
-        everywhere.append(np.asarray(moved, object))
-    found, useful = meeting(np.concatenate(everywhere), boxes)
-    any_turn = np.zeros(parts.size, np.bool_)
-    any_turn[np.concatenate(owners)[useful]] = True
-    return found, any_turn
+    parts: Parts
+    """In every turn."""
+    owners: npt.NDArray[np.int64]
+    """Which part each of them is."""
+    count: int
+    """Parts there are."""
+
+    @classmethod
+    def of(cls, parts: Parts, reach: float) -> "AllTurns":
+        """For boxes that reach at most `reach` degrees beyond [-180, 180]. **Reads:** nothing."""
+        bounds = shapely.bounds(parts).reshape(-1, 4)
+        owners, everywhere = [np.arange(parts.size)], [parts]
+        for near, by in (
+            (bounds[:, 0] <= reach - 180.0, 360.0), (bounds[:, 2] >= 180.0 - reach, -360.0)
+        ):  # fmt: skip
+            shift = np.array([by, 0.0])
+            moved = shapely.transform(parts[near], lambda own, shift=shift: own + shift)
+            owners.append(np.flatnonzero(near))
+            everywhere.append(np.asarray(moved, object))
+        return cls(np.concatenate(everywhere), np.concatenate(owners), parts.size)
+
+    def meeting(self, boxes: Boxes) -> tuple[Flags, Flags]:
+        """As `harmony_vds.planning.meeting.meeting`, in every turn. **Reads:** nothing."""
+        found, useful = meeting(self.parts, boxes)
+        any_turn = np.zeros(self.count, np.bool_)
+        any_turn[self.owners[useful]] = True
+        return found, any_turn
 
 
 def turned(longitudes: Floats) -> Floats:

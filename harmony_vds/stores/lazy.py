@@ -8,10 +8,12 @@ import lzma
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import zarr
 from xarray import Variable
 from xarray.backends import BackendArray
 from xarray.backends.zarr import ZarrArrayWrapper
@@ -19,11 +21,13 @@ from xarray.core import indexing
 
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.errors import StoreError
+from harmony_vds.model.asked import AskedChunks
 from harmony_vds.model.chunks import Cut
 from harmony_vds.model.stored import StoredArray
 from harmony_vds.stores.cuts import cuts_of_array
 from harmony_vds.stores.inflation import within_bounds
 from harmony_vds.stores.reader import PlannedArray
+from harmony_vds.stores.sparing import spared
 from harmony_vds.stores.tickets import OpenArrays
 
 _UNDECODABLE = (ValueError, TypeError, RuntimeError, EOFError, OSError, zlib.error, lzma.LZMAError)
@@ -44,6 +48,10 @@ class StoreArray(BackendArray):
     @abstractmethod
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
         """The values at `key`. **Reads:** chunks."""
+
+    @abstractmethod
+    def sparing(self, asked: tuple[AskedChunks, ...]) -> "StoreArray":
+        """The same array without the chunks that nobody asked for. **Reads:** nothing."""
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
         """As ``array[key]``, without keeping the caller's event loop waiting. **Reads:** chunks."""
@@ -82,6 +90,10 @@ class LazyArray(StoreArray):
         )
         return values
 
+    def sparing(self, asked: tuple[AskedChunks, ...]) -> "LazyArray":
+        """The same array without the chunks that nobody asked for. **Reads:** nothing."""
+        return LazyArray(replace(self.planned, asked=asked))
+
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         positions = [positions_at(own, size) for own, size in zip(key, self.shape, strict=True)]
         values = self.planned.read(positions)
@@ -92,9 +104,9 @@ class LazyArray(StoreArray):
 class PlainArray(StoreArray):
     """An array read chunk by chunk through zarr."""
 
-    def __init__(self, path: str, opened: OpenArrays) -> None:
-        array = within_bounds(opened.arrays[path])
+    def __init__(self, path: str, array: zarr.Array[Any], opened: OpenArrays | None = None) -> None:
         super().__init__(path, cuts_of_array(array), opened)
+        self._array = array
         self._wrapper = ZarrArrayWrapper(array)  # type: ignore[no-untyped-call]
         self.shape = self._wrapper.shape
         self.dtype = self._wrapper.dtype
@@ -106,6 +118,10 @@ class PlainArray(StoreArray):
         except _UNDECODABLE as error:
             raise StoreError(f"A chunk of {self.path} cannot be decoded: {error}.") from None
         return values
+
+    def sparing(self, asked: tuple[AskedChunks, ...]) -> "PlainArray":
+        """The same array without the chunks that nobody asked for. **Reads:** nothing."""
+        return PlainArray(self.path, spared(self._array, self.path, asked))
 
 
 class LazySelection(indexing.LazilyIndexedArray):
@@ -159,7 +175,9 @@ def positions_at(key: Any, size: int) -> npt.NDArray[np.int64]:
 def lazy_array(opened: OpenArrays, path: str) -> StoreArray:
     """The array at a full path of an open store. **Reads:** nothing."""
     planned = opened.planned.get(path)
-    return PlainArray(path, opened) if planned is None else LazyArray(planned, opened)
+    if planned is None:
+        return PlainArray(path, within_bounds(opened.arrays[path]), opened)
+    return LazyArray(planned, opened)
 
 
 def lazy_data(opened: OpenArrays, path: str) -> LazySelection:
@@ -184,6 +202,21 @@ def stored_array(variable: Variable) -> StoredArray | None:
     )
     regular = all(isinstance(own, int) for own in data.array.cuts)
     return planned if is_whole and regular else None
+
+
+def sparing(variable: Variable, asked: tuple[AskedChunks, ...]) -> Variable:
+    """A variable over an array of an open store, of which only chunks `asked` for are read.
+
+    Cells of the others hold what stands for chunks that are not there. Any other variable is
+    given back as it is, and so is this one where all are asked for.
+
+    **Reads:** nothing.
+    """
+    base = base_of(variable) if asked else None
+    if base is None:
+        return variable
+    data = LazySelection(base.array.sparing(asked), base.key)
+    return Variable(variable.dims, data, variable.attrs, variable.encoding)
 
 
 def array_again(packed: bytes, access: WorkerAccess, path: str) -> StoreArray:

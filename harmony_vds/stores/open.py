@@ -27,7 +27,7 @@ from harmony_vds.stores.cuts import cuts_of_array, largest_chunk
 from harmony_vds.stores.dimensions import with_short_names
 from harmony_vds.stores.geotiff import place_by_tags
 from harmony_vds.stores.icechunk import open_icechunk
-from harmony_vds.stores.lazy import lazy_data, stored_array
+from harmony_vds.stores.lazy import lazy_data, sparing, stored_array
 from harmony_vds.stores.metadata import own_attributes
 from harmony_vds.stores.native import open_native
 from harmony_vds.stores.projections import add_grid_mappings
@@ -195,6 +195,7 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
         lambda path: opened.arrays[path].metadata,
         None if reading.cache is None else KeptCoordinates(opened, reading.cache),
         stored_array,
+        sparing,
     )
 
 

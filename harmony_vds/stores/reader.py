@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
+from harmony_vds.model.asked import AskedChunks
 from harmony_vds.model.chunks import (
     ChunkIndex,
     ChunkKind,
@@ -60,6 +61,8 @@ class PlannedArray:
     """Most unwanted bytes between two chunks that are fetched together."""
     cuts: tuple[Cut, ...] = ()
     """How each dimension is cut; empty where all chunks have the decoder's shape."""
+    asked: tuple[AskedChunks, ...] = ()
+    """Chunks that are read, all others left out; empty where all are."""
 
     def read(self, positions: Sequence[Positions]) -> npt.NDArray[Any]:
         """The cells at the outer product of `positions`, one 1-D array for each dimension.
@@ -73,7 +76,7 @@ class PlannedArray:
         """
         out = np.full([p.size for p in positions], self.fill, self.decoder.dtype)
         if out.size:
-            index = self.manifest.chunk_index(self.path, positions)
+            index = self.manifest.chunk_index(self.path, positions).sparing(self.asked)
             box = _ChunkBox.of(positions, index.cuts)
             run(_Reading(self, index, box, out, _room()).all_chunks())
         return out
@@ -117,7 +120,7 @@ class _Reading:
 
     async def all_chunks(self) -> None:
         """Fetch, decode and place every chunk of the box that the manifest holds."""
-        kinds = self.index.kinds[np.ix_(*self.box.numbers)].ravel()
+        kinds = self.index.kinds_of(self.box.numbers).ravel()
         held = np.flatnonzero((kinds == ChunkKind.NATIVE) | (kinds == ChunkKind.INLINE))
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import chunk_numbers
@@ -106,10 +107,11 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
     indexers = {
         name: _indexer(own) for name, own in zip(stored.dims, kept, strict=True) if not own.is_whole
     }
-    window = stored.isel(indexers)
-    data = _georeferenced(planned.path, _continued(planned.path, window, store, plan), plan)
     positions = [own.positions for own in kept]
     index = store.chunk_index(planned.path, positions)
+    asked = asked_chunks(plan.masks, planned.path, planned.dimensions, positions, index.cuts)
+    window = store.sparing(stored, asked).isel(indexers)
+    data = _georeferenced(planned.path, _continued(planned.path, window, store, plan), plan)
     if planned.path in plan.references:
         numbers = tuple(
             np.concatenate([chunk_numbers(piece, cut) for piece in own.pieces])
@@ -118,7 +120,7 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
         pointed = References(index, numbers, store.layout(planned.path))
         return SubsetVariable(planned, data, index.chunk_shape, (), references=pointed)
     pieces = blocks(positions, index.cuts, data.dtype.itemsize)
-    array = store.stored(stored)
+    array = None if asked else store.stored(stored)
     raw = None if array is None else RawChunks(window, array, tuple(positions))
     return SubsetVariable(planned, data, index.chunk_shape, pieces, raw=raw)
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.model.average import AveragedTime, AveragedVariable, AverageKind, Measure
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.chunks import ChunkIndex
 from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
@@ -89,7 +90,8 @@ def _means(
         return TimeMean(slabs, axes[0])
     areas, both = plan.average.areas_along((own.along[0], own.along[1])), (axes[0], axes[1])
     if plan.average.features is not None:
-        return FeatureMeans(slabs, both, areas, plan.average.features.on(own.along))
+        cells = plan.average.features.on(own.along).within(_Asked.of(own, plan).masks)
+        return FeatureMeans(slabs, both, areas, cells)
     return AreaMean(slabs, both, areas, _Asked.of(own, plan))
 
 
@@ -146,7 +148,7 @@ def feature_names(plan: Plan) -> tuple[SubsetVariable, ...]:
 class _Asked:
     """Which of the kept cells of a grid were asked for."""
 
-    masks: tuple[npt.NDArray[np.bool_], ...]
+    masks: tuple[CellSet, ...]
     """Each over (rows, columns)."""
 
     @classmethod
@@ -159,7 +161,7 @@ class _Asked:
         rows, columns = block
         inside = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
         for mask in self.masks:
-            inside &= mask[rows, columns]
+            inside &= mask.part((rows, columns))
         return inside
 
 

@@ -62,7 +62,7 @@ def masked(variable: SubsetVariable, masks: Iterable[Mask]) -> SubsetVariable:
 def _spread(mask: Mask, dimensions: tuple[str, ...], block: Block) -> npt.NDArray[np.bool_]:
     """The part of `mask` that a block needs, shaped to be broadcast over it."""
     axes = [dimensions.index(own) for own in mask.dimensions]
-    part = mask.inside[tuple(block[axis] for axis in axes)].transpose(np.argsort(axes))
+    part = mask.inside.part([block[axis] for axis in axes]).transpose(np.argsort(axes))
     shape = [1] * len(dimensions)
     for axis, size in zip(sorted(axes), part.shape, strict=True):
         shape[axis] = size

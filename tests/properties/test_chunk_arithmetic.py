@@ -26,7 +26,7 @@ def indices(draw: st.DrawFn, dimensions: list[tuple[int, int]]) -> ChunkIndex:
     seed = draw(st.integers(0, 10**6))
     random = np.random.default_rng(seed)
     grid = index.kinds.shape
-    index.kinds[...] = random.integers(0, len(ChunkKind), grid)
+    index.kinds[...] = random.integers(0, ChunkKind.UNASKED, grid)
     index.lengths[...] = random.integers(1, 10**6, grid)
     return index
 

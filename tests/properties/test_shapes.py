@@ -61,7 +61,9 @@ def cells(own: Grid, *shapes: Shape) -> np.ndarray:
     found = np.zeros(own.shape, bool)
     for each in shapes:
         for feature in each.features:
-            found |= inside(own, np.arange(own.shape[0]), np.arange(own.shape[1]), feature.geometry)
+            found |= inside(
+                own, np.arange(own.shape[0]), np.arange(own.shape[1]), feature.geometry
+            ).flags.reshape(found.shape)
     return found
 
 
@@ -69,7 +71,7 @@ def shown(own: Grid, each: Shape) -> np.ndarray:
     """As `cells`, from the window of the output."""
     chosen = select_shape(own, each)
     found = np.zeros(own.shape, bool)
-    found[np.ix_(chosen.kept.y.positions, chosen.kept.x.positions)] = chosen.inside
+    found[np.ix_(chosen.kept.y.positions, chosen.kept.x.positions)] = chosen.inside.flags
     return found
 
 
@@ -100,7 +102,7 @@ def test_cells_are_those_whose_centres_are_inside_point_by_point(own: Grid, ring
 def test_window_holds_all_cells_and_no_empty_row_or_column_at_its_edge(own: Grid, ring) -> None:
     each = shape(ring)
     assert np.array_equal(shown(own, each), cells(own, each))
-    found = select_shape(own, each).inside
+    found = select_shape(own, each).inside.flags
     if found.size:
         assert found[0].any()
         assert found[-1].any()
@@ -191,7 +193,7 @@ def test_shape_like_a_box_is_cut_as_the_box(own: Grid, west, south, width, heigh
     held = strict(own, ring)[0]
     if not held.any():
         return  # a box then takes the nearest cell, a shape all that it touches
-    assert found.inside.all()
+    assert found.inside.is_full
     assert (found.kept.y, found.kept.x) == (kept.y, kept.x)
     shifts = [
         np.zeros(len(kept.x)) if own is None else own for own in (found.kept.shifts, kept.shifts)
@@ -206,7 +208,7 @@ def test_box_and_shape_together_keep_what_both_keep(own: Grid, ring, west, width
     kept = select_box(own, box)
     both = select_shape(own, shape(ring), box)
     found = np.zeros(own.shape, bool)
-    found[np.ix_(both.kept.y.positions, both.kept.x.positions)] = both.inside
+    found[np.ix_(both.kept.y.positions, both.kept.x.positions)] = both.inside.flags
     in_box = np.zeros(own.shape, bool)
     in_box[np.ix_(kept.y.positions, kept.x.positions)] = True
     assert not (found & ~in_box).any()

@@ -22,7 +22,7 @@ def random_index(shape: tuple[int, ...], dtype: np.dtype, seed: int) -> ChunkInd
     random = np.random.default_rng(seed)
     chunk_shape = tuple(int(random.integers(1, n + 2)) for n in shape)
     index = ChunkIndex.empty(shape, chunk_shape, dtype.itemsize)
-    index.kinds[...] = random.integers(0, len(ChunkKind), index.kinds.shape)
+    index.kinds[...] = random.integers(0, ChunkKind.UNASKED, index.kinds.shape)
     index.lengths[...] = random.integers(1, 5000, index.kinds.shape)
     index.sources[...] = random.integers(0, 3, index.kinds.shape)
     index.offsets[...] = random.integers(0, 200_000, index.kinds.shape)

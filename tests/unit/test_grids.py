@@ -183,7 +183,7 @@ def test_a_time_range_cuts_steps_and_the_cells_of_the_swath_beside_them() -> Non
     assert plan.selection["/line"].positions.tolist() == [0, 1, 2, 3]
     (mask,) = plan.masks
     assert mask.variables == {"/height"}
-    np.testing.assert_array_equal(mask.inside, (seen >= 2) & (seen <= 4))
+    np.testing.assert_array_equal(mask.inside.flags, (seen >= 2) & (seen <= 4))
     assert plan.coverage == wanted
     subset = apply_plan(store, plan)
     height = next(v.data for v in subset.variables if v.planned.path == "/height").values

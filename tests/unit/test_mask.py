@@ -5,13 +5,14 @@ import pytest
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.plan import Mask, PlannedVariable, Role
 from harmony_vds.model.subset import SubsetVariable
 from harmony_vds.transform.computed import computed
 from harmony_vds.transform.mask import masked
 
 INSIDE = np.array([[True, False, True], [False, False, True]])
-MASK = Mask(("/y", "/x"), INSIDE, frozenset({"/sst"}))
+MASK = Mask(("/y", "/x"), CellSet.of(INSIDE), frozenset({"/sst"}))
 
 
 def variable(
@@ -47,7 +48,7 @@ def test_any_part_of_a_masked_variable_equals_that_part_of_the_whole():
 
 
 def test_two_masks_leave_what_both_leave():
-    other = Mask(("/t",), np.array([True, False]), frozenset({"/sst"}))
+    other = Mask(("/t",), CellSet.of(np.array([True, False])), frozenset({"/sst"}))
     own = variable(np.zeros((2, 2, 3)), ("t", "y", "x"))
     kept = np.isfinite(masked(own, [MASK, other]).data.values)
     assert np.array_equal(kept, np.stack([INSIDE, np.zeros_like(INSIDE)]))

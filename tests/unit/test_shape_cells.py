@@ -43,8 +43,8 @@ def centres(own: Grid, *geometries: shapely.Geometry, bbox: BoundingBox | None =
     kept = found.kept
     x = own.x.values[kept.x.positions] + (0 if kept.shifts is None else kept.shifts)
     y = own.y.values[kept.y.positions]
-    assert found.inside.shape == (y.size, x.size)
-    return {(float(x[c]), float(y[r])) for r, c in np.argwhere(found.inside)}
+    assert found.inside.flags.shape == (y.size, x.size)
+    return {(float(x[c]), float(y[r])) for r, c in np.argwhere(found.inside.flags)}
 
 
 def test_cells_are_in_by_their_centres_and_the_edge_belongs_to_the_area() -> None:
@@ -57,8 +57,8 @@ def test_cells_are_in_by_their_centres_and_the_edge_belongs_to_the_area() -> Non
 def test_window_is_the_smallest_that_holds_the_cells() -> None:
     found = select_shape(TENS, shape(Polygon([(0, 0), (40, 0), (0, 40)])))
     assert len(found.kept.y) == len(found.kept.x) == 4
-    assert found.inside.any(axis=0).all()
-    assert found.inside.any(axis=1).all()
+    assert found.inside.flags.any(axis=0).all()
+    assert found.inside.flags.any(axis=1).all()
 
 
 def test_hole_leaves_its_cells_out_but_not_those_on_its_edge() -> None:
@@ -77,7 +77,7 @@ def test_area_across_the_antimeridian_comes_out_in_one_piece() -> None:
     assert (TENS.x.values[found.kept.x.positions] + found.kept.shifts).tolist() == [
         165, 175, 185, 195,
     ]  # fmt: skip
-    assert found.inside.all()
+    assert found.inside.flags.all()
 
 
 def test_area_across_greenwich_comes_out_in_one_piece_of_an_eastern_store() -> None:
@@ -132,7 +132,7 @@ def test_area_around_the_pole_takes_the_rows_at_the_pole() -> None:
     found = select_shape(TENS, shape(cap))
     assert TENS.y.values[found.kept.y.positions].tolist() == [65, 75, 85]
     assert len(found.kept.x) == 36
-    assert found.inside.all()
+    assert found.inside.flags.all()
     assert centres(TENS, Point(0, 90)) >= {(-5, 85), (5, 85)}
 
 
@@ -159,7 +159,7 @@ def test_shape_beside_the_data_keeps_nothing() -> None:
     regional = grid([100.0, 110.0], [0.0, 10.0])
     found = select_shape(regional, shape(box(20, 0, 30, 10)))
     assert found.kept.is_empty
-    assert found.inside.size == 0
+    assert found.inside.flags.size == 0
 
 
 def test_single_precision_centres_count_as_the_decimals_they_stand_for() -> None:
@@ -183,8 +183,8 @@ def test_bounds_tell_which_cells_are_touched() -> None:
 def test_cells_of_any_window_are_found_in_any_order_of_rows_and_columns() -> None:
     place = Polygon([(-20, -30), (60, -10), (10, 50)])
     rows, columns = np.array([12, 3, 8]), np.array([20, 17, 19, 22])
-    whole = inside(TENS, np.arange(18), np.arange(36), place)
-    assert np.array_equal(inside(TENS, rows, columns, place), whole[np.ix_(rows, columns)])
+    whole = inside(TENS, np.arange(18), np.arange(36), place).flags
+    assert np.array_equal(inside(TENS, rows, columns, place).flags, whole[np.ix_(rows, columns)])
 
 
 def test_collection_of_areas_lines_and_points_takes_all_their_cells() -> None:
@@ -202,7 +202,7 @@ def test_collection_of_areas_lines_and_points_takes_all_their_cells() -> None:
 )
 def test_area_like_a_box_cuts_as_the_box(own: Grid, edges) -> None:
     found, kept = select_shape(own, shape(box(*edges))), select_box(own, BoundingBox(*edges))
-    assert found.inside.all()
+    assert found.inside.flags.all()
     assert (found.kept.x, found.kept.y) == (kept.x, kept.y)
     assert np.array_equal(
         0 if found.kept.shifts is None else found.kept.shifts,
@@ -222,8 +222,10 @@ def test_million_positions_are_read_and_cut_in_seconds() -> None:
     fine = grid(np.arange(-179.95, 180, 0.1), np.arange(-89.95, 90, 0.1))
     found = select_shape(fine, own)
     assert time.process_time() - begun < 20
-    assert found.inside.shape == (709, 1415)
+    assert found.inside.flags.shape == (709, 1415)
     x = (fine.x.values[found.kept.x.positions] - 50) % 360 + 50
     y = fine.y.values[found.kept.y.positions]
     x, y = (own[::17, ::17] for own in np.meshgrid(x, y))
-    assert np.array_equal(found.inside[::17, ::17], shapely.intersects_xy(Polygon(ring), x, y))
+    assert np.array_equal(
+        found.inside.flags[::17, ::17], shapely.intersects_xy(Polygon(ring), x, y)
+    )

@@ -132,7 +132,7 @@ def test_time_of_a_whole_part_is_not_guessed_where_cells_have_theirs(
     plan = make_plan(stack(coordinates=coordinates), request, request.sources[0])
     assert plan.selection["/part"].positions.tolist() == [1, 2]
     (mask,) = plan.masks
-    np.testing.assert_array_equal(mask.inside, [[False, False, True, True], [True] * 4])
+    np.testing.assert_array_equal(mask.inside.flags, [[False, False, True, True], [True] * 4])
 
 
 def test_picked_parts_and_time_range_both_hold() -> None:
