@@ -35,10 +35,15 @@ class CellSet:
         return cls(inside.shape, np.packbits(inside, axis=-1))
 
     @classmethod
-    def in_bands(cls, shape: Sequence[int], told: Callable[[slice], Flags]) -> "CellSet":
-        """The cells of some rows after others that `told` gives for them. **Reads:** nothing."""
+    def in_bands(
+        cls, shape: Sequence[int], told: Callable[[slice], Flags], together: int = BAND_CELLS
+    ) -> "CellSet":
+        """The cells that `told` gives for some rows after others, about so many `together`.
+
+        **Reads:** nothing.
+        """
         packed = np.zeros((shape[0], -(-shape[1] // 8)), np.uint8)
-        for rows in bands(shape):
+        for rows in bands(shape, together):
             packed[rows] = np.packbits(told(rows), axis=-1)
         return cls(tuple(shape), packed)
 
@@ -149,12 +154,12 @@ class CellSet:
         return chunks.astype(np.bool_)
 
 
-def bands(shape: Sequence[int]) -> Iterator[slice]:
-    """Rows of a window, so many at once as hold about `BAND_CELLS` cells, one band after another.
+def bands(shape: Sequence[int], together: int = BAND_CELLS) -> Iterator[slice]:
+    """Rows of a window, so many at once as hold about `together` cells, one band after another.
 
     **Reads:** nothing.
     """
-    step = max(BAND_CELLS // max(int(np.prod(shape[1:], dtype=np.int64)), 1), 1)
+    step = max(together // max(int(np.prod(shape[1:], dtype=np.int64)), 1), 1)
     step -= step % _EVEN if step > _EVEN else 0
     for start in range(0, shape[0], step):
         yield slice(start, min(start + step, shape[0]))

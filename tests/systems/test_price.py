@@ -8,13 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
+import shapely
 from servers import Asked, Server
 from systems.kits import (
     FORMS,
@@ -250,14 +251,16 @@ def test_native_chunks_of_a_repository_are_priced_and_fetched_once(
 
 
 def random_request(random: np.random.Generator, days: list[datetime]) -> Request:
-    """Any box, times and variables that meet the data."""
+    """Any box or triangle, times and variables that meet the data."""
     west, east = random.uniform(-180, 180, 2)
     south, north = np.sort(random.uniform(-87, 87, 2))
     first, last = np.sort(random.integers(0, len(days), 2))
     names = [("analysed_sst",), ("mask",), ("analysed_sst", "mask"), ()][random.integers(4)]
     box = None if random.random() < 0.1 else (west, south, east, max(north, south + 5))
     times = None if random.random() < 0.2 else (days[first], days[last])
-    return request(names, box, times)
+    corners = np.column_stack([random.uniform(-180, 180, 3), random.uniform(-87, 87, 3)])
+    place = shapely.to_geojson(shapely.Polygon(corners)) if random.random() < 0.3 else None
+    return replace(request(names, None if place else box, times), shape=place)
 
 
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.scale)])
