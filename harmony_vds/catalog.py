@@ -1,7 +1,8 @@
 """Describes staged outputs in STAC, in the form that Harmony turns into links for the user.
 
 Harmony makes a link of every asset, whatever its role, reads only the items of a flat catalogue,
-and needs bbox, geometry and both times on each: so one item with one data asset per output.
+and needs bbox, geometry and both times on each: so one item with one data asset per output, and
+other assets only where the operator wants files beside outputs.
 """
 
 from collections.abc import Sequence
@@ -61,6 +62,11 @@ def output_item(staged: StagedOutput, plan: Plan) -> Item:
         extra_fields={"file:size": output.nbytes, "file:checksum": f"1220{output.checksum}"},
     )
     item.add_asset("data", asset)
+    for own in staged.beside:
+        is_picture = own.output.media_type.startswith("image/")
+        key, role = ("browse", "overview") if is_picture else ("metadata", "metadata")
+        media_type = own.output.media_type
+        item.add_asset(key, Asset(own.href, own.name, media_type=media_type, roles=[role]))
     return item
 
 

@@ -41,6 +41,8 @@ class Cutting:
             plan = self._plan_whole(request, source, str(error))
         disk = round(plan.format.disk * plan.cost.peak_disk)  # some forms are written twice
         layout = self.layout
+        if request.synchronous:  # whoever waits gets exactly one file
+            layout = replace(layout, beside="none")
         if request.is_map_image:
             picture: Picture = "transparent" if request.transparent else "opaque"
             layout = replace(layout, picture=picture, dpi=request.dpi)

@@ -10,6 +10,7 @@ from typing import Any
 
 from harmony_vds import __version__
 from harmony_vds.bucket import StagingBucket
+from harmony_vds.model.output import Output
 from harmony_vds.outputs.write import described, file_of
 from harmony_vds.pipeline import Prepared, written
 from harmony_vds.services import Services
@@ -56,10 +57,29 @@ def deliver(
             own = prepared[output.plan_number]
             name = output_name(own.source, own.plan, output, names, own.label)
             names.append(name)
-            found = stage([output], [name], location, config, fingerprint_of(own))
-            staged[output.plan_number] = staged.get(output.plan_number, []) + found
+            mark = fingerprint_of(own)
+            # First what goes beside it, so that an output which is there has all of it.
+            beside = _stage_beside(output, name, own, location, config)
+            (found,) = stage([output], [name], location, config, mark)
+            held = staged.setdefault(output.plan_number, [])
+            held.append(replace(found, beside=beside))
             _delete(output.path)
     return [other for number in sorted(staged) for other in staged[number]]
+
+
+def _stage_beside(
+    output: Output, name: str, prepared: Prepared, location: str, config: Any
+) -> tuple[StagedOutput, ...]:
+    if output.browse is None and not output.described:
+        return ()
+    from harmony_vds.sidecar import files_beside
+
+    files = files_beside(output, name, prepared.plan)
+    mark = fingerprint_of(prepared)
+    staged = stage([own for own, _ in files], [own for _, own in files], location, config, mark)
+    for own, _ in files:
+        _delete(own.path)
+    return tuple(staged)
 
 
 def fingerprint_of(prepared: Prepared) -> str:
@@ -86,8 +106,28 @@ def _staged_before(
         if held is not None:
             logger.info("%s is complete from an earlier run", names[-1])
             output = replace(output, plan_number=number, nbytes=held.nbytes, checksum=held.checksum)
-            found[number] = [StagedOutput(names[-1], held.href, output)]
+            beside = _beside_before(output, names[-1], own, bucket)
+            found[number] = [StagedOutput(names[-1], held.href, output, beside)]
     return found
+
+
+def _beside_before(
+    output: Output, name: str, prepared: Prepared, bucket: StagingBucket
+) -> tuple[StagedOutput, ...]:
+    """What an earlier run has put beside an output."""
+    if prepared.plan.layout.beside == "none":
+        return ()
+    from harmony_vds.sidecar import names_beside
+
+    held = [
+        (own, bucket.find(own, fingerprint_of(prepared))) for own in names_beside(name).values()
+    ]
+    return tuple(
+        StagedOutput(
+            own, found.href, replace(output, nbytes=found.nbytes, checksum=found.checksum,
+                                     media_type=found.media_type, missing=0))
+        for own, found in held if found is not None
+    )  # fmt: skip
 
 
 def _delete(path: Path) -> None:

@@ -71,7 +71,9 @@ class Services:
         )
         access = Access.of(settings, credentials, deadline)
         overrides = Overrides.of_file(settings.collections_file)
-        layout = Layout(settings.zarr, settings.chunks_for, csv=settings.csv_layout)
+        layout = Layout(
+            settings.zarr, settings.chunks_for, csv=settings.csv_layout, beside=settings.beside
+        )
         shapes = ShapeReader.of(settings, access, read_upload)
         return cls(
             access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout,

@@ -232,6 +232,13 @@ class Settings(BaseSettings):
         "fastest to write; `map`: whole maps of one time; `series`: long series at one place.",
     )
 
+    beside: Literal["none", "stac", "browse", "both"] = Field(
+        default="none",
+        validation_alias="HARMONY_VDS_BESIDE",
+        description="What is put beside each output, and linked by Harmony. `stac`: its STAC item "
+        "in full, `….stac.json`; `browse`: a picture of its first layer, `….browse.png`; `both`. "
+        "Nothing where the user waits for one file.",
+    )
     csv_layout: Literal["tidy", "giovanni"] = Field(
         default="tidy",
         validation_alias="HARMONY_VDS_CSV_LAYOUT",

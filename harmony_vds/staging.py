@@ -38,6 +38,8 @@ class StagedOutput:
     """``s3://`` URL, or absolute path of a local file."""
     output: Output
     """What it is."""
+    beside: tuple["StagedOutput", ...] = ()
+    """What lies beside it: its STAC item, a picture."""
 
 
 def output_name(

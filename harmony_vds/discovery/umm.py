@@ -69,9 +69,42 @@ def notes(umm: Umm) -> CollectionNotes:
         starts += moments
         ends += moments
     finished = [end for end in ends if end is not None]
+    licence = _licence(umm)
     return CollectionNotes(
         start=min(starts, default=None),
         end=max(finished) if finished and len(finished) == len(ends) else None,
         title=str(umm.get("EntryTitle", "")),
         doi=str((umm.get("DOI") or {}).get("DOI", "")),
+        citation=_citation(umm),
+        licence=licence[0],
+        licence_url=licence[1],
     )
+
+
+def _citation(umm: Umm) -> str:
+    """The record's own words for it, or what it is made of in the usual order."""
+    for told in umm.get("CollectionCitations") or ():
+        if told.get("OtherCitationDetails"):
+            return " ".join(str(told["OtherCitationDetails"]).split())
+        year = str(told.get("ReleaseDate", ""))[:4]
+        parts = [
+            f"{told['Creator']} ({year})" if year and told.get("Creator") else told.get("Creator"),
+            told.get("Title"),
+            f"Version {told['Version']}" if told.get("Version") else None,
+            told.get("Publisher"),
+        ]
+        if told.get("Title"):
+            return ". ".join(str(own).strip(" .") for own in parts if own) + "."
+    return ""
+
+
+def _licence(umm: Umm) -> tuple[str, str]:
+    """Name or text of the licence, and its address if that is a public one."""
+    told = umm.get("UseConstraints")
+    if not isinstance(told, Mapping):
+        return "", ""
+    linked = told.get("LicenseURL")
+    linked = linked if isinstance(linked, Mapping) else {}
+    href = str(linked.get("Linkage") or "").strip()
+    name = linked.get("Name") or told.get("LicenseText") or told.get("Description") or ""
+    return " ".join(str(name).split()), href if href.startswith(("https://", "http://")) else ""

@@ -80,6 +80,8 @@ class Layout:
     """Pictures with a legend for people, or the cells alone for a map server."""
     dpi: int | None = None
     """Pixels to an inch that a picture says it has; None to say nothing."""
+    beside: Literal["none", "stac", "browse", "both"] = "none"
+    """What is put beside each output: its STAC item, a picture of it."""
     csv: Literal["tidy", "giovanni"] = "tidy"
     """CSV with a title for each column, or time series as Giovanni's services write them."""
 

@@ -1,7 +1,9 @@
 """What was written."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
 
@@ -31,6 +33,13 @@ class Output:
     """Full path of the one requested variable that is in it; empty where all are."""
     plan_number: int = 0
     """Which of a request's plans it answers."""
+
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """Properties of its STAC item, by STAC's extensions; empty where none is wanted."""
+    licence: str = ""
+    """Where the licence of the data is; empty where no record says so."""
+    browse: Path | None = None
+    """A picture of it; None where there is none."""
 
     @property
     def extension(self) -> str:

@@ -127,6 +127,12 @@ class CollectionNotes:
     """DOI without resolver."""
     bbox: BoundingBox | None = None
     """Where the data are of, for outputs without a grid of their own; None where not stated."""
+    citation: str = ""
+    """How the collection wants to be cited."""
+    licence: str = ""
+    """Name or text of the licence of its data."""
+    licence_url: str = ""
+    """Where that licence is."""
 
 
 class IndexSource(Protocol):

@@ -140,12 +140,20 @@ def _axes(
         dimensions = own.planned.dimensions
         if len(dimensions) != 1 or own is variable or own.data.dtype.kind not in "iuf":
             continue
-        standard, units = str(own.data.attrs.get("standard_name", "")), _units(own)
-        axis = str(own.data.attrs.get("axis", "")).upper()
-        if standard in _X or axis == "X" or units in ("degrees_east", "degree_east"):
-            yield "x", (dimensions[0], own)
-        elif standard in _Y or axis == "Y" or units in ("degrees_north", "degree_north"):
-            yield "y", (dimensions[0], own)
+        direction = direction_of(own)
+        if direction:
+            yield direction, (dimensions[0], own)
+
+
+def direction_of(coordinate: SubsetVariable) -> str:
+    """Whether a coordinate is ``x`` or ``y``, by CF; empty where neither. **Reads:** nothing."""
+    standard, units = str(coordinate.data.attrs.get("standard_name", "")), _units(coordinate)
+    axis = str(coordinate.data.attrs.get("axis", "")).upper()
+    if standard in _X or axis == "X" or units in ("degrees_east", "degree_east"):
+        return "x"
+    if standard in _Y or axis == "Y" or units in ("degrees_north", "degree_north"):
+        return "y"
+    return ""
 
 
 def _units(variable: SubsetVariable) -> str:

@@ -90,7 +90,16 @@ def write(
     path = folder / name
     writer(subset, plan, path, step)
     nbytes = sum(own.stat().st_size for own in files_of(path))
-    return [described(path, media_type, nbytes, checksum(path), plan, notes)]
+    output = described(path, media_type, nbytes, checksum(path), plan, notes)
+    return [_with_companions(output, subset, plan, notes)]
+
+
+def _with_companions(output: Output, subset: Subset, plan: Plan, notes: CollectionNotes) -> Output:
+    if plan.layout.beside == "none":
+        return output
+    from harmony_vds.outputs.companions import with_companions
+
+    return with_companions(output, subset, plan, notes)
 
 
 def _write_each(  # noqa: PLR0913, PLR0917  as `write`
@@ -105,7 +114,8 @@ def _write_each(  # noqa: PLR0913, PLR0917  as `write`
         writer(own, subset, plan, path, step)
         nbytes, sha256 = path.stat().st_size, checksum(path)
         output = described(path, plan.format.media_type, nbytes, sha256, plan, notes)
-        outputs.append(replace(output, variable=own.variable.planned.path))
+        output = replace(output, variable=own.variable.planned.path)
+        outputs.append(_with_companions(output, subset, plan, notes))
     return outputs
 
 

@@ -186,3 +186,26 @@ def test_map_is_staged_as_the_latest_time_in_exactly_the_pixels_asked(
     assert (np.diff(in_order) > -1).all()  # colours are whole numbers
     assert in_order[-1] - in_order[0] > 60
     assert "the latest of the 3 steps of time" in outcome.stderr
+
+
+def test_files_beside_an_output_are_linked_and_found_again_by_a_second_run(
+    chain: Chain, tmp_path: Path
+) -> None:
+    setting = {"HARMONY_VDS_BESIDE": "both", "SOURCE_DATE_EPOCH": "1700000000"}
+    for run in range(2):
+        outcome, prefix = order(chain, tmp_path, "application/netcdf", "mask", **setting)
+        assert outcome.status == 0, outcome.stderr
+        (item,) = outcome.items
+        told = item["assets"]
+        roles = {key: own["roles"] for key, own in told.items()}
+        assert roles == {"data": ["data"], "metadata": ["metadata"], "browse": ["overview"]}
+        # Harmony takes the role of a job's asset from its media type.
+        assert told["metadata"]["type"] == "application/json"
+        assert told["browse"]["type"] == "image/png"
+        objects = chain.objects(f"{prefix}/7/")
+        hrefs = {f"s3://{STAGING}/{key}" for key in objects}
+        assert hrefs == {own["href"] for own in told.values()}
+        assert ("is complete from an earlier run" in outcome.stderr) == bool(run)
+    described = json.loads(next(own for key, own in objects.items() if key.endswith(".json")))
+    names = {key.rpartition("/")[2] for key in objects}
+    assert {own["href"].removeprefix("./") for own in described["assets"].values()} <= names
