@@ -14,11 +14,11 @@ import numcodecs
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.stored import RawChunks
+from harmony_vds.model.stored import Held, RawChunks
 from harmony_vds.model.subset import SubsetVariable
 
 LEVEL = 1
-"""Of libdeflate: with shuffled chunks hardly larger than 4 or 6, and the fastest."""
+"""Of libdeflate: 4 saves 1 to 3 % of the bytes of shuffled chunks for up to a fifth more time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +47,30 @@ class Filters:
 
         **Reads:** nothing.
         """
-        whole = values
-        if values.shape != self.chunks:
-            whole = np.full(self.chunks, self.fill, self.dtype)
-            whole[tuple(slice(0, size) for size in values.shape)] = values
-        body: Any = np.ascontiguousarray(whole, self.dtype).reshape(-1).view(np.uint8)
+        body: Any = whole_chunk(values, self.chunks, self.fill, self.dtype).view(np.uint8)
         if self.checksum:
             body = numcodecs.Fletcher32().encode(body)
         if self.shuffle and self.dtype.itemsize > 1:
             body = self._shuffler.encode(body)
         return bytes(deflate.zlib_compress(memoryview(body).cast("B"), LEVEL))
+
+    def stored(self, held: Held) -> bytes | memoryview:
+        """A chunk as it lies in the file, of values or of a chunk of `raw`. **Reads:** nothing."""
+        return self.encoded(held) if isinstance(held, np.ndarray) else held
+
+
+def whole_chunk(
+    values: npt.NDArray[Any], chunks: tuple[int, ...], fill: Any, dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """The cells of a chunk one after another, `fill` behind values that end before it does.
+
+    **Reads:** nothing.
+    """
+    whole = values
+    if values.shape != chunks:
+        whole = np.full(chunks, fill, dtype)
+        whole[tuple(slice(0, size) for size in values.shape)] = values
+    return np.ascontiguousarray(whole, dtype).reshape(-1)
 
 
 def filters_of(variable: SubsetVariable, chunks: tuple[int, ...]) -> Filters:

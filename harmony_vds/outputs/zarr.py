@@ -1,21 +1,20 @@
 """Writes Zarr v3: raw values as stored, groups kept, in whole chunks or shards.
 
-Attributes are CF's, in the form in which xarray writes and reads them; beside them stand GeoZarr's
-for regular grids. Consolidated metadata are no part of Zarr v3 yet, but what a reader of a plain
-prefix needs to open it with one request.
+Chunks are encoded here, or copied as the archive compressed them, and put where readers look for
+them; zarr defines the arrays, and writes text. Attributes are CF's, in the form in which xarray
+writes and reads them; beside them stand GeoZarr's for regular grids. Consolidated metadata are no
+part of Zarr v3 yet, but what a reader of a plain prefix needs to open it with one request.
 """
 
 import json
 import math
-import os
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,17 +23,17 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Subset, SubsetVariable
 from harmony_vds.outputs.attributes import netcdf_attributes
+from harmony_vds.outputs.chunks import encoded_chunks
 from harmony_vds.outputs.geozarr import geozarr_attributes
 from harmony_vds.outputs.layout import output_chunks
-from harmony_vds.outputs.order import in_order
+from harmony_vds.outputs.objects import Objects
+from harmony_vds.outputs.packing import Packing, packing_of
 from harmony_vds.outputs.pieces import Step, read_ahead
 from harmony_vds.outputs.provenance import global_attributes
-from harmony_vds.outputs.tiles import Tiling, Values
 
 _MOST_OBJECTS = 100
 """Chunks of one variable that are objects of their own; more are gathered in shards."""
 _SHARD_BYTES = 32 * 2**20
-_LEVEL = 3  # of Zstandard: half the time of 6 for 2 % more bytes
 _TYPES = "biuf"
 
 
@@ -62,8 +61,9 @@ def write_zarr(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
         for group, attributes in subset.groups.items():
             if group != "/":
                 root.create_group(group.strip("/"), attributes=_plain(attributes))
-        arrays = [_create(root, own, subset, plan) for own in subset.variables]
-        _write_values(arrays, subset, path.parent, step)
+        packings = [_create(root, own, subset, plan) for own in subset.variables]
+        _write_numbers(folder, subset.variables, packings, step)
+        _write_texts(root, subset.variables, packings, step)
         zarr.consolidate_metadata(folder)
     _sort_consolidated(folder / "zarr.json")
     if zipped:
@@ -74,8 +74,10 @@ def _root_attributes(subset: Subset, plan: Plan) -> dict[str, Any]:
     return _plain(global_attributes(subset.groups.get("/", {}), plan))
 
 
-def _create(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> Any:
-    """Define one array."""
+def _create(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> Packing | None:
+    """Define one array; how its chunks are encoded, or None for text, which zarr writes."""
+    from zarr.codecs import BytesCodec, ZstdCodec
+
     dtype = variable.data.dtype
     if dtype.kind not in _TYPES + "SUOT":
         raise UnsupportedError(
@@ -85,27 +87,26 @@ def _create(root: Any, variable: SubsetVariable, subset: Subset, plan: Plan) -> 
     chunks = output_chunks(variable, subset, plan.layout)
     attributes = _plain(variable.data.attrs, dtype)
     attributes |= geozarr_attributes(variable, subset, plan)
-    is_text = dtype.kind not in _TYPES
-    return root.create_array(
+    fill = _fill(variable)
+    packing = packing_of(variable, chunks, fill) if dtype.kind in _TYPES else None
+    encoded: dict[str, Any] = {"dtype": "string", "compressors": [ZstdCodec()]}
+    if packing is not None:
+        endian: Literal["big", "little"] = "big" if packing.dtype.byteorder == ">" else "little"
+        encoded = {
+            "dtype": packing.dtype.newbyteorder("="), "serializer": BytesCodec(endian=endian),
+            "compressors": [packing.codec],
+            "shards": _shards(variable.data.shape, chunks, dtype.itemsize),
+        }  # fmt: skip
+    root.create_array(
         variable.planned.path.strip("/"),
         shape=variable.data.shape,
-        dtype="string" if is_text else dtype.newbyteorder("="),
         chunks=chunks,
-        shards=None if is_text else _shards(variable.data.shape, chunks, dtype.itemsize),
-        compressors=_compressors(dtype),
-        fill_value=_fill(variable),
+        fill_value=fill,
         attributes=attributes,
         dimension_names=[name_of(own) for own in variable.planned.dimensions],
+        **encoded,
     )
-
-
-def _compressors(dtype: np.dtype[Any]) -> list[Any]:
-    """Zstandard, of floating numbers byte by byte, whose exponents hardly differ."""
-    from zarr.codecs import BloscCodec, ZstdCodec
-
-    if dtype.kind == "f":
-        return [BloscCodec(cname="zstd", clevel=_LEVEL, shuffle="shuffle", typesize=dtype.itemsize)]
-    return [ZstdCodec(level=_LEVEL)]
+    return packing
 
 
 def _shards(
@@ -154,45 +155,38 @@ def _json(value: Any) -> Any:
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
-def _write_values(arrays: list[Any], subset: Subset, scratch: Path, step: Step) -> None:
-    """Every chunk or shard once, several at a time."""
-
-    def write(item: tuple[Any, tuple[slice, ...], Values]) -> int:
-        array, place, values = item
-        array[place] = _storable(values)
-        return values.nbytes
-
-    with ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="harmony-vds-write") as pool:
-        regions = _regions(arrays, subset, scratch)
-        for nbytes in in_order(regions, write, pool, lambda item: int(item[2].nbytes)):
-            step(nbytes)
-
-
-def _regions(
-    arrays: list[Any], subset: Subset, scratch: Path
-) -> Iterator[tuple[Any, tuple[slice, ...], Values]]:
-    with ExitStack() as stack:
-        tilings: dict[int, Tiling] = {}
-        for number, block, values in read_ahead(subset.variables):
-            array, data = arrays[number], subset.variables[number].data
-            unit = array.shards or array.chunks
-            if number not in tilings:  # pieces of several variables may take turns
-                tiling = Tiling(data.shape, unit, data.dtype, scratch / f"scratch-{number}")
-                tilings[number] = stack.enter_context(tiling)
-            for numbers, tile in tilings[number].add(block, values):
-                starts = (n * c for n, c in zip(numbers, unit, strict=True))
-                ends = zip(starts, tile.shape, strict=True)
-                yield array, tuple(slice(a, a + n) for a, n in ends), tile
+def _write_numbers(
+    folder: Path,
+    variables: Sequence[SubsetVariable],
+    packings: Sequence[Packing | None],
+    step: Step,
+) -> None:
+    """Every chunk once, encoded in threads or copied, in the file where readers look for it."""
+    targets = [(own, p) for own, p in zip(variables, packings, strict=True) if p is not None]
+    objects = [
+        Objects(
+            folder / own.planned.path.strip("/"), own.data.shape, packing.chunks,
+            _shards(own.data.shape, packing.chunks, packing.dtype.itemsize),
+        )
+        for own, packing in targets
+    ]  # fmt: skip
+    with closing(encoded_chunks(targets, folder.parent)) as chunks:
+        for chunk in chunks:
+            objects[chunk.number].put(chunk.place, chunk.body)
+            step(chunk.nbytes)
 
 
-def _storable(values: Values) -> Values:
-    """Native numbers, or text: UTF-8, or what every byte is a letter of."""
-    if values.dtype.kind in _TYPES:
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
-    texts = np.empty(values.shape, object)
-    for place, own in np.ndenumerate(values):
-        texts[place] = _text(own)
-    return texts
+def _write_texts(
+    root: Any, variables: Sequence[SubsetVariable], packings: Sequence[Packing | None], step: Step
+) -> None:
+    """What zarr encodes, piece by piece."""
+    texts = [own for own, packing in zip(variables, packings, strict=True) if packing is None]
+    for number, block, values in read_ahead(texts):
+        found = np.empty(values.shape, object)
+        for place, own in np.ndenumerate(values):
+            found[place] = _text(own)
+        root[texts[number].planned.path.strip("/")][block] = found
+        step(values.nbytes)
 
 
 def _text(value: Any) -> str:

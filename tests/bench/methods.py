@@ -87,11 +87,13 @@ class _XarrayMethod(Method):
 
 
 def _to_netcdf(dataset: Any, path: Path) -> None:
-    """By netCDF4, at the level that it has by default."""
+    """By netCDF4, at the level that it has by default; what was unpacked is packed again."""
     encoding = {
         name: {"zlib": True, "complevel": 4, "shuffle": True,
-               "chunksizes": tuple(map(min, (1, 1200, 2400), dataset[name].shape))}
-        for name in dataset.data_vars
+               "chunksizes": tuple(map(min, (1, 1200, 2400), own.shape)),
+               **{key: own.encoding[key] for key in ("dtype", "_FillValue")
+                  if key in own.encoding}}
+        for name, own in dataset.data_vars.items()
     }  # fmt: skip
     dataset.to_netcdf(path, engine="netcdf4", encoding=encoding)
 

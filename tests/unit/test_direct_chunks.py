@@ -14,6 +14,7 @@ import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
+from chunked import CHUNK, COLUMNS, ROWS, box_of, granule, stored_chunks
 from hypothesis import given
 from hypothesis import strategies as st
 from systems.kits import ask, raw, request, services
@@ -27,32 +28,7 @@ from harmony_vds.model.subset import SubsetVariable
 from harmony_vds.outputs.direct import write_chunks
 from harmony_vds.outputs.filters import Filters, filters_of
 
-ROWS, COLUMNS = 300, 400
-CHUNK = (1, 100, 192)  # too large to be joined whatever the type; the last one is cut
 STEPS = 3
-
-
-def granule(path: Path, day: int, *, nc_type: str = "i2", **options) -> Path:
-    """One step of a grid of half a degree; every value of a day differs from those of others."""
-    with netCDF4.Dataset(path, "w") as nc:
-        nc.createDimension("time", None)
-        nc.createDimension("lat", ROWS)
-        nc.createDimension("lon", COLUMNS)
-        own = nc.createVariable("time", "f8", ("time",))
-        own.units = "days since 2000-01-01"
-        own[:] = [day]
-        for name, size, unit in (("lat", ROWS, "degrees_north"), ("lon", COLUMNS, "degrees_east")):
-            axis = nc.createVariable(name, "f8", (name,))
-            axis.units = unit
-            axis[:] = 0.5 * (np.arange(size) + 0.5) - (75 if name == "lat" else 100)
-        filters = {"compression": "zlib", "complevel": 6, "shuffle": True, **options}
-        dtype = np.dtype(nc_type).newbyteorder(">" if options.get("endian") else "=")
-        field = nc.createVariable("field", dtype, ("time", "lat", "lon"), fill_value=-9,
-                                  chunksizes=CHUNK, **filters)  # fmt: skip
-        field.set_auto_maskandscale(False)
-        values = np.random.default_rng(day).integers(-9, 3000, (1, ROWS, COLUMNS))
-        field[:] = values.astype(nc_type)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +45,6 @@ def answer(store: Path, folder: Path, box=None, layout: Layout = AS_STORED) -> P
     return ask(request(("field",), box), store.as_uri(), using, folder).path
 
 
-def stored_chunks(path: Path, name: str = "field") -> dict[tuple[int, ...], bytes]:
-    with h5py.File(path) as file:
-        own = file[name].id
-        places = [own.get_chunk_info(n).chunk_offset for n in range(own.get_num_chunks())]
-        return {place: own.read_direct_chunk(place)[1] for place in places}
-
-
 def test_chunks_of_the_whole_store_are_those_of_the_source_files(stack, tmp_path):
     store, values = stack
     path = answer(store, tmp_path)
@@ -85,12 +54,6 @@ def test_chunks_of_the_whole_store_are_those_of_the_source_files(stack, tmp_path
         source = stored_chunks(store.parent / f"{day}.nc")
         assert {place: found[day, *place[1:]] for place in source} == source
     assert len(found) == STEPS * 3 * 3
-
-
-def box_of(rows: range, columns: range) -> tuple[float, float, float, float]:
-    """Degrees around cells, no edge on a centre."""
-    return (0.5 * columns.start - 100 + 0.1, 0.5 * rows.start - 75 + 0.1,
-            0.5 * columns.stop - 100 - 0.1, 0.5 * rows.stop - 75 - 0.1)  # fmt: skip
 
 
 def test_cut_at_the_start_of_chunks_copies_the_whole_ones_and_encodes_the_rest(stack, tmp_path):
