@@ -296,7 +296,7 @@ def local_cluster(workers: int, **more: Any) -> Any:
     from distributed import LocalCluster
 
     return LocalCluster(
-        n_workers=workers, threads_per_worker=2, processes=True, dashboard_address=None,
+        n_workers=workers, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0",
         host="127.0.0.1", **more,
     )  # fmt: skip
 

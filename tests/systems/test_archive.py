@@ -1,5 +1,6 @@
 """Whole requests to protected archives: a user brings a token, the rest is found."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from archive import SECRET, SESSION, Archive, archive
+from integration.test_dask import local_cluster
 from invocation import CANARY
 from servers import upload
 from systems.kits import Answer, ask, raw, request, same_bits, write_store
@@ -158,6 +160,37 @@ def test_request_outlives_its_credentials(
     assert same_bits(raw(output.path, "analysed_sst"), expected(files))
     assert centre.exchanges == 2
     assert (400 in {asked.status for asked in centre.s3.asked}) is early
+
+
+MINUTE = 1.5
+"""Seconds that stand for the sixty that credentials last."""
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize("workers", [0, 2])
+def test_credentials_of_a_minute_last_for_ten_with_two_exchanges_a_minute_and_process(
+    workers: int, centre: Archive, files: list[Path], tmp_path: Path
+) -> None:
+    """One of the credentials ends after half of its time."""
+    centre.kept = centre.promised = MINUTE
+    centre.early = frozenset({3})
+    href, count = f"s3://{PROTECTED}/stores/kerchunk.json", 0
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(local_cluster(workers)).scheduler_address if workers else ""
+        own = stack.enter_context(services(centre, dask=address))
+        end = time.monotonic() + 10 * MINUTE
+        while time.monotonic() < end:
+            prepared = prepare(request(("analysed_sst",)), own, href)
+            (output,) = fulfil(prepared, tmp_path / str(count), own)
+            assert same_bits(raw(output.path, "analysed_sst"), expected(files))
+            count += 1
+    assert count > 10
+    assert 10 <= len(centre.when) <= (1 + workers) * 16
+    for moment in centre.when:
+        within = [own for own in centre.when if moment <= own < moment + MINUTE]
+        assert len(within) <= 2 * (1 + workers)
+    refused = [own for own in centre.s3.asked if own.status == 400]
+    assert 0 < len(refused) < len(centre.s3.asked) / 10
 
 
 def test_repository_that_was_never_looked_for_is_opened_by_the_way_that_is_open(
