@@ -94,6 +94,7 @@ class Cluster:
     """Tells this run from all others: nothing that it leaves on workers serves anybody else."""
     _client: Any = field(default=None, repr=False)
     _fetched: dict[str, Traffic] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def at(cls, address: str, deadline: Deadline) -> Self | None:
@@ -217,8 +218,19 @@ class Cluster:
         if delivered.failure is not None:
             kind, text = delivered.failure
             raise kind(text)
-        self._fetched[delivered.worker] = delivered.traffic
+        self._count(delivered)
         return delivered.values
+
+    def _count(self, delivered: Delivered) -> None:
+        """Keep what was fetched in all: of two turns, the later taken may be the earlier told."""
+        with self._lock:
+            known = self._fetched.get(delivered.worker, Traffic())
+            told = delivered.traffic
+            self._fetched[delivered.worker] = Traffic(
+                max(known.requests, told.requests),
+                max(known.nbytes, told.nbytes),
+                max(known.retries, told.retries),
+            )
 
     @property
     def traffic(self) -> Traffic:
