@@ -112,7 +112,7 @@ def raster_of(variable: SubsetVariable, subset: Subset, plan: Plan) -> Raster | 
         return None
     dimensions = variable.planned.dimensions
     axes = {kind: own for kind, own in _axes(variable, subset) if own[0] in dimensions}
-    if set(axes) != {"x", "y"}:
+    if set(axes) != {"x", "y"} or axes["x"][0] == axes["y"][0]:
         return None
     grid = next(
         (g for g in plan.grids if {own[0] for own in axes.values()} == {*g.dimensions}), None

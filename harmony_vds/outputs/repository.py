@@ -63,9 +63,7 @@ def write_icechunk(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
     for group, attributes in subset.groups.items():
         own = global_attributes(attributes, plan) if group == "/" else attributes
         held = [v for v in subset.variables if group_of(v.planned.path) == group]
-        dataset = xr.Dataset(
-            {name_of(v.planned.path): _variable(v) for v in held}, attrs=_plain(own)
-        )
+        dataset = _dataset({name_of(v.planned.path): _variable(v) for v in held}, _plain(own))
         place = None if group == "/" else group.strip("/")
         VirtualiZarrDatasetAccessor(dataset).to_icechunk(
             session.store, group=place, validate_containers=False
@@ -73,6 +71,13 @@ def write_icechunk(subset: Subset, plan: Plan, path: Path, step: Step) -> None:
         step(sum(int(np.prod([n.size for n in v.references.numbers])) * 16
                  for v in held if v.references is not None))  # fmt: skip
     session.commit(f"Virtual subset of {plan.location.shown}")
+
+
+def _dataset(variables: dict[str, xr.Variable], attributes: dict[str, Any]) -> xr.Dataset:
+    """A group, without the indexes for which coordinates that are pointed to would be read."""
+    along = {name: own for name, own in variables.items() if own.dims == (name,)}
+    others = {name: own for name, own in variables.items() if name not in along}
+    return xr.Dataset(others, xr.Coordinates(along, indexes={}), attributes)
 
 
 def _configuration(subset: Subset) -> icechunk.RepositoryConfig:

@@ -27,6 +27,12 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             f"Averages are over time or area; average={request.average!r} is neither."
         )
+    if form.per_variable and (request.is_placed or request.average == AverageKind.AREA):
+        what = "series at places" if request.is_placed else "averages over an area"
+        raise UnsupportedError(
+            f"The format {form.name} shows rows and columns, and {what} have none. Ask for netCDF "
+            "or CSV."
+        )
     others = {
         "a bounding box": request.bbox, "a shape": request.shape, "an average": request.average,
     }  # fmt: skip

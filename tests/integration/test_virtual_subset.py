@@ -209,3 +209,20 @@ def test_chunk_that_reads_as_an_undeclared_fill_is_not_pointed_to(days, tmp_path
 def test_what_is_computed_cannot_be_pointed_to(store, days, tmp_path):
     with pytest.raises(UnsupportedError, match=r"kerchunk .* netCDF"):
         pointed_at(store, asked(average="time"), tmp_path, f"{days[0].parent.as_uri()}/")
+
+
+@pytest.mark.parametrize("media_type", [KERCHUNK, ICECHUNK])
+def test_coordinate_that_nothing_was_asked_of_is_pointed_to(media_type, tmp_path):
+    granule = tmp_path / "granule.nc"
+    with netCDF4.Dataset(granule, "w") as nc:
+        for name in ("level", "step"):
+            nc.createDimension(name, 3)
+            nc.createVariable(name, "f8", (name,))[:] = [1, 2, 4]
+        nc.createVariable("field", "i4", ("level", "step"), compression="zlib")[:] = np.eye(3)
+    place = write_references(tmp_path / "one.json", kerchunk_references([granule], inline=0))
+    request = Request((Source("C1", "D", variables=("field",)),), media_type=media_type)
+    path, plan = pointed_at(place, request, tmp_path / "w", f"{tmp_path.as_uri()}/")
+    assert plan.references == {"/field", "/level", "/step"}
+    with xr.open_dataset(path, engine="vds", trust=str(tmp_path)) as opened:
+        np.testing.assert_array_equal(opened.level, [1, 2, 4])
+        np.testing.assert_array_equal(opened.field, np.eye(3))
