@@ -2,6 +2,7 @@
 
 import math
 
+from harmony_vds.model.scatter import Way
 from harmony_vds.model.target import Resampling
 from harmony_vds.model.warp import EVEN_SCALE, Warp
 from harmony_vds.model.window import Window
@@ -12,7 +13,7 @@ _MOST_PARTS = 32
 class Approach:
     """How values are made on a target, and what of the store's grid that takes; immutable."""
 
-    def __init__(self, warp: Warp, method: Resampling) -> None:
+    def __init__(self, warp: Way, method: Resampling) -> None:
         self.warp = warp
         self.method = method
         self.parts = 1
@@ -24,11 +25,11 @@ class Approach:
         if method.is_kernel or self.is_exact_average:
             tall, wide = (math.ceil(method.reach * own) + 1 for own in warp.scale)
             self.reach = tall, wide
-        elif method is not Resampling.NEAREST:
+        elif method is not Resampling.NEAREST and isinstance(warp, Warp):
             self.reach = math.ceil(warp.scale[0] / 2) + 1, math.ceil(warp.scale[1] / 2) + 1
             most = max(warp.scale) - EVEN_SCALE
             self.parts = min(max(2, 2 * math.ceil(most)), _MOST_PARTS)
-        self.fine = warp if self.parts == 1 else warp.finer(self.parts)
+        self.fine = warp.finer(self.parts) if self.parts > 1 and isinstance(warp, Warp) else warp
         """The way from those points."""
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.swath import Swath
 
 type Floats = npt.NDArray[np.float64]
 
@@ -154,6 +155,11 @@ class SourceGrid:
         return self.y.centres.size, self.x.centres.size
 
     @property
+    def sha256(self) -> str:
+        """Of the centres. **Reads:** nothing."""
+        return hashlib.sha256(self.y.centres.tobytes() + self.x.centres.tobytes()).hexdigest()
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Outer edges (x min, y min, x max, y max) in units of its system. **Reads:** nothing."""
         (x0, x1), (y0, y1) = sorted(self.x.edges), sorted(self.y.edges)
@@ -184,7 +190,7 @@ class TargetPlan:
     """Box around its cells, degrees."""
     inside: BoundingBox | None
     """The box that was asked for: cells with their centre outside hold no value. None: all do."""
-    sources: tuple[SourceGrid, ...]
+    sources: tuple[SourceGrid | Swath, ...]
     """The store's grids that values are taken from."""
 
     @property
@@ -203,7 +209,7 @@ class TargetPlan:
         a, _, x, _, e, y = self.transform
         return x, y + e * self.shape[0], x + a * self.shape[1], y
 
-    def source_of(self, dimensions: tuple[str, ...]) -> SourceGrid | None:
+    def source_of(self, dimensions: tuple[str, ...]) -> SourceGrid | Swath | None:
         """The grid that a variable of `dimensions` lies on, if on any. **Reads:** nothing."""
         lying = (own for own in self.sources if set(own.dimensions) <= {*dimensions})
         return next(lying, None)
@@ -223,8 +229,7 @@ class TargetPlan:
             "inside": None if self.inside is None else str(self.inside),
             "sources": [
                 {"dimensions": list(own.dimensions), "crs": own.crs, "shape": list(own.shape),
-                 "sha256": hashlib.sha256(own.y.centres.tobytes() + own.x.centres.tobytes())
-                 .hexdigest()}
+                 "sha256": own.sha256}
                 for own in self.sources
             ],
         }  # fmt: skip

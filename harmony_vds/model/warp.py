@@ -75,6 +75,11 @@ class Warp:
         """Cells of the grid under one of the target, (rows, columns), at least 1."""
 
     @property
+    def is_round(self) -> bool:
+        """Whether the grid's last column meets its first. **Reads:** nothing."""
+        return self.source.x.is_round
+
+    @property
     def is_cylindrical(self) -> bool:
         """Whether rows of the target are rows of the grid, and columns columns.
 

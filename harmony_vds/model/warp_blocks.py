@@ -17,8 +17,8 @@ from harmony_vds.model.approach import Approach
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import Cut, numbers_of
 from harmony_vds.model.lattice import TILE
+from harmony_vds.model.scatter import Way
 from harmony_vds.model.subset import Block
-from harmony_vds.model.warp import Warp
 from harmony_vds.model.window import Window
 
 BLOCK_BYTES = 16 * 2**20
@@ -45,20 +45,24 @@ class WarpBlock:
         """Its place in the output, other dimensions first. **Reads:** nothing."""
         return (*self.leading, self.rows, self.columns)
 
-    def reads(self, dimensions: int, axes: tuple[int, int]) -> list[Block]:
+    def reads(self, dimensions: int, axes: tuple[int, ...]) -> list[Block]:
         """What to read for it of a variable with rows and columns `axes`. **Reads:** nothing."""
         return window_reads(self.window, self.leading, dimensions, axes) if self.window else []
 
 
 def window_reads(
-    window: Window, leading: Sequence[slice], dimensions: int, axes: tuple[int, int]
+    window: Window, leading: Sequence[slice], dimensions: int, axes: tuple[int, ...]
 ) -> list[Block]:
-    """The boxes of a variable that hold a window, west to east. **Reads:** nothing."""
+    """The boxes of a variable that hold a window, west to east.
+
+    Of a track, which has no columns, `axes` is its one dimension. **Reads:** nothing.
+    """
     others = [axis for axis in range(dimensions) if axis not in axes]
     found = []
     for columns in window.columns:
         key = [slice(0, 0)] * dimensions
-        for axis, own in zip((*others, *axes), (*leading, window.rows, columns), strict=True):
+        within = (window.rows, columns)[: len(axes)]
+        for axis, own in zip((*others, *axes), (*leading, *within), strict=True):
             key[axis] = own
         found.append(tuple(key))
     return found
@@ -68,7 +72,7 @@ def warp_blocks(
     approach: Approach,
     positions: Sequence[Indices],
     cuts: Sequence[Cut],
-    axes: tuple[int, int],
+    axes: tuple[int, ...],
     itemsize: int,
 ) -> tuple[WarpBlock, ...]:
     """The blocks of a variable on a target, in the order in which to read them.
@@ -82,7 +86,7 @@ def warp_blocks(
     cuts
         How the store's chunks cut each of them.
     axes
-        Which of them are the grid's rows and columns.
+        Which of them are the grid's rows and columns; of a track the one that carries it.
     itemsize
         Bytes of the larger of a stored element and one that comes out.
 
@@ -91,9 +95,8 @@ def warp_blocks(
     warp = approach.warp
     others = [axis for axis in range(len(positions)) if axis not in axes]
     thickness = math.prod(_first_chunk(positions[axis], cuts[axis]) for axis in others)
-    rows_at, columns_at = (
-        _edges(warp, number, positions[axis], cuts[axis]) for number, axis in enumerate(axes)
-    )
+    at = [_edges(warp, number, positions[axis], cuts[axis]) for number, axis in enumerate(axes)]
+    rows_at, columns_at = at if len(at) > 1 else (*at, np.empty(0, np.int64))
     whole = (slice(0, warp.target.shape[0]), slice(0, warp.target.shape[1]))
     found = []
     for rows, columns, window in _rectangles(
@@ -145,7 +148,7 @@ def _halves(
     return [(part, whole[1]) if axis == 0 else (whole[0], part) for part in parts]
 
 
-def _edges(warp: Warp, number: int, positions: Indices, cut: Cut) -> Indices:
+def _edges(warp: Way, number: int, positions: Indices, cut: Cut) -> Indices:
     """Rows (0) or columns (1) of the target at which another chunk of the store begins."""
     places = (warp.rows, warp.columns)[number]
     if places is None or not np.isfinite(places).any():

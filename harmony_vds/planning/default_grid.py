@@ -9,8 +9,10 @@ import numpy as np
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.request import TargetGrid
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceGrid
 from harmony_vds.model.warp import transformation
+from harmony_vds.planning.default_swath import swath_cells
 from harmony_vds.planning.target_grid import Cells, Extent
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _FINER = 4.0
 
 
 def default_cells(
-    asked: TargetGrid, crs: "CRS", sources: Sequence[SourceGrid], box: BoundingBox | None
+    asked: TargetGrid, crs: "CRS", sources: Sequence[SourceGrid | Swath], box: BoundingBox | None
 ) -> tuple[Cells, list[str]]:
     """The grid without any demand but for the reference system, and remarks on it.
 
@@ -55,14 +57,21 @@ def default_cells(
     return Cells(x0, y1, (x1 - x0) / columns, (y1 - y0) / rows, columns, rows), notes
 
 
-def _is_own(source: SourceGrid, crs: "CRS") -> bool:
+def _is_own(source: SourceGrid | Swath, crs: "CRS") -> bool:
     from pyproj import CRS
 
-    return bool(CRS.from_user_input(source.crs or "EPSG:4326").equals(crs, ignore_axis_order=True))
+    return isinstance(source, SourceGrid) and bool(
+        CRS.from_user_input(source.crs or "EPSG:4326").equals(crs, ignore_axis_order=True)
+    )
 
 
-def _suggested(source: SourceGrid, crs: "CRS", notes: list[str]) -> Cells:
+def _suggested(source: SourceGrid | Swath, crs: "CRS", notes: list[str]) -> Cells:
     """The grid that GDAL suggests for what is kept of `source`, inside the system's own area."""
+    if isinstance(source, Swath):
+        cells = swath_cells(source, crs, notes)
+        if cells is None:
+            raise _no_default(crs)
+        return cells
     x0, y0, x1, y1 = source.bounds
     wide, tall = abs(source.x.step) or 1.0, abs(source.y.step) or 1.0
     if _is_own(source, crs):

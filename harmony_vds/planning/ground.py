@@ -6,10 +6,11 @@ import numpy as np
 
 from harmony_vds.errors import StoreError, UncutBoxError
 from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
+from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.axes import decode, read_axis, read_projected_axis
 from harmony_vds.planning.grids import Ground
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.places import centres, vectors
+from harmony_vds.planning.places import centres
 
 MOST_CELLS = 2**25
 """Latitudes that are read to cut a box; with longitudes and as doubles they are 512 MiB."""
@@ -67,8 +68,8 @@ def _stored(ground: Ground, hierarchy: Hierarchy) -> Grid:
     size = hierarchy.variables[ground.y].size
     if size > MOST_CELLS:
         raise UncutBoxError(
-            f"A bounding box cannot cut by {ground.y}: it holds {size:,} latitudes, and at most "
-            f"{MOST_CELLS:,} are read to cut a box. Ask without a box, for a time range."
+            f"Neither a bounding box nor a target grid can go by {ground.y}: it holds {size:,} "
+            f"latitudes, and at most {MOST_CELLS:,} are read. Ask without them, for a time range."
         )
     x = read_axis(AxisKind.X, ground.x, hierarchy)
     y = read_axis(AxisKind.Y, ground.y, hierarchy)

@@ -13,6 +13,7 @@ from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.request import Request
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceGrid
 from harmony_vds.planning.cells import CellCuts, Cells, Selections
 from harmony_vds.planning.extents import extent, whole_extent
@@ -22,7 +23,7 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.nearest import nearest_words
 from harmony_vds.planning.regions import region_words, select_cells, select_region
 from harmony_vds.planning.snapping import snapped_turns
-from harmony_vds.planning.source_grid import around, source_grid
+from harmony_vds.planning.source_grid import around, source_grid, swath
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
 
 MOST_UNASKED = 2**22
@@ -103,39 +104,46 @@ class GridCuts:
         found = [_other_plan(grid, None, selection) for grid, _ in self.others]
         return (*lines, *(own for own in found if own is not None))
 
-    def sources(self, selection: Selections) -> list[SourceGrid]:
-        """What is kept of the grids with rows and columns, for values on another grid.
+    def sources(self, selection: Selections) -> list[SourceGrid | Swath]:
+        """What is kept of the grids from which values can be put on another.
 
         **Reads:** nothing.
         """
-        found = [source_grid(grid, kept) for grid, kept in self.kept]
+        found: list[SourceGrid | Swath] = [source_grid(grid, kept) for grid, kept in self.kept]
         for grid, _ in self.others:
+            if not _can_move(grid):
+                continue
+            along = [
+                selection.get(own, AxisSelection.whole(size))
+                for own, size in zip(grid.dimensions, grid.shape, strict=True)
+            ]
             if grid.kind is GridKind.PROJECTED:
-                rows, columns = (
-                    selection.get(own, AxisSelection.whole(size))
-                    for own, size in zip(grid.dimensions, grid.shape, strict=True)
-                )
-                found.append(source_grid(grid, HorizontalSelection(rows, columns, None)))
+                found.append(source_grid(grid, HorizontalSelection(along[0], along[1], None)))
+            else:
+                found.append(swath(grid, along))
         return found
 
     def unmoved(self) -> list[str]:
         """What to say of grids that values are not put on another from. **Reads:** nothing."""
         return [
             f"What lies along {' and '.join(map(name_of, grid.dimensions))} stays on its own grid: "
-            "its latitudes and longitudes follow no rows and columns."
+            "its swaths lie one after another along a dimension of their own."
             for grid, _ in self.others
-            if grid.kind is not GridKind.PROJECTED
+            if not _can_move(grid)
         ]
 
     def _cut(self, ground: Ground, paths: list[str]) -> None:
         cut = self.request.bbox is not None or self.request.shape is not None
-        if not cut and is_too_large(ground, self.hierarchy):
+        needed = cut or self.request.target is not None
+        if not needed and is_too_large(ground, self.hierarchy):
             return
         try:
             grid = grid_of(ground, paths[0], self.hierarchy)
-        except VdsError:
+        except VdsError as error:
             if not cut and ground.kind is not GridKind.RECTILINEAR:
-                return  # what an output covers is then left to the collection's record
+                # What an output covers is then left to the collection's record.
+                self.notes += [str(error)] if needed else []
+                return
             raise
         if ground.mapping is not None and ground.mapping.remark and cut:
             self.notes.append(f"{paths[0].lstrip('/')}: {ground.mapping.remark}.")
@@ -176,6 +184,11 @@ class GridCuts:
         self.others.append((grid, cells))
         for path in paths:
             self.cells.add(path, cells)
+
+
+def _can_move(grid: Grid) -> bool:
+    """Whether values can be put from it on another grid."""
+    return grid.kind is GridKind.PROJECTED or len(grid.dimensions) <= 2
 
 
 def _key(ground: Ground) -> object:

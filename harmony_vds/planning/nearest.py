@@ -21,8 +21,9 @@ from harmony_vds.errors import UncutBoxError
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.places import Place
 from harmony_vds.model.request import Request
+from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.crs import system_of
-from harmony_vds.planning.places import centres, from_degrees, vectors
+from harmony_vds.planning.places import centres, from_degrees
 from harmony_vds.planning.spatial import half_widths
 
 type Floats = npt.NDArray[np.float64]

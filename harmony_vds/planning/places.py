@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.grid import Axis, Grid, GridKind
+from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.crs import system_of
 from harmony_vds.planning.spatial import half_widths
 
@@ -171,13 +172,6 @@ def sound(longitudes: Floats, latitudes: Floats) -> Places:
         turned = np.mod(np.where(within, longitudes, 0.0) + 180.0, 360.0) - 180.0
     clipped = np.clip(np.where(within, latitudes, 0.0), -90.0, 90.0)
     return np.where(within, turned, np.nan), np.where(within, clipped, np.nan)
-
-
-def vectors(longitudes: Floats, latitudes: Floats) -> Floats:
-    """Places as unit vectors from the middle of a sphere; shape (…, 3). **Reads:** nothing."""
-    east, north = np.radians(longitudes), np.radians(latitudes)
-    flat = np.cos(north)
-    return np.stack([flat * np.cos(east), flat * np.sin(east), np.sin(north)], axis=-1)
 
 
 def _middles(grid: Grid, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Places:

@@ -1,9 +1,13 @@
 """What is kept of a store's grid, as the grid that values for another are taken from."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
+from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceAxis, SourceGrid
 from harmony_vds.planning.places import centres
 from harmony_vds.planning.spatial import HorizontalSelection
@@ -28,6 +32,15 @@ def source_grid(grid: Grid, kept: HorizontalSelection) -> SourceGrid:
         (rows, columns), grid.crs, SourceAxis(_rounded(x, grid.x.resolution), turns=turns),
         SourceAxis(_rounded(y, grid.y.resolution)),
     )  # fmt: skip
+
+
+def swath(grid: Grid, along: Sequence[AxisSelection]) -> Swath:
+    """What is kept of a curvilinear grid or a track. **Reads:** nothing."""
+    rows = along[0].positions
+    columns = along[1].positions if len(along) > 1 else slice(None)
+    longitudes, latitudes = centres(grid, rows, columns)
+    shape = (*latitudes.shape, 1)[:2]
+    return Swath(grid.dimensions, longitudes.reshape(shape), latitudes.reshape(shape))
 
 
 def around(grid: Grid, box: BoundingBox) -> BoundingBox:

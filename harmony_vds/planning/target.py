@@ -5,14 +5,17 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.request import TargetGrid
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, SourceGrid, TargetPlan, is_blendable
 from harmony_vds.model.warp import DEGREES, transformation
+from harmony_vds.planning.axes import has_time_units
 from harmony_vds.planning.default_grid import default_cells
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.resampling import resampling_of
@@ -31,7 +34,7 @@ _SHOWN = 6
 
 def plan_target(
     asked: TargetGrid,
-    sources: Sequence[SourceGrid],
+    sources: Sequence[SourceGrid | Swath],
     box: BoundingBox | None,
     variables: Sequence[PlannedVariable],
     hierarchy: Hierarchy,
@@ -62,15 +65,19 @@ def plan_target(
     """
     if not sources:
         raise UnsupportedError(
-            "Nothing of what was asked for lies on a grid that can be put on another; swaths, "
-            "tracks and curvilinear grids cannot. Ask without "
+            "Nothing of what was asked for lies on a grid that can be put on another; swaths that "
+            "lie one after another along a dimension of their own cannot. Ask without "
             "outputCrs, scaleExtent, scaleSize, width, height and grid."
         )
     for own in sources:
-        _refuse_disorder(own)
+        if isinstance(own, SourceGrid):
+            _refuse_disorder(own)
     crs = target_crs(asked.crs or sources[0].crs or "EPSG:4326")
     asked = checked(asked, degrees=crs.is_geographic)
     method = resampling_of(asked.interpolation)
+    for own in sources:
+        if isinstance(own, Swath):
+            _refuse_method(method, own)
     default, notes = default_cells(asked, crs, sources, box)
     cells = completed(asked, default, fixed=box is not None)
     picked = _picked(method, variables, sources, hierarchy)
@@ -108,10 +115,22 @@ def _refuse_disorder(source: SourceGrid) -> None:
             )
 
 
+def _refuse_method(method: Resampling, source: Swath) -> None:
+    """Of cells that follow no rows and columns values are taken as they are, or from a quad."""
+    taken = [Resampling.NEAREST, *([] if source.is_track else [Resampling.BILINEAR])]
+    if method not in taken:
+        raise UnsupportedError(
+            f"interpolation={method.value} is not done for what lies along "
+            f"{' and '.join(map(name_of, source.dimensions))}, a "
+            f"{'track' if source.is_track else 'swath or curvilinear grid'}; ask with "
+            f"{' or '.join(own.value for own in taken)}."
+        )
+
+
 def _picked(
     method: Resampling,
     variables: Iterable[PlannedVariable],
-    sources: Sequence[SourceGrid],
+    sources: Sequence[SourceGrid | Swath],
     hierarchy: Hierarchy,
 ) -> frozenset[str]:
     """The variables that take the nearest value whatever was asked."""
@@ -130,7 +149,7 @@ def _picked(
 
 
 def _names(
-    crs: "CRS", variables: Sequence[PlannedVariable], sources: Sequence[SourceGrid]
+    crs: "CRS", variables: Sequence[PlannedVariable], sources: Sequence[SourceGrid | Swath]
 ) -> tuple[str, str]:
     """Full paths of the target's (row, column) dimensions."""
     names = ("/lat", "/lon") if crs.is_geographic else ("/y", "/x")
@@ -138,7 +157,9 @@ def _names(
     return y, x
 
 
-def _free(path: str, variables: Sequence[PlannedVariable], sources: Sequence[SourceGrid]) -> str:
+def _free(
+    path: str, variables: Sequence[PlannedVariable], sources: Sequence[SourceGrid | Swath]
+) -> str:
     """`path`, or one like it that nothing in the output is called."""
     replaced = {dimension for own in sources for dimension in own.dimensions}
     taken = {name_of(own.path) for own in variables}
@@ -187,7 +208,7 @@ def _around(extent: Extent, crs: "CRS", box: BoundingBox | None) -> BoundingBox:
 def replaced_paths(
     variables: Sequence[PlannedVariable],
     axes: Collection[str],
-    sources: Sequence[SourceGrid],
+    sources: Sequence[SourceGrid | Swath],
     hierarchy: Hierarchy,
 ) -> tuple[frozenset[str], list[str]]:
     """What an output on another grid does not hold, and remarks on what the user will miss.
@@ -208,6 +229,7 @@ def replaced_paths(
         if (found := hierarchy.resolve(name, group_of(own.path))) is not None
     }
     placing = {path for path in axes if _is_horizontal(path, sources, hierarchy)} | mappings
+    placing -= {path for path in placing if _is_moments(hierarchy.variables[path])}
     bounds = {
         found
         for path in placing
@@ -217,7 +239,10 @@ def replaced_paths(
     for own in variables:
         raw = hierarchy.variables[own.path]
         along = [{*grid.dimensions} & {*own.dimensions} for grid in sources]
-        partial = any(len(common) == 1 for common in along)
+        partial = any(
+            0 < len(common) < len(grid.dimensions)
+            for grid, common in zip(sources, along, strict=True)
+        )
         twice = raw.ndim == 2 and any(along) and _is_place(raw.attrs)
         if own.path in placing | bounds or "grid_mapping_name" in raw.attrs or twice:
             gone.add(own.path)
@@ -232,9 +257,14 @@ def replaced_paths(
     return frozenset(gone), notes
 
 
-def _is_horizontal(path: str, sources: Sequence[SourceGrid], hierarchy: Hierarchy) -> bool:
+def _is_horizontal(path: str, sources: Sequence[SourceGrid | Swath], hierarchy: Hierarchy) -> bool:
     along = {*hierarchy.dimensions(path)}
     return bool(along) and any(along <= {*own.dimensions} for own in sources)
+
+
+def _is_moments(variable: xr.Variable) -> bool:
+    """Whether it holds a time for each cell, which is a value like others."""
+    return variable.ndim > 1 and has_time_units(variable)
 
 
 def _is_place(attributes: object) -> bool:

@@ -13,10 +13,11 @@ from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
+from harmony_vds.model.scatter import Way, way_to
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import TargetPlan, made_type
-from harmony_vds.model.warp import Warp
 from harmony_vds.model.warp_blocks import BLOCK_BYTES, WarpBlock, warp_blocks
 from harmony_vds.planning.cost import Course, kept_positions, price
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -45,7 +46,7 @@ def price_target(
 
     **Reads:** metadata.
     """
-    warps = {own.dimensions: Warp(target, own) for own in target.sources}
+    warps = {own.dimensions: way_to(target, own) for own in target.sources}
     moved = [own for own in variables if target.source_of(own.dimensions) is not None]
     left = [own for own in variables if own not in moved]
     rest = price(left, selection, hierarchy, Course(masks=masks))
@@ -74,6 +75,7 @@ def price_target(
         )
     axes = 8 * sum(target.shape) + 4  # coordinates, and the reference system
     working = min(_AT_ONCE * _COPIES * min(largest, 2 * BLOCK_BYTES), 64 * largest)
+    working += sum(own.nbytes for own in target.sources if isinstance(own, Swath))
     in_flight = min(tally.chunks, REQUESTS_IN_FLIGHT) * chunk
     return Cost(
         chunks=rest.chunks + tally.chunks,
@@ -102,7 +104,7 @@ def _read(
 
 def _of_variable(
     variable: PlannedVariable,
-    warp: Warp,
+    warp: Way,
     read: tuple[list[npt.NDArray[np.int64]], ChunkIndex],
     hierarchy: Hierarchy,
     target: TargetPlan,
@@ -112,15 +114,15 @@ def _of_variable(
     positions, index = read
     method = target.resampling_of(variable.path)
     made = made_type(raw.dtype, method).itemsize
-    rows, columns = (variable.dimensions.index(own) for own in warp.source.dimensions)
+    axes = tuple(variable.dimensions.index(own) for own in warp.source.dimensions)
     blocks = warp_blocks(
-        Approach(warp, method), positions, index.cuts, (rows, columns),
+        Approach(warp, method), positions, index.cuts, axes,
         max(made, raw.dtype.itemsize),
     )  # fmt: skip
     gap = hierarchy.store.merge_gap(variable.path)
     tally = ChunkTally()
     for block in blocks:
-        for own in block.reads(len(positions), (rows, columns)):
+        for own in block.reads(len(positions), axes):
             kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
             tally += _tally(index, kept, gap)
     return tally, blocks, made

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid
 from harmony_vds.model.selection import runs
+from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.cells import Bools, Cells
-from harmony_vds.planning.places import Floats, centres, vectors
+from harmony_vds.planning.places import Floats, centres
 
 type Within = Callable[[Floats, Floats], Bools]
 """Whether longitudes and latitudes, degrees, are in."""

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid
+from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.cells import Cells
-from harmony_vds.planning.places import Floats, centres, corners, from_degrees, index_in, vectors
+from harmony_vds.planning.places import Floats, centres, corners, from_degrees, index_in
 
 type Positions = npt.NDArray[np.int64]
 

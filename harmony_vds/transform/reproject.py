@@ -1,7 +1,7 @@
 """Puts variables on the target grid, block by block, each from the window that it needs."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -16,6 +16,8 @@ from harmony_vds.model.chunks import Cut
 from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import PlannedVariable, Role
+from harmony_vds.model.quads import Corners
+from harmony_vds.model.scatter import Scatter, Way, way_to
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.model.target import Resampling, TargetPlan, made_type
 from harmony_vds.model.warp import Places, Warp, within
@@ -23,7 +25,7 @@ from harmony_vds.model.warp_blocks import WarpBlock, warp_blocks, window_reads
 from harmony_vds.model.window import Window
 from harmony_vds.transform.computed import computed
 from harmony_vds.transform.mask import fill_of
-from harmony_vds.transform.resample import averaged, blended, gathered, nearest
+from harmony_vds.transform.resample import averaged, blended, gathered, mixed, nearest
 from harmony_vds.transform.target_attributes import (
     axis_attributes,
     mapping_attributes,
@@ -44,33 +46,40 @@ class Reprojection:
         self.target = target
         self.there = there
         """Names of the variables of the output."""
-        self._warps = {own.dimensions: Warp(target, own) for own in target.sources}
+        self._warps = {own.dimensions: way_to(target, own) for own in target.sources}
         self._box = None if target.inside is None else within(target, target.inside)
         self._lock = Lock()
-        self._places: OrderedDict[tuple[object, ...], Places] = OrderedDict()
+        self._found: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
-    def warp(self, dimensions: tuple[str, ...]) -> Warp | None:
+    def warp(self, dimensions: tuple[str, ...]) -> Way | None:
         """The way to the grid that a variable of `dimensions` lies on. **Reads:** nothing."""
         source = self.target.source_of(dimensions)
         return None if source is None else self._warps[source.dimensions]
 
-    def places(self, warp: Warp, rows: slice, columns: slice, *, sharp: bool) -> Places:
-        """As `Warp.places`; those last asked for are kept, for the next step in time.
-
-        **Reads:** nothing.
-        """
+    def places(self, warp: Way, rows: slice, columns: slice, *, sharp: bool) -> Places:
+        """As `Warp.places`. **Reads:** nothing."""
         if warp.is_cylindrical:
             return warp.places(rows, columns, sharp=sharp)
         key = (id(warp), rows.start, rows.stop, columns.start, columns.stop, sharp)
+        return self._kept(key, lambda: warp.places(rows, columns, sharp=sharp))
+
+    def corners(self, scatter: Scatter, rows: slice, columns: slice) -> Corners:
+        """As `Scatter.corners`. **Reads:** nothing."""
+        key = (id(scatter), rows.start, rows.stop, columns.start, columns.stop, "corners")
+        return self._kept(key, lambda: scatter.corners(rows, columns))
+
+    def _kept[T](self, key: tuple[object, ...], find: Callable[[], T]) -> T:
+        """What `find` gives; what was last asked for is kept, for the next step in time."""
         with self._lock:
-            if key in self._places:
-                self._places.move_to_end(key)
-                return self._places[key]
-        found = warp.places(rows, columns, sharp=sharp)
+            if key in self._found:
+                self._found.move_to_end(key)
+                kept: T = self._found[key]
+                return kept
+        found = find()
         with self._lock:
-            self._places[key] = found
-            while len(self._places) > _KEPT_PLACES:
-                self._places.popitem(last=False)
+            self._found[key] = found
+            while len(self._found) > _KEPT_PLACES:
+                self._found.popitem(last=False)
         return found
 
     def outside(self, rows: slice, columns: slice) -> npt.NDArray[np.bool_] | None:
@@ -90,8 +99,8 @@ class _Source:
 
     path: str
     data: xr.Variable
-    axes: tuple[int, int]
-    """Which of its dimensions are the grid's rows and columns."""
+    axes: tuple[int, ...]
+    """Which of its dimensions are the grid's rows and columns, or a track's one."""
     approach: Approach
     dtype: np.dtype[Any]
     fill: Any
@@ -106,6 +115,8 @@ class _Source:
         """The values of a window: the other dimensions, then rows and columns."""
         reads = window_reads(window, leading, self.data.ndim, self.axes)
         parts = [self.data[own].values.transpose(*self.others, *self.axes) for own in reads]
+        if len(self.axes) == 1:
+            return parts[0][..., None]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
@@ -164,7 +175,7 @@ def reprojected(
     )
 
 
-def _source(variable: SubsetVariable, warp: Warp, target: TargetPlan) -> _Source:
+def _source(variable: SubsetVariable, warp: Way, target: TargetPlan) -> _Source:
     data, planned = variable.data, variable.planned
     method = target.resampling_of(planned.path)
     dtype = made_type(data.dtype, method)
@@ -173,9 +184,9 @@ def _source(variable: SubsetVariable, warp: Warp, target: TargetPlan) -> _Source
         decoding = None
     else:
         fill, declared, decoding = dtype.type(np.nan), True, Decoding.of(data.dtype, data.attrs)
-    rows, columns = (planned.dimensions.index(own) for own in warp.source.dimensions)
+    axes = tuple(planned.dimensions.index(own) for own in warp.source.dimensions)
     approach = Approach(warp, method)
-    return _Source(planned.path, data, (rows, columns), approach, dtype, fill, declared, decoding)
+    return _Source(planned.path, data, axes, approach, dtype, fill, declared, decoding)
 
 
 def _block(source: _Source, block: Block, way: Reprojection) -> Values:
@@ -200,6 +211,11 @@ def _resampled(source: _Source, values: Values, piece: WarpBlock, way: Reproject
         values = source.decoding.decode(values).astype(source.dtype, copy=False)
     if approach.parts > 1:
         return _sampled(source, values, piece, way)
+    if isinstance(warp, Scatter) and method.is_kernel:
+        assert piece.window is not None
+        down, over, weights = way.corners(warp, piece.rows, piece.columns)
+        first = piece.window.rows.start, piece.window.columns[0].start
+        return mixed(values, (down - first[0], over - first[1], weights))
     sharp = method is Resampling.NEAREST
     places = _local(way.places(warp, piece.rows, piece.columns, sharp=sharp), piece, warp)
     if sharp:
@@ -210,6 +226,7 @@ def _resampled(source: _Source, values: Values, piece: WarpBlock, way: Reproject
     turns = _turns(piece, warp)
     if method.is_kernel:
         return blended(values, places, method, warp.scale, turns=turns)
+    assert isinstance(warp, Warp)
     (low, high), (begin, end) = warp.sides(piece.rows, piece.columns)
     local = _local(Places(low, begin), piece, warp)
     rows, columns = (
@@ -237,17 +254,17 @@ def _sampled(source: _Source, values: Values, piece: WarpBlock, way: Reprojectio
     return np.where(np.isnan(made), source.fill, made).astype(source.dtype)
 
 
-def _turns(piece: WarpBlock, warp: Warp) -> bool:
+def _turns(piece: WarpBlock, warp: Way) -> bool:
     """Whether the last column of a block's window is a neighbour of the first."""
     whole = (slice(0, warp.source.shape[1]),)
-    return warp.source.x.is_round and piece.window is not None and piece.window.columns == whole
+    return warp.is_round and piece.window is not None and piece.window.columns == whole
 
 
-def _local(places: Places, piece: WarpBlock, warp: Warp) -> Places:
+def _local(places: Places, piece: WarpBlock, warp: Way) -> Places:
     """Places counted from the first row and column of a block's window."""
     assert piece.window is not None
     away = places.columns - piece.window.columns[0].start
-    if warp.source.x.is_round:
+    if warp.is_round:
         away = np.where(away < 0, away + warp.source.shape[1], away)
     return Places(places.rows - piece.window.rows.start, away)
 

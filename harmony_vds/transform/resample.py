@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.quads import Corners
 from harmony_vds.model.target import Resampling
 from harmony_vds.model.warp import Places
 
@@ -113,6 +114,39 @@ def blended(
         linear = np.where(complete, cubic, linear)
     linear[np.isnan(nearest(values, places, np.nan))] = np.nan
     return linear
+
+
+def mixed(values: Values, corners: Corners) -> Values:
+    """Values of the quads of a swath; missing where the corner of most weight is.
+
+    Other missing corners give their weight to those that are there.
+
+    Parameters
+    ----------
+    values
+        Floating; shape (..., rows, columns), missing ones not-a-number.
+    corners
+        Rows and columns of the window, and weights.
+
+    **Reads:** nothing.
+    """
+    rows, columns, weights = corners
+    none = np.isnan(weights[0])
+    y, x = (np.where(none, 0, own) for own in (rows, columns))
+    shape = (*values.shape[:-2], *none.shape)
+    total, weight = np.zeros(shape, values.dtype), np.zeros(shape, values.dtype)
+    flat = values.reshape(*values.shape[:-2], -1)
+    most = np.where(none, 0.0, weights).argmax(axis=0)
+    missing = np.broadcast_to(none, shape).copy()
+    for number in range(4):
+        own = flat.take(y[number] * values.shape[-1] + x[number], axis=-1)
+        there = np.isfinite(own)
+        each = np.where(none, 0.0, weights[number]).astype(values.dtype)
+        total += np.where(there, own, 0.0) * each
+        weight += there * each
+        missing |= ~there & (most == number)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(missing, np.nan, total / weight).astype(values.dtype)
 
 
 def _linear(away: Floats) -> Floats:
