@@ -400,4 +400,4 @@ def test_map_is_made_for_its_box_in_the_order_of_its_system(stores, tmp_path):
     assert answer.read("lon")[[0, -1]].tolist() == [101.5, 218.5]
     rows, columns = brute_force(answer)
     sure = rows >= 0
-    assert np.array_equal(answer.read("analysed_sst")[0][sure], truth(0)[rows, columns][sure])
+    assert np.array_equal(answer.read("analysed_sst")[0][sure], truth(2)[rows, columns][sure])
