@@ -54,11 +54,11 @@ class References:
     """Where the stored chunks of a variable lie, for an output that points to them."""
 
     index: ChunkIndex
-    """Chunks of the whole array."""
+    """Chunks of the whole array, or pieces of the kept ones."""
     numbers: tuple[npt.NDArray[np.int64], ...]
     """For each dimension the numbers of the kept chunks, in output order."""
     layout: Any
-    """The array's Zarr metadata: type, chunk shape, codecs and fill value."""
+    """The array's Zarr metadata: type, codecs and fill value; the shape of chunks is `index`'s."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,7 +109,7 @@ def _pointed(
             f"read as {array.get('fill_value')!r}, which its attributes do not call missing. Ask "
             "for netCDF, or for another time or place."
         )
-    array["shape"] = list(variable.data.shape)
+    array["shape"], array["chunks"] = list(variable.data.shape), list(own.index.chunk_shape)
     return array, _chunks(own, box, kinds)
 
 

@@ -130,7 +130,7 @@ def _pointed(variable: SubsetVariable, own: References) -> ManifestArray:
 def _metadata(variable: SubsetVariable, own: References) -> ArrayV3Metadata:
     shape, layout = variable.data.shape, own.layout
     if isinstance(layout, ArrayV3Metadata):
-        return copy_and_replace_metadata(layout, list(shape))
+        return copy_and_replace_metadata(layout, list(shape), list(own.index.chunk_shape))
     if layout.order != "C":
         raise UnsupportedError(
             f"{variable.planned.path.lstrip('/')} cannot be given by references of this format: "

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, Cut, chunk_numbers
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Cost, Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.splitting import free_dimensions, in_pieces
 from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.cost import kept_indices, price
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -32,7 +32,7 @@ class Pointing:
     """What an output of references holds."""
 
     selection: Mapping[str, AxisSelection]
-    """What is kept, in whole chunks."""
+    """What is kept, as references can name it."""
     references: frozenset[str]
     """Full paths of the variables that are pointed to; the others are held by value."""
 
@@ -42,7 +42,9 @@ def point(
     selection: Mapping[str, AxisSelection],
     hierarchy: Hierarchy,
 ) -> Pointing:
-    """Widen `selection` to whole chunks, and tell which of `variables` are pointed to.
+    """Widen `selection` to what references can name, and tell which of `variables` are pointed to.
+
+    References name whole chunks, and of uncompressed chunks what lies in one run of bytes.
 
     Coordinates that planning has read are held by value, and so is what has no dimensions, and
     what is small and whose chunks lie in the store itself.
@@ -55,11 +57,9 @@ def point(
     **Reads:** metadata.
     """
     free = [v for v in variables if v.dimensions and v.path not in hierarchy.held]
-    cuts: dict[str, list[int | npt.NDArray[np.int64]]] = {}
+    cuts: dict[str, list[Cut]] = {}
     for own in free:
-        for dimension, cut in zip(
-            own.dimensions, _index(own, selection, hierarchy).cuts, strict=True
-        ):
+        for dimension, cut in zip(own.dimensions, _cuts(own, selection, hierarchy), strict=True):
             cuts.setdefault(dimension, []).append(cut)
     whole = {path: snapped(kept, cuts.get(path, ())) for path, kept in selection.items()}
     references = frozenset(own.path for own in free if _can_point(own, whole, hierarchy))
@@ -118,7 +118,11 @@ def _tally(
     own: PlannedVariable, selection: Mapping[str, AxisSelection], hierarchy: Hierarchy
 ) -> ChunkTally:
     kept = kept_indices(own, hierarchy.variables[own.path].shape, selection)
-    return _index(own, selection, hierarchy).tally(kept)
+    index = _index(own, selection, hierarchy)
+    pieces = in_pieces(index, hierarchy.store.layout(own.path), _kept(own, selection, hierarchy))
+    if pieces is not None:
+        return pieces.tally([range(size) for size in pieces.shape])
+    return index.tally(kept)
 
 
 def _remarks(plan: Plan, pointing: Pointing) -> list[str]:
@@ -158,6 +162,25 @@ def _index(
 ) -> ChunkIndex:
     kept = kept_indices(own, hierarchy.variables[own.path].shape, selection)
     return hierarchy.store.chunk_index(own.path, kept)
+
+
+def _cuts(
+    own: PlannedVariable, selection: Mapping[str, AxisSelection], hierarchy: Hierarchy
+) -> list[Cut]:
+    """How each dimension may be cut: anywhere where references can name parts of chunks."""
+    index, kept = _index(own, selection, hierarchy), _kept(own, selection, hierarchy)
+    free = free_dimensions(index, hierarchy.store.layout(own.path), kept)
+    return [1 if axis < free else cut for axis, cut in enumerate(index.cuts)]
+
+
+def _kept(
+    own: PlannedVariable, selection: Mapping[str, AxisSelection], hierarchy: Hierarchy
+) -> list[AxisSelection]:
+    shape = hierarchy.variables[own.path].shape
+    return [
+        selection.get(dimension, AxisSelection.whole(size))
+        for dimension, size in zip(own.dimensions, shape, strict=True)
+    ]
 
 
 def _can_point(

@@ -9,11 +9,12 @@ import xarray as xr
 from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.blocks import blocks
-from harmony_vds.model.chunks import chunk_numbers
+from harmony_vds.model.chunks import ChunkIndex, chunk_numbers
 from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Plan, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
+from harmony_vds.model.splitting import in_pieces
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.stored import RawChunks
 from harmony_vds.model.subset import References, Subset, SubsetVariable
@@ -113,16 +114,24 @@ def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVar
     window = store.sparing(stored, asked).isel(indexers)
     data = _georeferenced(planned.path, _continued(planned.path, window, store, plan), plan)
     if planned.path in plan.references:
-        numbers = tuple(
-            np.concatenate([chunk_numbers(piece, cut) for piece in own.pieces])
-            for own, cut in zip(kept, index.cuts, strict=True)
-        )
-        pointed = References(index, numbers, store.layout(planned.path))
-        return SubsetVariable(planned, data, index.chunk_shape, (), references=pointed)
+        pointed = _pointed(index, store.layout(planned.path), kept)
+        return SubsetVariable(planned, data, pointed.index.chunk_shape, (), references=pointed)
     pieces = blocks(positions, index.cuts, data.dtype.itemsize)
     array = None if asked else store.stored(stored)
     raw = None if array is None else RawChunks(window, array, tuple(positions))
     return SubsetVariable(planned, data, index.chunk_shape, pieces, raw=raw)
+
+
+def _pointed(index: ChunkIndex, layout: Any, kept: Sequence[AxisSelection]) -> References:
+    """References to chunks, or to pieces of them where what is kept ends inside of some."""
+    pieces = in_pieces(index, layout, kept)
+    if pieces is not None:
+        return References(pieces, tuple(np.arange(size) for size in pieces.kinds.shape), layout)
+    numbers = tuple(
+        np.concatenate([chunk_numbers(piece, cut) for piece in own.pieces])
+        for own, cut in zip(kept, index.cuts, strict=True)
+    )
+    return References(index, numbers, layout)
 
 
 def _georeferenced(path: str, data: xr.Variable, plan: Plan) -> xr.Variable:

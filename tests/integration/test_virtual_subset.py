@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,86 @@ def test_coordinate_that_nothing_was_asked_of_is_pointed_to(media_type, tmp_path
     with xr.open_dataset(path, engine="vds", trust=str(tmp_path)) as opened:
         np.testing.assert_array_equal(opened.level, [1, 2, 4])
         np.testing.assert_array_equal(opened.field, np.eye(3))
+
+
+@pytest.fixture(params=["icechunk", "kerchunk"])
+def plain(request, tmp_path) -> tuple[Path, list[Path]]:
+    """A store over granules whose numbers are stored as they are, and the granules."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    files = []
+    for day in range(2):
+        files.append(folder / f"{day}.nc")
+        with netCDF4.Dataset(files[-1], "w") as nc:
+            for name, size in (("time", 1), ("lat", 18), ("lon", 36)):
+                nc.createDimension(name, size)
+            for name, units, values in (
+                ("time", "days since 2024-01-01", [day]),
+                ("lat", "degrees_north", np.arange(18) * 10 - 85.0),
+                ("lon", "degrees_east", np.arange(36) * 10 - 175.0),
+            ):
+                nc.createVariable(name, "f8", (name,))[:] = values
+                nc[name].units = units
+            wind = nc.createVariable("wind", "f4", ("time", "lat", "lon"), contiguous=True)
+            wind[:] = np.arange(648).reshape(1, 18, 36) + 1000 * day
+            # In chunks of 12 rows: pieces must suit both.
+            gust = nc.createVariable(
+                "gust", ">f8", ("time", "lat", "lon"), chunksizes=(1, 12, 18), endian="big"
+            )
+            gust[:] = -wind[:]
+    if request.param == "kerchunk":
+        return write_references(tmp_path / "a.json", kerchunk_references(files, inline=0)), files
+    place = tmp_path / "a.icechunk"
+    write_icechunk(place, {None: virtual_dataset(files)}, container=f"{folder.as_uri()}/")
+    return place, files
+
+
+@pytest.mark.parametrize(
+    ("media_type", "box", "columns"),
+    [
+        (KERCHUNK, BoundingBox(-180, -52, 180, 22), range(36)),
+        (ICECHUNK, BoundingBox(-42, -52, 33, 22), range(14, 21)),
+        (KERCHUNK, BoundingBox(162, -52, -158, 22), [34, 35, 0, 1]),
+        (ICECHUNK, BoundingBox(162, -52, -158, 22), [34, 35, 0, 1]),
+    ],
+)
+def test_what_is_stored_uncompressed_is_cut_exactly(media_type, box, columns, plain, tmp_path):
+    place, files = plain
+    names = ("wind", "gust")
+    wanted = Request((Source("C1", "D", variables=names),), media_type=media_type, bbox=box)
+    granules = f"{files[0].parent.as_uri()}/"
+    path, plan = pointed_at(place, wanted, tmp_path / "w", granules)
+    assert plan.references == {"/wind", "/gust"}
+    assert not any("whole chunks" in note for note in plan.notes)
+    options = {"mask_and_scale": False, "decode_times": False}
+    if media_type == KERCHUNK:
+        found = by_fsspec(path, **options)
+    else:
+        found = by_icechunk(path, files[0].parent, **options)
+    with xr.open_dataset(path, engine="vds", trust=granules, mask_and_scale=False) as opened:
+        for name in names:
+            truth = stored(files, name)[np.ix_(range(2), range(4, 11), columns)]
+            np.testing.assert_array_equal(found[name].values, truth)
+            np.testing.assert_array_equal(opened[name].values, truth)
+    again, _ = pointed_at(path, replace(wanted, bbox=BoundingBox(box.west, -30, box.east, 10)),
+                          tmp_path / "v", granules)  # fmt: skip
+    with xr.open_dataset(again, engine="vds", trust=granules, mask_and_scale=False) as opened:
+        inner = stored(files, "gust")[np.ix_(range(2), range(6, 10), columns)]
+        np.testing.assert_array_equal(opened.gust.values, inner)
+
+
+def test_compressed_neighbour_widens_what_could_be_cut_exactly(tmp_path):
+    granule = write_granule(tmp_path / "one.nc", 0)
+    with netCDF4.Dataset(granule, "a") as nc:
+        plain = nc.createVariable("wind", "i4", ("lat", "lon"), contiguous=True)
+        plain[:] = np.arange(36 * 72).reshape(36, 72)
+    place = write_references(tmp_path / "one.json", kerchunk_references([granule], inline=0))
+    source = Source("C1", "D", variables=("analysed_sst", "wind"))
+    wanted = Request((source,), media_type=KERCHUNK, bbox=BoundingBox(10, -20, 40, 30))
+    path, plan = pointed_at(place, wanted, tmp_path / "w", f"{tmp_path.as_uri()}/")
+    assert any("lat from 10 to 12" in note for note in plan.notes)
+    found = by_fsspec(path, mask_and_scale=False, decode_times=False)
+    np.testing.assert_array_equal(found.wind, stored([granule], "wind")[12:24, 24:48])
+    np.testing.assert_array_equal(
+        found.analysed_sst, stored([granule], "analysed_sst")[:, 12:24, 24:48]
+    )
