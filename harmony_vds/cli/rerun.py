@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harmony_vds.cli.kept import attributes_of
 from harmony_vds.cli.subset import log_to_stderr
 from harmony_vds.delivery import deliver
 from harmony_vds.errors import RequestError, StaleSourceError
@@ -23,7 +24,7 @@ from harmony_vds.user import as_url, credentials_of_user, is_concept_id, trustin
 
 
 def rerun(  # noqa: PLR0917  typer reads options from parameters
-    file: Annotated[Path, typer.Argument(help="An output: netCDF, Zarr folder or kerchunk JSON.")],
+    file: Annotated[Path, typer.Argument(help="An output of any form but CSV.")],
     store: Annotated[
         str | None, typer.Option(help="URL or path of the store, where it has moved.")
     ] = None,
@@ -38,7 +39,9 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
 ) -> None:
     """Repeat the request that an output keeps, on the same snapshot: the same bytes again.
 
-    The time that outputs are marked with is that of the first run.
+    The time that outputs are marked with is that of the first run. Settings that lay outputs out
+    must be those of the first run. An icechunk repository comes out equal in what it holds
+    (attributes, arrays, references) and not in its bytes, since icechunk draws its ids at random.
     """
     log_to_stderr(verbose=verbose)
     moment, kept = _entry(file)
@@ -58,7 +61,7 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
 def _entry(file: Path) -> tuple[datetime, Mapping[str, Any]]:
     """When an output was written by this program, and what it keeps of its request."""
     try:
-        entries = json.loads(_attributes(file).get("history_json", "[]"))
+        entries = json.loads(attributes_of(file).get("history_json", "[]"))
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(f"{file} cannot be read: {error}.") from None
     for entry in reversed(entries):
@@ -66,19 +69,6 @@ def _entry(file: Path) -> tuple[datetime, Mapping[str, Any]]:
         if entry.get("program") == PROGRAM and {"request", "store"} <= set(kept):
             return datetime.fromisoformat(entry["date_time"]), kept
     raise RequestError(f"{file} keeps no request of {PROGRAM} in its history_json.")
-
-
-def _attributes(file: Path) -> Mapping[str, Any]:
-    """The root attributes of an output."""
-    if file.is_dir():
-        return dict(json.loads((file / "zarr.json").read_text(encoding="utf-8"))["attributes"])
-    if file.suffix == ".json":
-        refs = json.loads(file.read_text(encoding="utf-8"))["refs"]
-        return dict(json.loads(refs[".zattrs"]))
-    import netCDF4
-
-    with netCDF4.Dataset(file) as root:
-        return {name: root.getncattr(name) for name in root.ncattrs()}
 
 
 def _address(place: str, pinned: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.geotiff import band_descriptions
 from harmony_vds.outputs.palette import Classes, Ramp, colours_for, is_classified, stated_ramp
 from harmony_vds.outputs.pieces import Step, read_ahead
-from harmony_vds.outputs.provenance import PROGRAM
+from harmony_vds.outputs.provenance import PROGRAM, global_attributes
 from harmony_vds.outputs.raster import DEGREES, Raster
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def write_png(raster: Raster, subset: Subset, plan: Plan, path: Path, step: Step
     told.add_text("Software", f"{PROGRAM} {__version__}")
     told.add_text("Source", plan.location.shown)
     told.add_text("Title", title)
+    if for_people:  # a tile of a map is small and asked for often
+        about = global_attributes(subset.groups.get("/", {}), plan)
+        told.add_itxt("history_json", str(about["history_json"]), zip=True)
     dots = {} if plan.layout.dpi is None else {"dpi": (plan.layout.dpi,) * 2}
     image.save(path, "PNG", pnginfo=told, optimize=False, compress_level=6, **dots)
 

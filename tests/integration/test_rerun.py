@@ -7,7 +7,9 @@ from pathlib import Path
 
 import icechunk
 import netCDF4
+import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from typer.testing import CliRunner
 from world import (
@@ -61,6 +63,66 @@ def test_request_that_an_output_keeps_gives_the_same_bytes_again(
     again = Path(run("rerun", first, *trust, "--output", tmp_path / "b"))
     assert again.parent == tmp_path / "b"
     assert digest(again) == digest(first)
+
+
+@pytest.mark.parametrize("form", ["zarr", "zip", "geotiff", "png", "parquet"])
+def test_every_form_that_keeps_its_request_gives_the_same_bytes_again(
+    form, store, days, tmp_path, monkeypatch
+):
+    if form == "zip":
+        monkeypatch.setenv("HARMONY_VDS_ZARR", "zip")
+    name = "zarr" if form == "zip" else form
+    trust = ["--trust", days[0].parent]
+    told = run("subset", "--store", store, *trust, "--output", tmp_path / "a", "--format", name,
+               "--variable", "mask", "--temporal", "2024-01-03T00:00:00Z",
+               "2024-01-03T23:00:00Z", "--bbox", 0, 0, 40, 40)  # fmt: skip
+    first = Path(told.splitlines()[-1])
+    again = Path(run("rerun", first, *trust, "--output", tmp_path / "b"))
+    assert again.name == first.name
+    files = [own for own in (first, *first.rglob("*")) if own.is_file()]
+    assert files
+    for own in files:
+        assert digest(again / own.relative_to(first)) == digest(own)
+
+
+def content(repository: Path) -> dict[str, object]:
+    """All that an icechunk repository holds on its branch: metadata, references, values."""
+    opened = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
+    session = opened.readonly_session("main")
+    group = zarr.open_group(session.store, mode="r")
+    held: dict[str, object] = {"": dict(group.attrs)}
+    for name, array in group.arrays():
+        held[name] = array.metadata.to_dict()
+        if session.chunk_type(f"/{name}", [0] * array.ndim) != icechunk.ChunkType.virtual:
+            held[f"{name} values"] = np.asarray(array[...]).tobytes()
+    held["references"] = sorted(session.all_virtual_chunk_locations())
+    return held
+
+
+def test_icechunk_output_gives_the_same_content_again_under_other_ids(store, days, tmp_path):
+    trust = ["--trust", days[0].parent]
+    told = run("subset", "--store", store, *trust, "--output", tmp_path / "a", "--format",
+               "icechunk", "--variable", "mask", "--bbox", 0, 0, 40, 40)  # fmt: skip
+    first = Path(told.splitlines()[-1])
+    again = Path(run("rerun", first, *trust, "--output", tmp_path / "b"))
+    assert again != first
+    assert content(again) == content(first)
+    assert content(first)["references"]
+    trusted = f"{days[0].parent.as_uri()}/"
+    options = {"engine": "vds", "trust": trusted, "mask_and_scale": False}
+    with xr.open_dataset(first, **options) as one, xr.open_dataset(again, **options) as other:
+        assert one.load().identical(other.load())
+
+
+def test_csv_says_that_it_keeps_nothing(tmp_path):
+    (tmp_path / "a.csv").write_text("time,mask\n")
+    assert "Parquet keeps its request" in run("rerun", tmp_path / "a.csv", refused=True)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.parquet", "a.zarr.zip", "a.json", "a.nc4"])
+def test_damaged_output_is_named(name, tmp_path):
+    (tmp_path / name).write_bytes(b"no such thing")
+    assert "cannot be read" in run("rerun", tmp_path / name, refused=True)
 
 
 def test_icechunk_store_that_moved_on_is_read_in_its_former_state(days, tmp_path):
