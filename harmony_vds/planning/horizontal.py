@@ -158,13 +158,14 @@ class GridCuts:
         whole = HorizontalSelection(
             AxisSelection.whole(grid.y.values.size), AxisSelection.whole(grid.x.values.size), None
         )
-        kept, inside = select_region(grid, self._widened(grid), whole)
+        kept, inside, note = select_region(grid, self._widened(grid), whole)
         if kept.is_empty:
             self.missed |= dict.fromkeys(paths, grid_plan(grid, whole).bbox)
             self.unmet.append(grid)
             return
         if inside is not None:
             self.shaped[grid.dimensions] = inside
+        self.notes += [note] if note else []
         self.plans.append(grid_plan(grid, kept))
         self.kept.append((grid, kept))
         self.lines += [(grid.y.dimension, kept.y), (grid.x.dimension, kept.x)]

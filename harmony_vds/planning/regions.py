@@ -16,8 +16,8 @@ from harmony_vds.planning.spatial import HorizontalSelection, select_box
 
 def select_region(
     grid: Grid, request: Request, whole: HorizontalSelection
-) -> tuple[HorizontalSelection, CellSet | None]:
-    """The window of a request's region, and which cells of it are in; None if all are.
+) -> tuple[HorizontalSelection, CellSet | None, str]:
+    """The window of a request's region, which cells of it are in, None if all are, and a remark.
 
     Raises
     ------
@@ -31,8 +31,8 @@ def select_region(
 
         found = select_shape(grid, request.shape, request.bbox)
         exact = request.pixel_subset or found.inside.is_full
-        return found.kept, None if exact else found.inside
-    return (whole if request.bbox is None else select_box(grid, request.bbox)), None
+        return found.kept, None if exact else found.inside, found.note
+    return (whole if request.bbox is None else select_box(grid, request.bbox)), None, ""
 
 
 def select_cells(grid: Grid, request: Request) -> Cells:

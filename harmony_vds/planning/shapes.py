@@ -17,6 +17,7 @@ from harmony_vds.planning.cells import Cells
 from harmony_vds.planning.meeting import Flags, Floats
 from harmony_vds.planning.places import edges, index_in
 from harmony_vds.planning.plane import on_plane
+from harmony_vds.planning.simplified import simplified
 from harmony_vds.planning.spatial import HorizontalSelection, half_widths, select_box
 from harmony_vds.planning.tiles import in_tiles
 from harmony_vds.planning.within import Parts, Positions, layers_inside, parts_inside, singles
@@ -33,6 +34,8 @@ class ShapeSelection:
     """The window; empty if no cell is in."""
     inside: CellSet
     """Over the rows and columns of the window, in output order."""
+    note: str = ""
+    """What the user should know of how the shape was taken."""
 
 
 def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> ShapeSelection:
@@ -46,9 +49,10 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
     **Reads:** nothing.
     """
     kept = select_box(grid, _with_cells_around(shape.bbox, grid))
-    found = parts_inside(grid, kept.y.positions, kept.x.positions, _parts(shape))
+    parts, note = simplified(_parts(shape), grid)
+    found = parts_inside(grid, kept.y.positions, kept.x.positions, parts)
     if box is None:
-        return _trimmed(kept, found)
+        return replace(_trimmed(kept, found), note=note)
     boxed = select_box(grid, box)
     rows, columns = (
         _places_in(a.positions, b.positions, a.size)
@@ -66,7 +70,8 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
             ]
         return common
 
-    return _trimmed(boxed, CellSet.in_bands((rows.size, columns.size), told))
+    both = CellSet.in_bands((rows.size, columns.size), told)
+    return replace(_trimmed(boxed, both), note=note)
 
 
 def _places_in(positions: Positions, others: Positions, size: int) -> Positions:

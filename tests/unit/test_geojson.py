@@ -165,6 +165,12 @@ def test_ring_that_crosses_itself_is_mended_and_told() -> None:
     assert "Self-intersection[5 5]" in own.notes[0]
 
 
+def test_hole_beside_its_outline_takes_nothing_away_and_is_told() -> None:
+    own = read(polygon(SQUARE, [[20, 0], [30, 0], [30, 10], [20, 0]]))
+    assert shapely.equals(own.features[0].geometry, box(0, 0, 10, 10))
+    assert "Hole lies outside shell" in own.notes[0]
+
+
 def test_open_ring_is_closed_and_told() -> None:
     own = read(polygon(SQUARE[:-1]))
     assert shapely.equals(own.features[0].geometry, box(0, 0, 10, 10))
