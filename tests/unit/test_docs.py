@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -33,17 +34,11 @@ def blocks(*languages: str) -> list[tuple[str, str, str]]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that looks like the checkout, in which blocks may leave files and a server."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in (
-        "bin",
-        "harmony_vds",
-        "tests",
-        "docker",
-        "pyproject.toml",
-        "uv.lock",
-        "README.md",
-        "LICENSE",
-        ".venv",
-    ):
+    for name in ("bin", "harmony_vds", "docker"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    for name in ("pyproject.toml", "uv.lock", "README.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, folder)
+    for name in ("tests", ".venv"):
         (folder / name).symlink_to(REPOSITORY / name)
     try:
         yield folder

@@ -1,0 +1,26 @@
+# The service image with the tests in it: shows that what runs in production passes them.
+# bin/build-image --tests builds it on top of the service image, and runs it.
+ARG SERVICE_IMAGE=harmony-vds:latest
+FROM ${SERVICE_IMAGE}
+USER 0:0
+ARG UV_VERSION=0.13.8
+ENV UV_SYSTEM_CERTS=1 \
+    UV_HTTP_TIMEOUT=300 \
+    UV_NO_CACHE=1 \
+    UV_LINK_MODE=copy \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_PROJECT_ENVIRONMENT=/opt/venv
+RUN python3 -m pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
+WORKDIR /src
+COPY pyproject.toml uv.lock README.md LICENSE CHANGELOG.md service.yml ./
+COPY docker docker
+COPY harmony_vds harmony_vds
+RUN uv sync --frozen --inexact --group dev
+COPY bin bin
+COPY docs docs
+COPY tests tests
+USER 10001:10001
+# The file system may be read-only here, too; tests write below /tmp.
+ENTRYPOINT ["python", "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+# The blocks of the pages run in a checkout, which has an environment of its own.
+CMD ["tests/unit", "--deselect=tests/unit/test_docs.py::test_shell_and_python_blocks_run_in_order"]
