@@ -2,6 +2,9 @@
 
 MaskFill keeps every cell that a shape touches; this service keeps those whose centre is inside. So
 all that we keep MaskFill kept, and every cell that it kept beyond lies on the edge of the shape.
+
+Of the other files beside these, one output has no input (dimension_list), one pair differs in its
+compression alone, and the rest are coordinates and shapes that MaskFill derived on its way.
 """
 
 import json
@@ -15,7 +18,7 @@ import pytest
 import rasterio
 import shapely
 from pyproj import Transformer
-from world import virtual_dataset, write_icechunk
+from world import kerchunk_references, virtual_dataset, write_icechunk, write_references
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
@@ -114,3 +117,67 @@ def test_service_cuts_the_utm_granule_as_maskfill_did_but_for_the_edge(
         np.testing.assert_array_equal(ours[ours_kept], stored[ours_kept])
         assert (theirs_kept & ~ours_kept).sum() < 0.05 * theirs_kept.sum()
         np.testing.assert_array_equal(nc["cell_lat"][:], raw["cell_lat"][:][window])
+
+
+CORNERS = "Freeze_Thaw_Retrieval_Data_Global"
+
+
+@pytest.mark.parametrize("band", ["Bands_01", "Bands_02"])
+def test_service_cuts_by_stored_places_as_maskfill_did_but_for_the_edge(
+    band: str, data: Path, tmp_path: Path
+) -> None:
+    """Corners of the granule have no place, neither in its latitudes nor in its longitudes."""
+    source, expected = (data / FOLDER / f"SMAP_L3_FT_P_corners_{n}put.h5" for n in ("in", "out"))
+    name = f"{CORNERS}/altitude_dem.{band}"
+    answer = cut_by(source, name, data / FOLDER / "USA.geo.json", tmp_path)
+    with h5py.File(source) as raw, h5py.File(expected) as cut, h5py.File(answer) as nc:
+        before, theirs = raw[name][:], cut[name][:]
+        lon, lat = (raw[f"{CORNERS}/{own}.{band}"][:] for own in ("longitude", "latitude"))
+        whole = states(data)
+        with np.errstate(invalid="ignore"):
+            cells = shapely.contains_xy(whole, lon, lat)
+        rows, columns = (np.flatnonzero(cells.any(axis=own)) for own in (1, 0))
+        own = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        ours = nc[name][:]
+        np.testing.assert_array_equal(ours, np.where(cells, before, -9999)[own])
+        np.testing.assert_array_equal(nc[f"{CORNERS}/latitude.{band}"][:], lat[own])
+    assert not (cells & (theirs == -9999) & (before != -9999)).any()
+    beyond = ~cells & (theirs != -9999)
+    near = shapely.distance(shapely.points(lon[beyond], lat[beyond]), shapely.boundary(whole))
+    assert 0 < beyond.sum() < 0.1 * cells.sum()
+    assert near.max() < 0.4  # half the diagonal of a cell of 36 km, in degrees
+
+
+def states(data: Path) -> shapely.Geometry:
+    document = json.loads((data / FOLDER / "USA.geo.json").read_text())
+    return shapely.union_all(
+        [shapely.from_geojson(json.dumps(own["geometry"])) for own in document["features"]]
+    )
+
+
+def test_shape_around_all_cells_changes_none_but_at_its_edge(data: Path, tmp_path: Path) -> None:
+    ends = ("without_maskfill", "with_maskfill_mf")
+    source, expected = (data / FOLDER / f"SC_SPL3SMP_subsetted_{end}.nc4" for end in ends)
+    group = "Soil_Moisture_Retrieval_Data_AM"
+    name = f"{group}/landcover_class_fraction"
+    answer = cut_by(source, name, data / FOLDER / "bbox.geo.json", tmp_path)
+    with h5py.File(expected) as cut, h5py.File(answer) as nc:
+        lon, lat = (cut[f"{group}/{own}"][:] for own in ("longitude", "latitude"))
+        cells = (lon >= -70) & (lon <= -10) & (lat >= 60) & (lat <= 85)
+        # The outermost columns lie a hundredth of a degree outside, and touch the shape.
+        assert (~cells.any(axis=0)).nonzero()[0].tolist() == [0, 161]
+        for own, theirs in (("longitude", lon), ("latitude", lat)):
+            np.testing.assert_array_equal(nc[f"{group}/{own}"][:], theirs[:, 1:-1])
+        kept = np.where(cells[..., None], cut[name][:], np.float32(-9999))
+        np.testing.assert_array_equal(nc[name][:], kept[:, 1:-1])
+
+
+def cut_by(source: Path, name: str, shape: Path, folder: Path) -> Path:
+    """The output of the whole service for a variable of a granule."""
+    store = write_references(folder / "store.json", kerchunk_references([source], inline=0))
+    trusted = (f"{store.as_uri()}", f"{source.resolve().parent.as_uri()}/")
+    asked = Request((Source("", "SMAP", variables=(f"/{name}",)),), shape=shape.read_text())
+    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None)) as services:
+        prepared = prepare(asked, services, store.as_uri())
+        (output,) = fulfil(prepared, folder / "out", services)
+    return output.path
