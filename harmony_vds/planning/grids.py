@@ -10,6 +10,7 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.located import located
 from harmony_vds.planning.mappings import GridMapping, mapping_of
 from harmony_vds.planning.stacked import time_of_parts
+from harmony_vds.planning.staggered import Shift, shift_of
 from harmony_vds.planning.transforms import Affine, affine_of
 
 _AGREED_TIME = "secondary_datetime"
@@ -37,6 +38,8 @@ class Ground:
     """Where its cells are, if the store has no coordinates of it."""
     also: tuple[str, str] | None = None
     """Latitudes and longitudes of each cell that the store has beside x and y."""
+    shift: Shift | None = None
+    """How far the variable lies from the cells whose places these are."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,27 @@ def _ground(path: str, hierarchy: Hierarchy) -> Ground | None:
     if projected is not None:
         return projected
     if pair is None:
-        return None
+        return _between_cells(path, hierarchy)
     dimensions = hierarchy.dimensions(pair[0])
     kind = GridKind.TRACK if len(dimensions) == 1 else GridKind.CURVILINEAR
     return Ground(kind, *pair, dimensions)
+
+
+def _between_cells(path: str, hierarchy: Hierarchy) -> Ground | None:
+    """The grid of a variable between the cells of the one grid that it can be between."""
+    found: dict[object, Ground] = {}
+    placing = hierarchy.placing
+    for y in placing[AxisKind.Y]:
+        for x in placing[AxisKind.X]:
+            rows, columns = (hierarchy.dimensions(own) for own in (y, x))
+            flat = rows == columns and len(rows) > 1
+            if group_of(x) != group_of(y) or (not flat and (len(rows), len(columns)) != (1, 1)):
+                continue
+            told = shift_of(path, rows if flat else (*rows, *columns), hierarchy)
+            if told is not None:
+                kind = GridKind.CURVILINEAR if flat else GridKind.RECTILINEAR
+                found[y, x] = Ground(kind, y, x, told[0], shift=told[1])
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _projected(path: str, hierarchy: Hierarchy, pair: tuple[str, str] | None) -> Ground | None:
@@ -205,6 +225,12 @@ def _obstacle(path: str, hierarchy: Hierarchy) -> str | None:
             "its GeoTIFF tags place it by ground control points, on a turned grid, or in a "
             "reference system without an EPSG code, from which its rows and columns do not follow"
         )
+    beside = _beside(path, hierarchy)
+    if beside and all(_plane_axes(path, hierarchy)):
+        return (
+            f"it has one of the dimensions of {beside.lstrip('/')} and not the other, and no "
+            "c_grid_axis_shift tells where it lies between these cells"
+        )
     if all(_plane_axes(path, hierarchy)):
         return (
             "it lies on a projected grid whose coordinate reference system the store does not "
@@ -221,4 +247,14 @@ def _obstacle(path: str, hierarchy: Hierarchy) -> str | None:
         if found:
             names = ", ".join(own.lstrip("/") for own in found[:3])
             return f"of its {what} ({names}) it cannot be told which are its cells'"
+    return None
+
+
+def _beside(path: str, hierarchy: Hierarchy) -> str | None:
+    """Latitudes of cells with some and not all of whose dimensions the variable goes."""
+    own = set(hierarchy.dimensions(path))
+    for found in hierarchy.placing[AxisKind.Y]:
+        dimensions = set(hierarchy.dimensions(found))
+        if len(dimensions) > 1 and own & dimensions and not dimensions <= own:
+            return found
     return None

@@ -11,6 +11,7 @@ from harmony_vds.planning.axes import decode, read_axis, read_projected_axis
 from harmony_vds.planning.grids import Ground
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.places import centres
+from harmony_vds.planning.staggered import between
 
 MOST_CELLS = 2**25
 """Latitudes that are read to cut a box; with longitudes and as doubles they are 512 MiB."""
@@ -34,6 +35,9 @@ def grid_of(ground: Ground, path: str, hierarchy: Hierarchy) -> Grid:
 
     **Reads:** coordinates.
     """
+    if ground.shift is not None:
+        cells = replace(ground, dimensions=ground.shift.along, shift=None)
+        return between(grid_of(cells, path, hierarchy), ground.dimensions, ground.shift)
     if ground.kind in (GridKind.CURVILINEAR, GridKind.TRACK):
         return _stored(ground, hierarchy)
     mapping = ground.mapping

@@ -25,6 +25,7 @@ from harmony_vds.planning.regions import region_words, select_cells, select_regi
 from harmony_vds.planning.snapping import snapped_turns
 from harmony_vds.planning.source_grid import around, source_grid, swath
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan
+from harmony_vds.planning.staggered import Shift, cells_beside
 
 MOST_UNASKED = 2**22
 """Latitudes that are read only to tell what an output covers."""
@@ -147,12 +148,20 @@ class GridCuts:
             raise
         if ground.mapping is not None and ground.mapping.remark and cut:
             self.notes.append(f"{paths[0].lstrip('/')}: {ground.mapping.remark}.")
+        if ground.shift is not None and cut:
+            y, x = (str(own).lstrip("/") for own in (ground.y, ground.x))
+            self.notes.append(
+                f"{paths[0].lstrip('/')}: it lies between the cells of {y} and {x}, and was cut by "
+                "places half-way between theirs."
+            )
         if grid.kind is GridKind.RECTILINEAR:
             self._cut_lines(grid, paths)
         elif not cut:
             self.others.append((grid, None))
         else:
             self._cut_cells(grid, paths)
+            if ground.shift is not None:
+                self._keep_beside(ground, ground.shift, paths)
 
     def _cut_lines(self, grid: Grid, paths: list[str]) -> None:
         whole = HorizontalSelection(
@@ -186,6 +195,14 @@ class GridCuts:
         for path in paths:
             self.cells.add(path, cells)
 
+    def _keep_beside(self, ground: Ground, shift: Shift, paths: list[str]) -> None:
+        """Keep the cells beside what is kept between them, of the coordinates that go with it."""
+        kept = self.cells.of.get(paths[0])
+        if kept and ground.y is not None and shift.along == self.hierarchy.dimensions(ground.y):
+            shape = tuple(map(self.hierarchy.length, shift.along))
+            inside = cells_beside(kept[-1].at({}), shift, shape)
+            self.cells.add(ground.y, Cells.of(shift.along, inside))
+
 
 def _can_move(grid: Grid) -> bool:
     """Whether values can be put from it on another grid."""
@@ -194,7 +211,7 @@ def _can_move(grid: Grid) -> bool:
 
 def _key(ground: Ground) -> object:
     crs = ground.mapping.crs if ground.mapping else ""
-    return ground.kind, ground.y, ground.x, ground.dimensions, crs, ground.affine
+    return ground.kind, ground.y, ground.x, ground.dimensions, crs, ground.affine, ground.shift
 
 
 def is_too_large(ground: Ground, hierarchy: Hierarchy) -> bool:

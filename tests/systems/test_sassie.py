@@ -38,7 +38,9 @@ def granule(path: Path, day: int) -> Path:
     """A grid that is turned against the meridians, its corners half a cell from its centres."""
     sizes = {"k": LEVELS, "j": ROWS, "i": COLUMNS, "j_g": ROWS, "i_g": COLUMNS}
     assert set(sizes) == set(SASSIE["staggered"])
-    fields = {name: Field((name,), np.arange(size, dtype="i4"), {"axis": name[0].upper()})
+    axes = {"k": "Z", "j": "Y", "i": "X"}
+    fields = {name: Field((name,), np.arange(size, dtype="i4"), {"axis": axes[name[0]]} |
+                          ({"c_grid_axis_shift": -0.5} if name.endswith("_g") else {}))
               for name, size in sizes.items()}  # fmt: skip
     fields["time"] = times(np.array([DAY * day], "i4"), UNITS)
     for (x, y), shift, dimensions in (
@@ -134,15 +136,73 @@ def test_box_on_the_curvilinear_grid_keeps_the_cells_whose_centres_lie_in_it(
         np.testing.assert_array_equal(raw(data, name), raw(granules[0], name)[window(cells)])
 
 
-def test_box_on_staggered_cells_without_places_is_refused_and_no_chunk_is_read(
+def half_way(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Longitudes and latitudes between neighbouring centres; beyond the first, as far outside."""
+    axis = {"UVEL": 1, "VVEL": 0}[name]
+    parts = []
+    for place in ("XC", "YC"):
+        own = stored(path, place)
+        first = 1.5 * own.take([0], axis) - 0.5 * own.take([1], axis)
+        middle = (own.take(range(own.shape[axis] - 1), axis) + own.take(range(1, own.shape[axis]),
+                  axis)) / 2  # fmt: skip
+        parts.append(np.concatenate([first, middle], axis))
+    return parts[0], parts[1]
+
+
+@pytest.mark.parametrize("name", ["UVEL", "VVEL"])
+def test_box_cuts_velocities_half_a_cell_beside_the_centres(
+    name: str, published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
+) -> None:
+    """By `c_grid_axis_shift`: their own dimensions have no latitudes and longitudes."""
+    store(published, granules, centre.moto, DAYS)
+    box = (-151.8, 71.33, -139.7, 75.17)
+    outcome = published.invoke(tmp_path, [name], bbox=list(box))
+    assert outcome.status == 0, outcome.error
+    cells = inside(*half_way(granules[0], name), box)
+    # In the service half-way is on the sphere, here in degrees; no edge lies between the two.
+    assert (cells == inside(*half_way(granules[0], name), np.add(box, (-0.02, -0.02, 0.02, 0.02)))
+            ).all()  # fmt: skip
+    (data,) = outcome.data
+    for day, path in enumerate(granules):
+        check_cut(raw(data, name)[day : day + 1], raw(path, name), cells, MISSING)
+    beside = cells | np.roll(cells, -1, {"UVEL": 1, "VVEL": 0}[name])
+    for place in ("XC", "YC"):
+        np.testing.assert_array_equal(raw(data, place), raw(granules[0], place)[window(beside)])
+    with netCDF4.Dataset(data) as nc:
+        assert f"{name}: it lies between the cells of YC and XC" in nc.virtual_store_notes
+
+
+def test_box_on_centres_and_faces_cuts_each_by_its_own_places(
     published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
 ) -> None:
     store(published, granules, centre.moto, DAYS)
+    box = (-151.8, 71.33, -139.7, 75.17)
+    outcome = published.invoke(tmp_path, ["THETA", "UVEL"], bbox=list(box))
+    assert outcome.status == 0, outcome.error
+    places = {"THETA": (stored(granules[0], "XC"), stored(granules[0], "YC")),
+              "UVEL": half_way(granules[0], "UVEL")}  # fmt: skip
+    (data,) = outcome.data
+    for name, own in places.items():
+        cells = inside(*own, box)
+        with netCDF4.Dataset(data) as nc:
+            at = np.ix_(*(nc[dimension][:] for dimension in PLACES[name]))
+        expected = np.where(cells, raw(granules[0], name), MISSING)[0][(slice(None), *at)]
+        np.testing.assert_array_equal(raw(data, name)[0], expected)
+        assert (expected != MISSING).any()
+
+
+def test_box_on_staggered_cells_without_places_is_refused_and_no_chunk_is_read(
+    published: Publication, centre: Archive, granules: list[Path], tmp_path: Path
+) -> None:
+    bare = [granule(tmp_path / "bare" / "0.nc", 0)]
+    with netCDF4.Dataset(bare[0], "a") as nc:
+        nc["i_g"].delncattr("c_grid_axis_shift")
+    store(published, bare, centre.moto, 1)
     centre.s3.forget()
     outcome = published.invoke(tmp_path, ["UVEL"], bbox=[-150, 70, -140, 75])
     assert outcome.status != 0
     assert outcome.error["category"] == "NoRetry"
     assert "A bounding box cannot cut UVEL" in outcome.error["error"]
-    assert "no latitudes and longitudes" in outcome.error["error"]
+    assert "no c_grid_axis_shift tells where it lies" in outcome.error["error"]
     assert "Ask without a box" in outcome.error["error"]
     assert not any(own.path.startswith(f"/{PROTECTED}/") for own in centre.s3.asked)
