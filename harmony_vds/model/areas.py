@@ -19,12 +19,35 @@ import numpy.typing as npt
 
 type Floats = npt.NDArray[np.float64]
 
-SEMI_MAJOR_AXIS = 6_378_137.0
-"""Metres; of WGS 84."""
-FLATTENING = 1 / 298.257223563
-"""Of WGS 84."""
-_SQUARED = FLATTENING * (2 - FLATTENING)
-"""Squared eccentricity."""
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """The figure that latitudes are of."""
+
+    semi_major: float
+    """Metres."""
+    flattening: float
+    """0 for a sphere."""
+
+    @property
+    def squared(self) -> float:
+        """Squared eccentricity. **Reads:** nothing."""
+        return self.flattening * (2 - self.flattening)
+
+    def is_nearly(self, other: "Ellipsoid") -> bool:
+        """Whether areas on both are the same to a ten millionth. **Reads:** nothing."""
+        alike = abs(self.semi_major / other.semi_major - 1) < 1e-8
+        return alike and abs(self.flattening - other.flattening) < 1e-8
+
+    def __str__(self) -> str:
+        if not self.flattening:
+            return f"a sphere of {self.semi_major:,.1f} m"
+        return f"an ellipsoid of {self.semi_major:,.1f} m and 1/{1 / self.flattening:.4f}"
+
+
+WGS84 = Ellipsoid(6_378_137.0, 1 / 298.257223563)
+_ROUND = 1e-12
+"""Squared eccentricity below which an ellipsoid is a sphere, to the precision of doubles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +84,24 @@ class CellAreas:
         return found.hexdigest()
 
 
-def area_north_of_equator(latitudes: Floats) -> Floats:
+def area_north_of_equator(latitudes: Floats, ellipsoid: Ellipsoid = WGS84) -> Floats:
     """Square metres from the equator to each latitude for one radian of longitude.
 
     Negative to the south. `latitudes` are geodetic, in degrees. **Reads:** nothing.
     """
-    return np.asarray(SEMI_MAJOR_AXIS**2 * _q(np.sin(np.radians(latitudes))) / 2, np.float64)
+    q = _q(np.sin(np.radians(latitudes)), ellipsoid)
+    return np.asarray(ellipsoid.semi_major**2 * q / 2, np.float64)
 
 
-def areas_of_cells(longitudes: Floats, latitudes: Floats) -> Floats:
+def areas_of_cells(longitudes: Floats, latitudes: Floats, ellipsoid: Ellipsoid = WGS84) -> Floats:
     """Square metres of cells by their corners.
 
     Parameters
     ----------
     longitudes, latitudes
         Of the corners, degrees on the ellipsoid, each of shape (rows + 1, columns + 1).
+    ellipsoid
+        That one.
 
     Returns
     -------
@@ -84,22 +110,26 @@ def areas_of_cells(longitudes: Floats, latitudes: Floats) -> Floats:
 
     **Reads:** nothing.
     """
-    corners = _on_sphere(longitudes, latitudes)
+    corners = _on_sphere(longitudes, latitudes, ellipsoid)
     a, b, c, d = corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]
     angles = np.abs(_solid_angles(a, b, c) + _solid_angles(a, c, d))
-    return np.asarray(angles * SEMI_MAJOR_AXIS**2 * _q(np.float64(1.0)) / 2, np.float64)
+    whole = _q(np.float64(1.0), ellipsoid)
+    return np.asarray(angles * ellipsoid.semi_major**2 * whole / 2, np.float64)
 
 
-def _q(sines: Floats | np.float64) -> Floats:
+def _q(sines: Floats | np.float64, ellipsoid: Ellipsoid) -> Floats:
     """Snyder's q, by the sine of the geodetic latitude."""
-    e = np.sqrt(_SQUARED)
-    q = (1 - _SQUARED) * (sines / (1 - _SQUARED * sines**2) + np.arctanh(e * sines) / e)
+    squared = ellipsoid.squared
+    if squared < _ROUND:
+        return np.asarray(2 * sines, np.float64)
+    e = np.sqrt(squared)
+    q = (1 - squared) * (sines / (1 - squared * sines**2) + np.arctanh(e * sines) / e)
     return np.asarray(q, np.float64)
 
 
-def _on_sphere(longitudes: Floats, latitudes: Floats) -> Floats:
+def _on_sphere(longitudes: Floats, latitudes: Floats, ellipsoid: Ellipsoid) -> Floats:
     """Unit vectors at authalic latitudes; shape (…, 3)."""
-    upward = _q(np.sin(np.radians(latitudes))) / _q(np.float64(1.0))
+    upward = _q(np.sin(np.radians(latitudes)), ellipsoid) / _q(np.float64(1.0), ellipsoid)
     flat = np.sqrt(np.maximum(1 - upward**2, 0.0))
     east = np.radians(longitudes)
     return np.stack([flat * np.cos(east), flat * np.sin(east), upward], axis=-1)

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from harmony_vds.errors import TooLargeError
-from harmony_vds.model.areas import CellAreas, area_north_of_equator, areas_of_cells
+from harmony_vds.model.areas import (
+    WGS84,
+    CellAreas,
+    Ellipsoid,
+    area_north_of_equator,
+    areas_of_cells,
+)
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.places import corners
@@ -18,8 +24,10 @@ _AT_ONCE = 2**18
 _ARITHMETIC = 1e-9
 
 
-def areas_of(grid: Grid, rows: AxisSelection, columns: AxisSelection) -> CellAreas:
-    """The areas of the kept cells of a grid.
+def areas_of(
+    grid: Grid, rows: AxisSelection, columns: AxisSelection, ellipsoid: Ellipsoid = WGS84
+) -> CellAreas:
+    """The areas of the kept cells of a grid on an ellipsoid.
 
     Raises
     ------
@@ -29,7 +37,7 @@ def areas_of(grid: Grid, rows: AxisSelection, columns: AxisSelection) -> CellAre
     **Reads:** nothing.
     """
     if grid.kind is GridKind.RECTILINEAR:
-        return areas_between(grid.y, grid.x, rows, columns)
+        return areas_between(grid.y, grid.x, rows, columns, ellipsoid)
     if len(rows) * len(columns) > MOST_CELLS:
         raise TooLargeError(
             f"An average over area would need the areas of {len(rows) * len(columns):,} cells of a "
@@ -40,7 +48,8 @@ def areas_of(grid: Grid, rows: AxisSelection, columns: AxisSelection) -> CellAre
     for down in _bands(rows, max(1, _AT_ONCE // max(len(columns), 1))):
         left = 0
         for across in columns.pieces:
-            own = areas_of_cells(*corners(grid, np.array(down), np.array(across)))
+            around = corners(grid, np.array(down), np.array(across))
+            own = areas_of_cells(*around, ellipsoid)
             cells[top : top + len(down), left : left + len(across)] = own
             left += len(across)
         top += len(down)
@@ -54,7 +63,9 @@ def _bands(rows: AxisSelection, high: int) -> Iterator[range]:
             yield range(start, min(start + high, piece.stop))
 
 
-def areas_between(y: Axis, x: Axis, rows: AxisSelection, columns: AxisSelection) -> CellAreas:
+def areas_between(
+    y: Axis, x: Axis, rows: AxisSelection, columns: AxisSelection, ellipsoid: Ellipsoid = WGS84
+) -> CellAreas:
     """Areas of cells that lie between parallels and meridians, by their bounds where stored.
 
     Without bounds, cells meet half-way between centres and end at the poles, and columns that are
@@ -67,13 +78,15 @@ def areas_between(y: Axis, x: Axis, rows: AxisSelection, columns: AxisSelection)
         Latitudes and longitudes, degrees.
     rows, columns
         What is kept of them.
+    ellipsoid
+        What latitudes are of.
 
     **Reads:** nothing.
     """
     below, above = half_widths(y.values, y.bounds)
     south = np.clip(y.values - below, -90.0, 90.0)
     north = np.clip(y.values + above, -90.0, 90.0)
-    each = area_north_of_equator(north) - area_north_of_equator(south)
+    each = area_north_of_equator(north, ellipsoid) - area_north_of_equator(south, ellipsoid)
     return CellAreas(
         (y.dimension, x.dimension),
         _known(each)[rows.positions],

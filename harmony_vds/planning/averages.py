@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.areas import WGS84, Ellipsoid
 from harmony_vds.model.average import (
     AveragedTime,
     AveragedVariable,
@@ -23,11 +24,13 @@ from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
 from harmony_vds.planning.areas import areas_of
 from harmony_vds.planning.axes import has_time_units, is_coordinate
+from harmony_vds.planning.crs import ellipsoid_of
 from harmony_vds.planning.features import Window, features_of
 from harmony_vds.planning.features import remarks as empty_features
-from harmony_vds.planning.grids import Footing
+from harmony_vds.planning.grids import Footing, Ground
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.mappings import mapping_of
 from harmony_vds.planning.ranges import step_edges
 
 _MOST_NAMED = 6
@@ -118,10 +121,17 @@ def plan_average(
         replaced = {time.bounds_path for time in times}
         kept = tuple(own for own in found.kept if own.path not in replaced)
         return kept, AveragePlan(kind, tuple(found.averaged), times), list(_remarks(kind, found))
-    windows = [_window(along, cuts) for along in dict.fromkeys(o.along for o in found.averaged)]
-    areas = tuple(areas_of(*own) for own in windows)
+    ways_over = dict.fromkeys(own.along for own in found.averaged)
+    windows = [_window(along, cuts) for along in ways_over]
+    figures = [_ellipsoid(along, cuts) for along in ways_over]
+    areas = tuple(areas_of(*own, figure) for own, figure in zip(windows, figures, strict=True))
     average = AveragePlan(kind, tuple(found.averaged), areas=areas)
     notes = list(_remarks(kind, found))
+    notes += [
+        f"Cells are weighed by their areas on {own}, as the grid mapping states."
+        for own in dict.fromkeys(figures)
+        if not own.is_nearly(WGS84)
+    ]
     if cuts.shape is not None and len(cuts.shape.features) > 1:
         taken = {*cuts.hierarchy.variables, *(d for own in found.kept for d in own.dimensions)}
         features = features_of(cuts.shape, windows, taken)
@@ -294,12 +304,26 @@ def _pair(path: str, hierarchy: Hierarchy) -> str:
     return next((place for place in places if sizes.get(place, 2) == 2), f"{path}_sides")
 
 
-def _window(along: tuple[str, ...], cuts: Cuts) -> Window:
-    """The grid with the dimensions `along`, and what is kept of it."""
-    path, ground = next(
+def _ground_along(along: tuple[str, ...], cuts: Cuts) -> tuple[str, Ground]:
+    """A variable on the grid with the dimensions `along`, and what is known of that grid."""
+    return next(
         (path, own.ground) for path, own in cuts.footings.items()
         if own.ground is not None and own.ground.dimensions == along
     )  # fmt: skip
+
+
+def _ellipsoid(along: tuple[str, ...], cuts: Cuts) -> Ellipsoid:
+    """What the latitudes of a grid are of, by the grid mapping of its variables."""
+    path, ground = _ground_along(along, cuts)
+    mapping = ground.mapping or mapping_of(path, cuts.hierarchy)
+    if mapping is None or (ground.mapping is None and mapping.remark):
+        return WGS84
+    return ellipsoid_of(mapping.crs) or WGS84
+
+
+def _window(along: tuple[str, ...], cuts: Cuts) -> Window:
+    """The grid with the dimensions `along`, and what is kept of it."""
+    path, ground = _ground_along(along, cuts)
     grid = grid_of(ground, path, cuts.hierarchy)
     rows, columns = (cuts.kept(d, n) for d, n in zip(along, grid.shape, strict=True))
     return grid, rows, columns

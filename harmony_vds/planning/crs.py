@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harmony_vds.model.areas import Ellipsoid
+
 if TYPE_CHECKING:
     from pyproj import CRS
 
@@ -96,6 +98,15 @@ def in_degrees(wkt: str) -> bool:
     """
     crs = system_of(wkt)
     return bool(crs.is_geographic and not crs.is_derived)
+
+
+def ellipsoid_of(wkt: str) -> Ellipsoid | None:
+    """The ellipsoid of a reference system, if it states one. **Reads:** nothing."""
+    stated = system_of(wkt).ellipsoid
+    if stated is None:
+        return None
+    major, minor = stated.semi_major_metre, stated.semi_minor_metre
+    return Ellipsoid(major, 1 - minor / major)
 
 
 def factor_to(wkt: str, units: str) -> float | None:

@@ -32,6 +32,8 @@ EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth."""
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""
+_MOST_LINES = 512
+"""Rows, and columns, of a projected grid that are looked at for the nearest cell."""
 _MOST_AT_ONCE = 2**22
 """Pairs of a place and a cell that are compared at once."""
 
@@ -114,20 +116,48 @@ def nearest_words(grids: Iterable[Grid], request: Request) -> str:
         return ""
     south, north = max(box.south, -90.0), min(box.north, 90.0)
     middle = Place(float(turned(np.array(box.west + box.width / 2))), (south + north) / 2)
-    found = []
+    found: list[tuple[float, float, float]] = []
     for grid in grids:
-        if grid.kind is GridKind.PROJECTED:
-            continue  # its map may not show the place at all
-        cells = nearest_cells(grid, [middle])
-        if np.isfinite(cells.distances[0]):
-            found.append((cells.distances[0], cells.longitudes[0], cells.latitudes[0]))
+        if grid.kind is GridKind.PROJECTED:  # whose map may not show the place at all
+            found.append(_nearest_on_globe(grid, middle))
+        else:
+            cells = nearest_cells(grid, [middle])
+            own = (cells.distances, cells.longitudes, cells.latitudes)
+            found.append((float(own[0][0]), float(own[1][0]), float(own[2][0])))
+    found = [told for told in found if np.isfinite(told[0])]
     if not found:
         return ""
     away, longitude, latitude = min(found)
+    longitude = float(turned(np.array(longitude)))
     return (
-        f"; the nearest cell is at longitude {turned(longitude):g}, latitude {latitude:g}, "
+        f"; the nearest cell is at longitude {longitude:g}, latitude {latitude:g}, "
         f"{away:,.0f} km from its middle"
     )
+
+
+def _nearest_on_globe(grid: Grid, place: Place) -> tuple[float, float, float]:
+    """How far the centre nearest to a place is, km, with its longitude and latitude.
+
+    Of large grids some rows and columns are looked at first, and then those around the nearest.
+    """
+    kept = [slice(0, size) for size in grid.shape]
+    best = np.inf, 0.0, 0.0
+    for _ in range(2):
+        lines = [
+            np.unique(np.linspace(own.start, own.stop - 1, _MOST_LINES).round().astype(np.int64))
+            for own in kept
+        ]
+        lon, lat = centres(grid, lines[0], lines[1])
+        away = great_circle(np.array(place.longitude), np.array(place.latitude), lon, lat)
+        away = np.nan_to_num(away, nan=np.inf)
+        row, column = np.unravel_index(np.argmin(away), away.shape)
+        best = min(best, (float(away[row, column]), float(lon[row, column]),
+                          float(lat[row, column])))  # fmt: skip
+        kept = [
+            slice(int(own[max(at - 1, 0)]), int(own[min(at + 1, own.size - 1)]) + 1)
+            for own, at in zip(lines, (int(row), int(column)), strict=True)
+        ]
+    return best
 
 
 def _cells(

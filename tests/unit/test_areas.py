@@ -1,18 +1,23 @@
 """The areas that cells are weighed by, against the Earth's own area and against geodesics."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pyproj
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.test_grids import store_of
 
 from harmony_vds.errors import TooLargeError
-from harmony_vds.model.areas import area_north_of_equator, areas_of_cells
+from harmony_vds.model.areas import Ellipsoid, area_north_of_equator, areas_of_cells
 from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
+from harmony_vds.model.request import Request, Source
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.areas import MOST_CELLS, areas_of
+from harmony_vds.planning.crs import ellipsoid_of
+from harmony_vds.planning.planner import make_plan
 
 EARTH = 510_065_621_724_000.0
 """Square metres of WGS 84's ellipsoid."""
@@ -167,3 +172,64 @@ def test_more_cells_than_are_held_are_refused_with_their_number() -> None:
     kept = AxisSelection.whole(side)
     with pytest.raises(TooLargeError, match=f"{side * side:,} cells.*smaller box"):
         areas_of(grid, kept, kept)
+
+
+SPHERES = {"mapped sphere": 6_371_229.0, "of MODIS": 6_371_007.181}
+
+
+@pytest.mark.parametrize("radius", SPHERES.values(), ids=SPHERES)
+def test_on_a_sphere_areas_are_those_of_its_zones(radius: float) -> None:
+    grid = degrees(middles(18, -90, 90), middles(36, -180, 180))
+    rows, columns = map(AxisSelection.whole, grid.shape)
+    found = areas_of(grid, rows, columns, Ellipsoid(radius, 0.0)).of(slice(None), slice(None))
+    zones = np.diff(np.sin(np.radians(np.linspace(-90, 90, 19))))
+    expected = np.broadcast_to((zones * radius**2 * math.radians(10))[:, None], found.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("crs", "cell"),
+    [("+proj=sinu +R=6371007.181", 926.625433), ("+proj=laea +lat_0=60 +R=6370997", 5_000.0),
+     ("+proj=cea +lat_ts=30 +ellps=clrk66", 25_067.525)],
+    ids=["sinusoidal", "LAEA", "cylindrical on Clarke 1866"],
+)  # fmt: skip
+def test_cells_of_equal_area_grids_are_equal_on_their_own_ellipsoid(crs: str, cell: float) -> None:
+    grid = projected(crs, cell * np.arange(10, 40), cell * np.arange(30, 0, -1))
+    ellipsoid = ellipsoid_of(grid.crs)
+    assert ellipsoid is not None
+    rows, columns = map(AxisSelection.whole, grid.shape)
+    found = areas_of(grid, rows, columns, ellipsoid).of(slice(None), slice(None))
+    np.testing.assert_allclose(found / cell**2, 1, rtol=2e-6)
+    assert np.ptp(found) < 2e-6 * cell**2
+
+
+@pytest.mark.parametrize(
+    ("mapping", "ellipsoid"),
+    [({"grid_mapping_name": "latitude_longitude", "earth_radius": 6_371_229.0},
+      Ellipsoid(6_371_229.0, 0.0)),
+     ({"grid_mapping_name": "latitude_longitude", "semi_major_axis": 6_378_206.4,
+       "inverse_flattening": 294.9786982}, Ellipsoid(6_378_206.4, 1 / 294.9786982)),
+     (None, Ellipsoid(6_378_137.0, 1 / 298.257223563))],
+    ids=["a sphere", "Clarke 1866", "not stated: WGS 84"],
+)  # fmt: skip
+def test_average_weighs_by_the_ellipsoid_of_the_grid_mapping(
+    mapping: dict[str, Any] | None, ellipsoid: Ellipsoid
+) -> None:
+    lat, lon = middles(18, -90, 90), middles(36, -180, 180)
+    variables = {
+        "lat": (("lat",), lat, {"units": "degrees_north"}),
+        "lon": (("lon",), lon, {"units": "degrees_east"}),
+        "t": (("lat", "lon"), np.zeros((18, 36)), {"grid_mapping": "crs"} if mapping else {}),
+    }
+    if mapping:
+        variables["crs"] = ((), np.int32(0), mapping)
+    store = store_of({"/": variables})
+    request = Request((Source("", "S", variables=("t",)),), average="area")
+    plan = make_plan(store, request, request.sources[0])
+    assert plan.average is not None
+    own = plan.average.areas[0].of(slice(None), slice(None))
+    rows, columns = (AxisSelection.whole(n) for n in (18, 36))
+    expected = areas_of(degrees(lat, lon), rows, columns, ellipsoid).of(slice(None), slice(None))
+    np.testing.assert_allclose(own, expected, rtol=1e-12)
+    told = [note for note in plan.notes if "weighed by their areas on" in note]
+    assert len(told) == (mapping is not None)

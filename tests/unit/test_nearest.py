@@ -1,12 +1,13 @@
 """Which cell answers for a place: compared with every cell of the grid, one by one."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 
 from harmony_vds.errors import NoDataError, RequestError
 from harmony_vds.model.extent import BoundingBox
@@ -249,3 +250,41 @@ def test_a_box_beside_the_grid_is_told_the_nearest_cell_and_how_far_it_is() -> N
         "; the nearest cell is at longitude 12, latitude 0, 2,002 km"  # 18 degrees
     )
     assert nearest_words([], beside) == nearest_words([grid], Request(())) == ""
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y", "box"),
+    [
+        (3413, np.arange(-3e6, 3e6, 50e3), np.arange(3e6, -3e6, -50e3), (100, -40, 104, -36)),
+        (3413, np.arange(-3e6, -1e6, 3e3), np.arange(-1e6, -3e6, -3e3), (0, 60, 4, 62)),
+        (32633, np.arange(4e5, 5e5, 1e3), np.arange(5.1e6, 5e6, -1e3), (-170, -50, -168, -48)),
+    ],
+    ids=["around the pole", "more cells than are all looked at", "behind the Earth"],
+)  # fmt: skip
+def test_a_box_beside_a_map_is_told_the_nearest_of_its_cells(
+    crs: int, x: np.ndarray, y: np.ndarray, box: tuple[float, ...]
+) -> None:
+    """Against all cells, by distances on the sphere; the map may not show the box at all."""
+    grid = Grid(
+        GridKind.PROJECTED,
+        *(
+            Axis(f"/{name}", f"/{name}", kind, values, "m", 1e-9)
+            for name, kind, values in (("x", AxisKind.X, x), ("y", AxisKind.Y, y))
+        ),
+        ("/y", "/x"),
+        CRS.from_epsg(crs).to_wkt(),
+    )
+    told = nearest_words([grid], Request((), bbox=BoundingBox(*box)))
+    numbers = re.fullmatch(
+        r"; the nearest cell is at longitude (\S+), latitude (\S+), (\S+) km from its middle", told
+    )
+    assert numbers is not None
+    back = Transformer.from_crs(crs, 4326, always_xy=True)
+    lon, lat = back.transform(*np.meshgrid(x, y))
+    middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    own = (np.full(lon.shape, side) for side in middle)
+    away = Geod(a=6_371_008.8, f=0.0).inv(*own, lon, lat)[2] / 1000
+    assert float(numbers[3].replace(",", "")) == pytest.approx(away.min(), abs=1)
+    at = np.unravel_index(away.argmin(), away.shape)
+    assert float(numbers[1]) == pytest.approx(lon[at], abs=1e-3)
+    assert float(numbers[2]) == pytest.approx(lat[at], abs=1e-3)
