@@ -4,103 +4,178 @@ VirtualiZarr reads the references. Coordinates are read raw and stored in the ma
 that opening a store of ten thousand granules does not fetch ten thousand time steps.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import netCDF4
 import numpy as np
 import numpy.typing as npt
-import virtualizarr
+import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
-from obspec_utils.registry import ObjectStoreRegistry
-from obstore.store import LocalStore
+from virtualizarr.manifests import ManifestArray
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
+from xarray.backends.zarr import FillValueCoder
 
-from harmony_vds.errors import RequestError, StoreError
+from harmony_vds.building.choice import Choice, chosen
+from harmony_vds.building.files import GranuleFile, OpenFile, opened
+from harmony_vds.building.marks import (
+    bounded_units,
+    bounds_of,
+    coordinates,
+    is_json,
+    nbytes,
+    time_dimension,
+)
+from harmony_vds.building.moments import with_moment
+from harmony_vds.building.values import Values, digest, values_of
+from harmony_vds.errors import StoreError, VdsError
+from harmony_vds.model.paths import group_of, name_of
 
 _COMPACT_LIMIT = 2**16
 """HDF5 keeps at most this many bytes of data in an object header."""
+_SMALL_SERIES, _TIMES = 2**13, 2**20
+"""Most bytes of a series, and of times, that are held by value."""
+_FAILURES = (
+    ValueError, TypeError, NotImplementedError, AttributeError, KeyError, OverflowError, OSError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class VirtualGranule:
     """One file, every group of it."""
 
-    path: Path
-    """Where the file lies."""
+    name: str
+    """What errors call it."""
     groups: dict[str, xr.Dataset]
     """Full path of each group → its virtual dataset."""
+    along: str | None = None
+    """The dimension along which it is one of many; None where it has none."""
+    constants: Mapping[tuple[str, str], tuple[tuple[int, ...], str]] = field(default_factory=dict)
+    """(Group, variable) → shape and fingerprint of what does not run along `along`."""
+    notes: tuple[str, ...] = ()
+    """What was put right, or will mislead other readers."""
 
 
-def read_granule(path: Path) -> VirtualGranule:
-    """The references of a netCDF-3, netCDF-4 or HDF5 file.
+def read_granule(file: GranuleFile, choice: Choice) -> VirtualGranule | None:
+    """The references of a netCDF-3, netCDF-4, HDF5 or TIFF file, as far as they were chosen.
+
+    None where nothing of it was: another month, or no step at all.
 
     Raises
     ------
     RequestError
-        There is no such file.
+        There is no such file, or it has no time where one was to be taken from.
     StoreError
         The file cannot be described by references.
+    ForbiddenError, UpstreamError
+        It cannot be read.
 
     **Reads:** metadata and coordinates.
     """
-    path = path.resolve()
-    if not path.is_file():
-        raise RequestError(f"There is no file {path}.")
-    parser_of = HDFParser if _is_hdf5(path) else NetCDF3Parser
-    registry = ObjectStoreRegistry({"file://": LocalStore()})
-    groups = {}
-    for group in _groups(path):
-        parser = parser_of(group=group) if parser_of is HDFParser else parser_of()
-        try:
-            dataset = virtualizarr.open_virtual_dataset(
-                path.as_uri(), registry, parser, loadable_variables=[], decode_times=False
-            )
-        except (ValueError, TypeError, NotImplementedError, AttributeError, KeyError) as error:
-            raise StoreError(
-                f"{path.name}{'' if group == '/' else f' group {group}'} cannot be described by "
-                f"chunk references: {error}"
-            ) from None
-        groups[group] = _with_coordinates(_short_dimensions(dataset), path, group)
-    return VirtualGranule(path, groups)
+    try:
+        with opened(file) as own:
+            if own.form == "tiff":
+                from harmony_vds.building.tiff import read_tiff
+
+                groups = {"/": read_tiff(file, own)}
+                return _finished(file, groups, [], choice, None)
+            with values_of(own) as values:
+                groups, notes = _groups(file, own, values, choice)
+                return _finished(file, groups, notes, choice, values)
+    except VdsError as error:
+        told = str(error)
+        raise type(error)(told if file.name in told else f"{file.name}: {told}") from None
 
 
-def _is_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(b"CDF"):
-        return False
-    if start == b"\x89HDF\r\n\x1a\n":
-        return True
-    raise StoreError(f"{path} is neither a netCDF nor an HDF5 file.")
+def _groups(
+    file: GranuleFile, own: OpenFile, values: Values, choice: Choice
+) -> tuple[dict[str, xr.Dataset], list[str]]:
+    groups, notes = {}, []
+    for group in values.groups():
+        if not choice.wants_group(group):
+            continue
+        below = {name_of(own) for own in values.groups() if own != "/" and group_of(own) == group}
+        parsed = _short_dimensions(_parsed(file, own, group, below))
+        dataset = _with_coordinates(parsed, values, group)
+        lost = values.names(group) - set(map(str, dataset.variables))
+        if lost and 0 not in dataset.sizes.values():
+            notes += [f"{name} is left out: no references can describe it" for name in sorted(lost)]
+        groups[group] = dataset
+        notes += [*_narrow_scales(values, group, dataset), *_no_json(dataset)]
+    return groups, notes
 
 
-def _groups(path: Path) -> list[str]:
-    def below(group: Any) -> Iterator[str]:
-        yield group.path
-        for child in group.groups.values():
-            yield from below(child)
+def _parsed(file: GranuleFile, own: OpenFile, group: str, below: set[str]) -> xr.Dataset:
+    """One group, without those `below` it, whose names are given."""
+    parser: Any = NetCDF3Parser()
+    if own.form != "classic":
+        parser = HDFParser(group=group, drop_variables=below)
+    try:
+        # Not by open_virtual_dataset, which reads coordinates, and those through zarr.
+        manifests = parser(file.href, own.registry)._group  # noqa: SLF001  has no public name
+        dataset: xr.Dataset = manifests.to_virtual_dataset()
+    except _FAILURES as error:
+        raise StoreError(
+            f"{file.name}{'' if group == '/' else f' group {group}'} cannot be described by "
+            f"chunk references: {error}. Other groups may: name those to keep with --group."
+        ) from None
+    return dataset
 
-    with netCDF4.Dataset(path) as root:
-        return list(below(root))
+
+def _finished(
+    file: GranuleFile,
+    groups: dict[str, xr.Dataset],
+    notes: list[str],
+    choice: Choice,
+    values: Values | None,
+) -> VirtualGranule | None:
+    """The granule cut to what was chosen, with its time and the fingerprints of its constants."""
+    told = {
+        key: value for group, dataset in groups.items()
+        for key, value in _constants(groups, group, dataset, values, choice).items()
+    } if choice.is_one_of_many else {}  # fmt: skip
+    groups = with_moment(groups, file, choice)
+    along = choice.dimension or time_dimension(groups)
+    kept = chosen(groups, choice, along)
+    if kept is None:
+        return None
+    renamed = {group: _pointed(dataset, file) for group, dataset in kept.items()}
+    alive = {
+        (group, name): own for (group, name), own in told.items()
+        if name in renamed[group].variables and along not in renamed[group].variables[name].dims
+    }  # fmt: skip
+    return VirtualGranule(file.name, renamed, along, alive, tuple(dict.fromkeys(notes)))
 
 
-def _has_no_chunk(variable: xr.Variable) -> bool:
-    """Whether a small array has no reference: it is compact, or was never written."""
-    size = variable.size * variable.dtype.itemsize
-    manifest = getattr(variable.data, "manifest", None)
-    return manifest is not None and size <= _COMPACT_LIMIT and not manifest.dict()
+def _constants(
+    groups: Mapping[str, xr.Dataset],
+    group: str,
+    dataset: xr.Dataset,
+    values: Values | None,
+    choice: Choice,
+) -> dict[tuple[str, str], tuple[tuple[int, ...], str]]:
+    """Fingerprints of what is stored once for all granules, before anything is cut."""
+    along = choice.dimension or time_dimension(groups)
+    found = {}
+    for name, variable in dataset.variables.items():
+        single = along is None and str(name) not in coordinates(dataset)
+        if along in variable.dims or "grid_mapping_name" in variable.attrs or single:
+            continue
+        if values is None or not isinstance(variable.data, ManifestArray):
+            told = np.asarray(variable.data).tobytes().hex()
+        else:
+            told = digest(values, group, str(name), variable.shape, variable.dtype.itemsize)
+        found[group, str(name)] = (variable.shape, told)
+    return found
 
 
-def stored_values(path: Path, group: str, name: str) -> npt.NDArray[Any]:
-    """A variable's values as stored. **Reads:** chunks of the granule."""
-    with netCDF4.Dataset(path) as root:
-        variable = root[f"{group.rstrip('/')}/{name}"]
-        variable.set_auto_maskandscale(False)
-        variable.set_auto_chartostring(False)
-        return np.asarray(variable[...])
+def _pointed(dataset: xr.Dataset, file: GranuleFile) -> xr.Dataset:
+    """`dataset` whose references point where others read the file."""
+    if file.target == file.href:
+        return dataset
+    # A chunk that was never written has no path, and must not get one.
+    renamed: xr.Dataset = dataset.vz.rename_paths(lambda url: file.target if url else url)
+    return renamed
 
 
 def _short_dimensions(dataset: xr.Dataset) -> xr.Dataset:
@@ -109,25 +184,72 @@ def _short_dimensions(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.rename_dims(longer) if longer else dataset
 
 
-def _with_coordinates(dataset: xr.Dataset, path: Path, group: str) -> xr.Dataset:
-    """`dataset` with coordinates, numeric scalars and compact arrays as raw values.
+def _with_coordinates(dataset: xr.Dataset, values: Values, group: str) -> xr.Dataset:
+    """`dataset` with coordinates, times, small series and what has no reference as raw values.
 
     VirtualiZarr takes data that HDF5 keeps in an object header (compact layout) for missing, and
     refers scalars that were never written to nothing.
     """
-    names = [
-        name
-        for name, variable in dataset.variables.items()
-        if variable.dims == (name,)
-        or (variable.ndim == 1 and "axis" in variable.attrs)
-        or (variable.ndim == 0 and variable.dtype.kind in "iuf")
-        or _has_no_chunk(variable)
-    ]
-    if not names:
-        return dataset
-    with xr.open_dataset(path, group=group, engine="netcdf4", decode_cf=False) as raw:
-        loaded = {name: raw.variables[name].load() for name in names if name in raw.variables}
-    for variable in loaded.values():
-        # None keeps xarray from giving floats a fill value that the file does not have.
-        variable.encoding = {} if "_FillValue" in variable.attrs else {"_FillValue": None}
+    times = set(bounded_units(dataset))
+    places = coordinates(dataset)
+    edges = bounds_of(dataset, places)
+    loaded = {}
+    for key, variable in dataset.variables.items():
+        name, size = str(key), nbytes(variable)
+        inside = values.is_held_inside(group, name)
+        if variable.dtype.kind not in "iufbS":
+            continue
+        if (
+            inside
+            or variable.dims == (key,)
+            or (variable.ndim == 1 and ("axis" in variable.attrs or size <= _SMALL_SERIES))
+            or variable.ndim == 0
+            or (name in times | edges and size <= _TIMES)
+            or _has_no_chunk(variable)
+        ):
+            loaded[name] = _held(variable, values.read(group, name))
     return dataset.assign(loaded)
+
+
+def _held(variable: xr.Variable, values: npt.NDArray[Any]) -> xr.Variable:
+    attributes = dict(variable.attrs)
+    fill = attributes.get("_FillValue")
+    if isinstance(fill, str) and variable.dtype.kind in "iufb":
+        attributes["_FillValue"] = values.dtype.type(FillValueCoder.decode(fill, values.dtype))
+    elif fill is not None and variable.dtype.kind in "iufb":
+        attributes["_FillValue"] = values.dtype.type(fill)
+    # None keeps xarray from giving floats a fill value that the file does not have.
+    encoding = {} if "_FillValue" in attributes else {"_FillValue": None}
+    return xr.Variable(variable.dims, values, attributes, encoding)
+
+
+def _has_no_chunk(variable: xr.Variable) -> bool:
+    """Whether a small array has no reference: it was never written."""
+    manifest = getattr(variable.data, "manifest", None)
+    return manifest is not None and nbytes(variable) <= _COMPACT_LIMIT and not manifest.dict()
+
+
+def _no_json(dataset: xr.Dataset) -> list[str]:
+    places = {"the group": dataset.attrs, **{str(k): v.attrs for k, v in dataset.variables.items()}}
+    return [
+        f"the attribute {key} of {name} is left out: JSON holds no {value}"
+        for name, attributes in places.items() for key, value in attributes.items()
+        if not is_json(key, value)
+    ]  # fmt: skip
+
+
+def _narrow_scales(values: Values, group: str, dataset: xr.Dataset) -> list[str]:
+    """Packed variables whose factors lose their type in JSON."""
+    found = []
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind not in "iu":
+            continue
+        factors = [
+            values.attribute(group, str(name), key) for key in ("scale_factor", "add_offset")
+        ]
+        if any(getattr(own, "dtype", None) == np.float32 for own in factors):
+            found.append(
+                f"{name} is scaled by float32 numbers, whose type JSON does not keep: other readers"
+                " unpack it to float64, which differs in the last digits of float32"
+            )
+    return found

@@ -1,218 +1,194 @@
-"""Builds an icechunk store from granule files, and refuses what would come out silently wrong."""
+"""Builds a virtual store from granule files, and refuses what would come out silently wrong."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import icechunk
-import numpy as np
-import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
-import xarray as xr
+from virtualizarr.manifests import ManifestArray
 
-from harmony_vds.building.granules import VirtualGranule, read_granule, stored_values
-from harmony_vds.errors import RequestError, StoreError
+from harmony_vds.building.choice import Choice
+from harmony_vds.building.files import GranuleFile
+from harmony_vds.building.granules import VirtualGranule, read_granule
+from harmony_vds.building.joining import Joined, join
+from harmony_vds.building.places import Place
+from harmony_vds.building.repository import write_repository
+from harmony_vds.errors import NoDataError, RequestError, StoreError
 
-# Attributes that decide what stored numbers mean: one array can have only one set of them.
-_MEANING = ("scale_factor", "add_offset", "_FillValue", "missing_value", "units", "calendar")
+_WORTH_PROCESSES = 24
+"""Files from which on starting processes takes less time than it saves."""
+MOST_REFERENCES = 20_000_000
+"""References that are held at once; about 150 bytes each."""
 
 type Tell = Callable[[int, int], None]
 """Called with (granules read, granules in all)."""
 
 
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who reads the granules."""
+
+    executor: Executor | None = None
+    """Reads them elsewhere, such as a dask client's; None for processes of this machine."""
+    workers: int = 0
+    """How many such processes; 0 for as many as there are processors, 1 for none."""
+    tell: Tell = _silent
+    """Told how many granules were read."""
+
+
+ALONE = Crew()
+"""As many processes as there are processors."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written."""
+
+    snapshot: str
+    """Id of the icechunk snapshot; empty for kerchunk."""
+    granules: int
+    """Granules that it holds."""
+    references: int
+    """Chunk references that were written."""
+    notes: tuple[str, ...] = ()
+    """What was put right on the way, or will mislead other readers."""
+
+
 def virtualize(
-    files: Sequence[Path],
-    store: Path,
-    *,
-    dimension: str | None = None,
-    source_prefix: str | None = None,
-    tell: Tell | None = None,
-) -> str:
-    """Write an icechunk repository that presents `files` as one dataset.
+    files: Sequence[GranuleFile],
+    place: Place,
+    choice: Choice | None = None,
+    crew: Crew = ALONE,
+) -> Built:
+    """Write a virtual store that presents `files` as one dataset.
 
     Parameters
     ----------
     files
-        Granules, in the order in which they are joined.
-    store
-        Folder of the new repository.
-    dimension
-        The dimension along which granules are joined; found by its time coordinate if not given.
-    source_prefix
-        URL prefix under which the files' folder is published; references then point there.
-    tell
-        Told how many granules were read.
-
-    Returns
-    -------
-    str
-        Id of the snapshot.
+        Granules, in any order where they have times.
+    place
+        Where it goes: ``….json`` and ``….parquet`` become kerchunk references, everything else an
+        icechunk repository.
+    choice
+        What of the granules is kept.
+    crew
+        Who reads them.
 
     Raises
     ------
     RequestError
         A file is missing, the store exists, or the dimension cannot be told.
+    NoDataError
+        No granule holds anything of what was chosen.
     StoreError
         The granules cannot be described by references, or joining them would give wrong values.
+    ForbiddenError, UpstreamError
+        A granule cannot be read; the text names it.
 
     **Reads:** metadata and coordinates of the granules.
     """
     if not files:
         raise RequestError("There are no files to virtualise; name at least one.")
-    if store.exists() and any(store.iterdir()):
-        raise RequestError(f"{store} exists and is not empty; choose another place for the store.")
-    granules = []
-    for number, path in enumerate(files, start=1):
-        granules.append(read_granule(path))
-        if tell is not None:
-            tell(number, len(files))
-    joined = join(granules, dimension)
-    folder = _common_folder(granules)
-    renamed = _renamed(folder, source_prefix)
-    session = _new_repository(store, source_prefix or f"{folder.as_uri()}/")
-    for group, dataset in joined.items():
-        _sanitised(dataset).vz.rename_paths(renamed).vz.to_icechunk(
-            session.store, group=None if group == "/" else group
+    choice = choice or Choice(is_one_of_many=len(files) > 1)
+    place.refuse_taken()
+    granules = granules_of(files, choice, crew)
+    if not granules:
+        raise NoDataError(f"None of the {len(files)} granules holds a step of what was chosen.")
+    joined = join(granules, choice.dimension)
+    references = references_of(joined)
+    _refuse_many(references)
+    folder = place.folder
+    if is_kerchunk(place):
+        from harmony_vds.building.kerchunk import write_references
+
+        write_references(joined, Path(str(folder)))
+        return Built("", len(granules), references, joined.notes)
+    snapshot = write_repository(joined, place, [own.target for own in files], remembered(choice))
+    return Built(snapshot, len(granules), references, joined.notes)
+
+
+def is_kerchunk(place: Place) -> bool:
+    """Whether references are written there, and no repository. **Reads:** nothing.
+
+    Raises
+    ------
+    RequestError
+        They would have to go to a bucket.
+    """
+    if not place.href.endswith((".json", ".parquet", ".parq")):
+        return False
+    if place.folder is None:
+        raise RequestError(
+            "kerchunk references are written to a local path and copied from there; only icechunk "
+            "is written directly to S3."
         )
-    snapshot: str = session.commit(f"{len(files)} granules")
-    return snapshot
+    return True
 
 
-def join(granules: Sequence[VirtualGranule], dimension: str | None) -> dict[str, xr.Dataset]:
-    """The granules as one virtual dataset per group. **Reads:** nothing."""
-    first = granules[0].groups
-    if len(granules) == 1:
-        return first
-    along = dimension or _joining_dimension(first)
-    joined = {}
-    for group, dataset in first.items():
-        parts = [own.groups[group] for own in granules if group in own.groups]
-        if len(parts) != len(granules):
-            raise StoreError(f"The group {group} is not in every granule; they cannot be joined.")
-        for granule, part in zip(granules[1:], parts[1:], strict=True):
-            _refuse_difference(dataset, part, granule.path.name)
-            _refuse_other_constants(granules[0], granule, group, along)
-        joined[group] = _concatenated(parts, along) if along in dataset.dims else dataset
-    return joined
+def granules_of(files: Sequence[GranuleFile], choice: Choice, crew: Crew) -> list[VirtualGranule]:
+    """The chosen parts of `files`, read side by side; errors as `read_granule`.
+
+    **Reads:** metadata and coordinates of the granules.
+    """
+    found = []
+    with _pool(crew, len(files)) as pool:
+        for number, own in enumerate(_read(files, choice, pool), start=1):
+            if own is not None:
+                found.append(own)
+            crew.tell(number, len(files))
+    return found
 
 
-def _joining_dimension(groups: dict[str, xr.Dataset]) -> str:
-    for dataset in groups.values():
-        for variable in dataset.variables.values():
-            if variable.ndim == 1 and " since " in str(variable.attrs.get("units", "")):
-                return str(variable.dims[0])
-    raise RequestError(
-        "The granules have no time coordinate along a dimension; name the dimension to join them "
-        "along with --dimension."
-    )
+def _pool(crew: Crew, files: int) -> AbstractContextManager[Executor | None]:
+    count = crew.workers or (os.cpu_count() or 1 if files >= _WORTH_PROCESSES else 1)
+    if crew.executor is not None or count <= 1:
+        return nullcontext(crew.executor)
+    # A forked process would lack the threads that its parent's locks wait for.
+    return ProcessPoolExecutor(count, get_context("spawn"))
 
 
-def _refuse_difference(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
-    """Raise where one array cannot stand for both granules without changing values."""
-    if set(first.variables) != set(other.variables):
-        odd = sorted(map(str, set(first.variables) ^ set(other.variables)))
+def _read(
+    files: Sequence[GranuleFile], choice: Choice, pool: Executor | None
+) -> Iterator[VirtualGranule | None]:
+    if pool is None:
+        yield from (read_granule(own, choice) for own in files)
+        return
+    waiting = [pool.submit(read_granule, own, choice) for own in files]
+    try:
+        for own in waiting:
+            yield own.result()
+    finally:
+        for own in waiting:
+            own.cancel()
+
+
+def references_of(joined: Joined) -> int:
+    """How many chunks the granules have. **Reads:** nothing."""
+    arrays: list[Any] = [
+        own.data for dataset in joined.groups.values() for own in dataset.variables.values()
+    ]
+    arrays += [piece for own in joined.irregular.values() for piece in own.pieces]
+    return sum(len(own.manifest) for own in arrays if isinstance(own, ManifestArray))
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_REFERENCES:
         raise StoreError(
-            f"{name} differs from the first granule in its variables: {', '.join(odd)}."
+            f"The granules have {count:,} chunks, and at most {MOST_REFERENCES:,} references are "
+            "held at once. Choose fewer variables, or build from some of the granules and add the "
+            "others with --update."
         )
-    for key, variable in first.variables.items():
-        twin = other.variables[key]
-        for attribute in _MEANING:
-            ours, theirs = variable.attrs.get(attribute), twin.attrs.get(attribute)
-            if not _same(ours, theirs):
-                raise StoreError(
-                    f"{name} gives {key} {attribute}={theirs!r} where the first granule has "
-                    f"{ours!r}; joined, its values would be read wrongly."
-                )
 
 
-def _refuse_other_constants(
-    first: VirtualGranule, other: VirtualGranule, group: str, along: str
-) -> None:
-    """Raise where a variable that is stored once for all granules differs between two of them."""
-    for key, variable in first.groups[group].variables.items():
-        if along in variable.dims or "grid_mapping_name" in variable.attrs:
-            continue
-        ours, theirs = (stored_values(own.path, group, str(key)) for own in (first, other))
-        if ours.shape != theirs.shape:
-            size, first_size = (" x ".join(map(str, own.shape)) for own in (theirs, ours))
-            raise StoreError(
-                f"{other.path.name} is not of the first granule's size: its {key} has {size} "
-                f"values instead of {first_size}; granules may differ in size along {along} only."
-            )
-        if ours.tobytes() != theirs.tobytes():
-            raise StoreError(
-                f"{other.path.name} holds other values of {key} than the first granule, and {key} "
-                f"does not run along {along}; joined, only one of them could be kept."
-            )
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    if ours is None or theirs is None:
-        return ours is theirs
-    try:
-        return bool(np.array_equal(ours, theirs, equal_nan=True))
-    except TypeError:
-        return bool(np.array_equal(ours, theirs))
-
-
-def _concatenated(parts: list[xr.Dataset], along: str) -> xr.Dataset:
-    try:
-        return xr.concat(
-            parts, dim=along, data_vars="minimal", coords="minimal", compat="override",
-            join="override", combine_attrs="drop_conflicts",
-        )  # fmt: skip
-    except (ValueError, NotImplementedError) as error:
-        raise StoreError(f"The granules cannot be joined along {along}: {error}") from None
-
-
-def _sanitised(dataset: xr.Dataset) -> xr.Dataset:
-    """`dataset` without what icechunk's JSON cannot hold: attributes that are NaN or infinite."""
-
-    def kept(attributes: dict[Any, Any]) -> dict[Any, Any]:
-        return {k: v for k, v in attributes.items() if k == "_FillValue" or _is_json(v)}
-
-    clean = dataset.copy()
-    clean.attrs = kept(dataset.attrs)
-    for variable in clean.variables.values():
-        variable.attrs = kept(variable.attrs)
-    return clean
-
-
-def _is_json(value: Any) -> bool:
-    array = np.asarray(value)
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-
-def _common_folder(granules: Sequence[VirtualGranule]) -> Path:
-    folders = [granule.path.parent for granule in granules]
-    common = folders[0]
-    while not all(folder.is_relative_to(common) for folder in folders):
-        common = common.parent
-    return common
-
-
-def _renamed(folder: Path, source_prefix: str | None) -> Callable[[str], str]:
-    if source_prefix is None:
-        return lambda url: url
-    here, there = f"{folder.as_uri()}/", source_prefix.rstrip("/") + "/"
-    # A chunk that was never written has no path, and must not get one.
-    return lambda url: there + url.removeprefix(here) if url else url
-
-
-def _new_repository(store: Path, prefix: str) -> icechunk.Session:
-    icechunk.set_logs_filter("error")
-    prefix = prefix.rstrip("/") + "/"
-    scheme = urlsplit(prefix).scheme
-    if scheme == "file":
-        place: Any = icechunk.local_filesystem_store(urlsplit(prefix).path)
-    elif scheme == "s3":
-        place = icechunk.s3_store(region="us-west-2")
-    elif scheme in ("http", "https"):
-        place = icechunk.http_store()
-    else:
-        raise RequestError(f"The prefix {prefix!r} is no file, s3 or https URL.")
-    config = icechunk.RepositoryConfig.default()
-    config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, place))
-    store.mkdir(parents=True, exist_ok=True)
-    storage = icechunk.local_filesystem_storage(str(store))
-    return icechunk.Repository.create(storage, config=config).writable_session("main")
+def remembered(choice: Choice) -> dict[str, Any]:
+    """What a commit keeps, so that later granules are cut alike. **Reads:** nothing."""
+    told = asdict(choice)
+    return {"choice": {key: value for key, value in told.items() if value}}

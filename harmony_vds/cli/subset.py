@@ -110,7 +110,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     log_to_stderr(verbose=verbose)
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     places = (*places_of(point or []), *places_in(points))
-    request = replace(request, average=average, months=_months(months), points=places)
+    request = replace(request, average=average, months=months_of(months), points=places)
     request = replace(request, line=line_of(line))
     target = TargetGrid(crs, interpolation, extent, cell, width, height)
     if target != TargetGrid(interpolation=interpolation):
@@ -163,20 +163,38 @@ def _request(  # noqa: PLR0917  the options of the command
         raise RequestError("Name either --store or --collection.")
     short_name = collection or as_url(store or "").rstrip("/").rpartition("/")[2].partition(".")[0]
     source = Source(collection or "", short_name or "store", variables=tuple(variables))
-    sides = temporal and [
-        None if text == ".." else parse_moment("--temporal", text) for text in temporal
-    ]
     return Request(
         sources=(source,),
         bbox=BoundingBox(*bbox) if bbox else None,
-        temporal=TimeRange(*sides) if sides else None,
+        temporal=temporal_of(temporal),
         dimensions=tuple(_range(text) for text in dimensions),
         media_type=format_of(form).media_type,
     )
 
 
-def _months(text: str | None) -> tuple[int, ...]:
-    """Months as people write them: ``12,1,2``."""
+def temporal_of(pair: tuple[str, str] | None) -> TimeRange | None:
+    """Two instants as people write them; ``..`` leaves a side open. **Reads:** nothing.
+
+    Raises
+    ------
+    RequestError
+        One is no ISO 8601 instant, or they are the wrong way round.
+    """
+    if not pair:
+        return None
+    return TimeRange(
+        *(None if text == ".." else parse_moment("--temporal", text) for text in pair)
+    )
+
+
+def months_of(text: str | None) -> tuple[int, ...]:
+    """Months as people write them: ``12,1,2``. **Reads:** nothing.
+
+    Raises
+    ------
+    RequestError
+        One is no month.
+    """
     try:
         numbers = [int(own) for own in (text or "").split(",") if own.strip()]
     except ValueError:

@@ -1,33 +1,242 @@
-"""``harmony-vds virtualize``: present granule files as one virtual store."""
+"""``harmony-vds virtualize``: present granules as one virtual store, or bring one up to date."""
 
+import glob
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmony_vds.cli.subset import log_to_stderr, months_of, temporal_of
+from harmony_vds.errors import RequestError
+from harmony_vds.message import parse_moment
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.request import Request, Source
+from harmony_vds.services import Services
+from harmony_vds.settings import settings_from_environment
+from harmony_vds.user import as_url, credentials_of_user, trusting
 
-def virtualize(
-    files: Annotated[list[Path], typer.Argument(help="Granules, in the order to join them.")],
-    output: Annotated[Path, typer.Option(help="Folder of the new icechunk repository.")],
+if TYPE_CHECKING:
+    from harmony_vds.building.choice import Choice
+    from harmony_vds.building.files import GranuleFile
+    from harmony_vds.building.places import Place
+    from harmony_vds.building.virtualize import Crew
+
+_A_WEEK = 7 * 86_400.0
+"""Seconds after which reading granules is given up."""
+
+
+def virtualize(  # noqa: PLR0917  typer reads options from parameters
+    output: Annotated[
+        str,
+        typer.Option(
+            help="Folder or s3:// prefix of an icechunk repository, or a file ….json or ….parquet."
+        ),
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Granules: paths, patterns such as 'data/*.nc', URLs."),
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="Take the granules of a collection in CMR: its concept id.")
+    ] = None,
+    stac: Annotated[
+        str | None, typer.Option(help="Take the granules of a STAC catalogue: its path or URL.")
+    ] = None,
+    temporal: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="START END", help="Granules of a collection in these times."),
+    ] = None,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="W S E N", help="Region to keep, widened to whole chunks."),
+    ] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option(help="Variable to keep; repeat for more. All by default.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Group to keep; repeat for more. All by default.")
+    ] = None,
+    months: Annotated[
+        str | None, typer.Option(metavar="12,1,2", help="Months of every year to keep.")
+    ] = None,
     dimension: Annotated[
         str | None, typer.Option(help="Dimension to join along; that of the time by default.")
     ] = None,
+    time_from: Annotated[
+        str,
+        typer.Option(
+            help="Where the time is if not along a dimension: data, name, attribute[:NAME] or cmr."
+        ),
+    ] = "",
+    file: Annotated[
+        str, typer.Option(help="Regular expression for the data file among a granule's files.")
+    ] = "",
+    links: Annotated[str, typer.Option(help="How references name files: https or s3.")] = "https",
     source_prefix: Annotated[
         str | None,
-        typer.Option(help="URL prefix under which the files' common folder is published."),
+        typer.Option(help="URL prefix under which local files' common folder is published."),
     ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Add to the repository what it does not hold yet.")
+    ] = False,
+    remove_deleted: Annotated[
+        bool,
+        typer.Option("--remove-deleted", help="With --update: take out what is listed no more."),
+    ] = False,
+    created_since: Annotated[
+        str | None, typer.Option(help="With --update: ask CMR only for granules created since.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each processor.")] = 0,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler to work on.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="AWS region of the output's bucket.")] = "us-west-2",
+    trust: Annotated[
+        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
 ) -> None:
-    """Write an icechunk store that presents granule files as one dataset."""
+    """Write a store that presents granules as one dataset, without copying their data.
+
+    The granules' values stay where they are; the store holds references to their chunks. What
+    would come out silently wrong is refused or mended, and told.
+    """
+    from harmony_vds.building.choice import Choice
+    from harmony_vds.building.places import Place
+    from harmony_vds.building.virtualize import Crew
+    from harmony_vds.granule_files import Wanted, files_of_collection, files_of_stac
+
+    log_to_stderr(verbose=verbose)
+    _refuse_contradictions(
+        sum(own is not None for own in (files or None, collection, stac)),
+        update=update, remove=remove_deleted, since=created_since, links=links,
+    )  # fmt: skip
+    settings = trusting(settings_from_environment(), stac, trust or [])
+    box = None if bbox is None else BoundingBox(*bbox)
+    wanted = Wanted(file, links == "s3")
+    with Services.of(settings, credentials_of_user(settings), seconds=_A_WEEK) as services:
+        if collection is not None:
+            asked = Request(
+                (Source(collection, collection),), bbox=box, temporal=temporal_of(temporal)
+            )
+            since = (
+                None if created_since is None else parse_moment("--created-since", created_since)
+            )
+            listed = files_of_collection(services, collection, asked, wanted, since)
+        elif stac is not None:
+            listed = files_of_stac(as_url(stac), services, wanted)
+        else:
+            listed = list(_named(files or [], source_prefix, services))
+        choice = Choice(
+            dimension, tuple(variable or ()), tuple(group or ()), months_of(months), box, time_from,
+            is_one_of_many=len(listed) > 1 or bool(time_from),
+        )  # fmt: skip
+        place = Place.of(output, settings.s3_endpoint_url, region)
+        with warnings.catch_warnings(), _executor(dask) as executor:
+            # VirtualiZarr and zarr warn of parts of Zarr v3 that are not standardised yet.
+            warnings.simplefilter("ignore")
+            if update:
+                _update(listed, place, Crew(executor, workers, _tell), removing=remove_deleted)
+            else:
+                _build(listed, place, choice, Crew(executor, workers, _tell))
+
+
+def _refuse_contradictions(
+    sources: int, *, update: bool, remove: bool, since: str | None, links: str
+) -> None:
+    if sources != 1:
+        raise RequestError("Name either files, a --collection or a --stac catalogue.")
+    if (remove or since) and not update:
+        raise RequestError("--remove-deleted and --created-since go with --update.")
+    if remove and since:
+        raise RequestError(
+            "--created-since lists new granules only, so that --remove-deleted would take out all "
+            "others; name one of the two."
+        )
+    if links not in ("https", "s3"):
+        raise RequestError(f"References name files by https or s3, not by {links!r}.")
+
+
+def _named(
+    files: Sequence[str], source_prefix: str | None, services: Services
+) -> "Iterator[GranuleFile]":
+    """The files that were named on the command line, patterns expanded."""
+    from harmony_vds.building.files import GranuleFile
+
+    remote = [own for own in files if "://" in own and not own.startswith("file:")]
+    folders = tuple(sorted({f"{own.rpartition('/')[0]}/" for own in remote}))
+    worker = services.access.recording(folders).for_worker() if remote else None
+    paths = []
+    for own in files:
+        # A path may be absolute or begin with dots, which Path.glob does not take.
+        found = sorted(glob.glob(own)) if glob.has_magic(own) and not Path(own).exists() else [own]  # noqa: PTH207
+        if not found:
+            raise RequestError(f"No file fits the pattern {own}.")
+        paths += [Path(path).resolve() for path in found if own not in remote]
+    yield from (GranuleFile(own, access=worker) for own in remote)
+    common = _common_folder(paths)
+    for path in paths:
+        published = ""
+        if source_prefix is not None:
+            published = f"{source_prefix.rstrip('/')}/{path.relative_to(common).as_posix()}"
+        yield GranuleFile.of_path(path, published)
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    folders = [path.parent for path in paths]
+    common = folders[0] if folders else Path()
+    while not all(folder.is_relative_to(common) for folder in folders):
+        common = common.parent
+    return common
+
+
+@contextmanager
+def _executor(dask: str | None) -> "Iterator[Executor | None]":
+    if dask is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise RequestError(
+            "--dask needs the package distributed: pip install distributed."
+        ) from None
+    with Client(dask) as client:  # type: ignore[no-untyped-call]
+        yield client.get_executor(pure=False)
+
+
+def _tell(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total} granules", end="", file=sys.stderr)
+
+
+def _build(
+    listed: "Sequence[GranuleFile]", place: "Place", choice: "Choice", crew: "Crew"
+) -> None:  # fmt: skip
     from harmony_vds.building.virtualize import virtualize as build
 
-    def tell(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done} of {total} granules", end="", file=sys.stderr)
+    built = build(listed, place, choice, crew)
+    for note in built.notes:
+        print(f"note: {note}")
+    at = f" snapshot {built.snapshot}," if built.snapshot else ""
+    shown = place.folder or place.href
+    print(f"{shown}{at} {built.granules} granules, {built.references:,} references")
 
-    with warnings.catch_warnings():
-        # VirtualiZarr and zarr warn of parts of Zarr v3 that are not standardised yet.
-        warnings.simplefilter("ignore")
-        snapshot = build(files, output, dimension=dimension, source_prefix=source_prefix, tell=tell)
-    print(f"{output.resolve()} snapshot {snapshot}, {len(files)} granules")
+
+def _update(
+    listed: "Sequence[GranuleFile]", place: "Place", crew: "Crew", *, removing: bool
+) -> None:  # fmt: skip
+    from harmony_vds.building.updating import update
+
+    done = update(listed, place, removing=removing, crew=crew)
+    for note in done.notes:
+        print(f"note: {note}")
+    print(
+        f"{place.folder or place.href} snapshot {done.snapshot}, {len(done.added)} granules added, "
+        f"{len(done.removed)} removed"
+    )

@@ -13,10 +13,10 @@ from zarr.core.sync import sync
 
 from harmony_vds.access.http import Received
 from harmony_vds.errors import StoreError, VdsError
+from harmony_vds.model.joined_times import is_time, joined_times
 from harmony_vds.model.paths import name_of
 from harmony_vds.stores.dmrpp import DmrppStore
 from harmony_vds.stores.freshness import SourceWatch
-from harmony_vds.stores.joined_times import is_time, joined_times
 
 _AT_ONCE = 32
 

@@ -17,6 +17,7 @@ from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
+from harmony_vds.model.joined_times import is_time, joined_times
 from harmony_vds.model.paths import group_of, join, name_of
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.dmr_storage import DmrStorage
@@ -29,7 +30,6 @@ from harmony_vds.stores.dmrpp_members import (
     read_all,
     time_paths,
 )
-from harmony_vds.stores.joined_times import is_time, joined_times
 
 NEW_DIMENSION = "granule"
 """Along which granules without a time dimension are joined."""

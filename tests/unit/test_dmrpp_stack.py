@@ -12,9 +12,9 @@ from servers import file_server
 from systems.kits import described, raw, same_bits, services
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.joined_times import joined_times
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.pipeline import Services
-from harmony_vds.stores.joined_times import joined_times
 from harmony_vds.stores.open import open_store
 from harmony_vds.stores.reading import Reading
 from harmony_vds.stores.tickets import Ticket

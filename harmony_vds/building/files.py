@@ -1,0 +1,121 @@
+"""Granule files wherever they lie, opened for the libraries that understand them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obspec_utils.readers import BlockStoreReader
+from obspec_utils.registry import ObjectStoreRegistry
+from obstore.store import LocalStore
+
+from harmony_vds.access.gateway import WorkerAccess
+from harmony_vds.access.ranged import RangedFile
+from harmony_vds.errors import RequestError, StoreError
+
+_BLOCK, _BLOCKS = 256 * 1024, 256
+"""Bytes fetched at once from elsewhere, and how many such blocks are kept for one file."""
+_LARGEST_CLASSIC = 2**30
+"""Bytes of a netCDF-3 file elsewhere, which is read whole."""
+
+
+@dataclass(frozen=True)
+class GranuleFile:
+    """One file that is to be described by references; it may travel to another process."""
+
+    href: str
+    """URL from which it is read here."""
+    published: str = ""
+    """URL at which others read it, and to which references point; empty for `href`."""
+    start: datetime | None = None
+    """Begin of its time, UTC, by its record."""
+    sidecar: str = ""
+    """URL of the DMR++ document that describes it; empty where there is none."""
+    access: WorkerAccess | None = field(default=None, repr=False)
+    """The way to it; None for local files, which their owner names."""
+
+    @property
+    def name(self) -> str:
+        """Last part of its URL. **Reads:** nothing."""
+        return file_name(self.href)
+
+    @property
+    def target(self) -> str:
+        """The URL to which references point. **Reads:** nothing."""
+        return self.published or self.href
+
+    @classmethod
+    def of_path(cls, path: Path, published: str = "") -> "GranuleFile":
+        """A local file. Raises RequestError where there is none. **Reads:** nothing."""
+        if not path.is_file():
+            raise RequestError(f"There is no file {path}.")
+        return cls(path.resolve().as_uri(), published)
+
+
+def file_name(url: str) -> str:
+    """Last part of a URL. **Reads:** nothing."""
+    return unquote(urlsplit(url).path).rpartition("/")[2]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenFile:
+    """An open granule: a place for parsers of references, and a way to read values."""
+
+    registry: Any
+    """What VirtualiZarr looks the URL up in."""
+    reader: Any
+    """A binary file object."""
+    form: str
+    """``hdf5``, ``classic`` or ``tiff``."""
+
+
+@contextmanager
+def opened(file: GranuleFile) -> Iterator[OpenFile]:
+    """The file open for reading, its form known by its first bytes.
+
+    Raises
+    ------
+    RequestError
+        There is no such file.
+    StoreError
+        It is of no form that references can describe.
+    ForbiddenError, UpstreamError
+        It cannot be read.
+
+    **Reads:** metadata.
+    """
+    parts = urlsplit(file.href)
+    if file.access is None:
+        path = Path(unquote(parts.path))
+        if not path.is_file():
+            raise RequestError(f"There is no file {path}.")
+        with path.open("rb") as reader:
+            yield OpenFile(ObjectStoreRegistry({"file://": LocalStore()}), reader, _form(reader))
+        return
+    with file.access.restore() as access:
+        ranged: Any = RangedFile(file.href, access.fetcher)
+        registry = ObjectStoreRegistry({f"{parts.scheme}://{parts.netloc}": ranged})
+        elsewhere: Any = BlockStoreReader(ranged, parts.path, _BLOCK, _BLOCKS)
+        form = _form(elsewhere)
+        if form == "classic" and elsewhere.seek(0, 2) > _LARGEST_CLASSIC:
+            raise StoreError(
+                f"{file.name} is a netCDF-3 file of {elsewhere.tell():,} bytes, which would be "
+                f"read whole; at most {_LARGEST_CLASSIC:,} are. Copy it here and name the copy."
+            )
+        elsewhere.seek(0)
+        yield OpenFile(registry, elsewhere, form)
+
+
+def _form(reader: Any) -> str:
+    start = bytes(reader.read(8))
+    reader.seek(0)
+    if start.startswith(b"CDF"):
+        return "classic"
+    if start == b"\x89HDF\r\n\x1a\n":
+        return "hdf5"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    raise StoreError("It is neither a netCDF nor an HDF5 file, nor a TIFF.")
