@@ -19,7 +19,7 @@ _PATHS = {
 _PARAMETERS = {
     "C": {"concept_id", "short_name", "version", "doi", "page_size"},
     "G": {"concept_id", "collection_concept_id", "granule_ur", "bounding_box",
-          "options[bounding_box][or]", "point", "temporal",
+          "options[bounding_box][or]", "point", "temporal", "created_at",
           "page_size", "sort_key"},
     "V": {"concept_id", "page_size"},
     "S": {"concept_id", "page_size"},
@@ -84,7 +84,16 @@ def _matches(item: Item, asked: dict[str, list[str]]) -> bool:
         x, y = map(float, text.split(","))
         if not _meets(umm, x, y, x, y):
             return False
+    if not all(_created(umm, text) for text in asked.get("created_at", [])):
+        return False
     return all(_during(umm, text) for text in asked.get("temporal", []))
+
+
+def _created(umm: Item, text: str) -> bool:
+    """Whether a record came in at or after the instant before the comma."""
+    told = next(own["Date"] for own in umm["ProviderDates"] if own["Type"] == "Insert")
+    since, created = _instant(text.partition(",")[0]), _instant(told)
+    return since is None or (created is not None and created >= since)
 
 
 def _meets(umm: Item, west: float, south: float, east: float, north: float) -> bool:

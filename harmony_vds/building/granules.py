@@ -33,7 +33,7 @@ from harmony_vds.model.paths import group_of, name_of
 
 _COMPACT_LIMIT = 2**16
 """HDF5 keeps at most this many bytes of data in an object header."""
-_SMALL_SERIES, _TIMES = 2**13, 2**20
+_SMALL_SERIES, _TIMES = 2**13, 2**17
 """Most bytes of a series, and of times, that are held by value."""
 _FAILURES = (
     ValueError, TypeError, NotImplementedError, AttributeError, KeyError, OverflowError, OSError,
@@ -80,17 +80,22 @@ def read_granule(file: GranuleFile, choice: Choice) -> VirtualGranule | None:
                 groups = {"/": read_tiff(file, own)}
                 return _finished(file, groups, [], choice, None)
             with values_of(own) as values:
-                groups, notes = _groups(file, own, values, choice)
+                groups, notes, is_empty = _groups(file, own, values, choice)
+                if is_empty and choice.is_one_of_many:
+                    return None
                 return _finished(file, groups, notes, choice, values)
     except VdsError as error:
         told = str(error)
         raise type(error)(told if file.name in told else f"{file.name}: {told}") from None
+    except OSError as error:  # of the libraries that read the formats
+        raise StoreError(f"{file.name} cannot be read: {error}") from None
 
 
 def _groups(
     file: GranuleFile, own: OpenFile, values: Values, choice: Choice
-) -> tuple[dict[str, xr.Dataset], list[str]]:
-    groups, notes = {}, []
+) -> tuple[dict[str, xr.Dataset], list[str], bool]:
+    """Its virtual datasets, what is to be told of them, and whether it holds no step at all."""
+    groups, notes, is_empty = {}, [], False
     for group in values.groups():
         if not choice.wants_group(group):
             continue
@@ -98,11 +103,12 @@ def _groups(
         parsed = _short_dimensions(_parsed(file, own, group, below))
         dataset = _with_coordinates(parsed, values, group)
         lost = values.names(group) - set(map(str, dataset.variables))
-        if lost and 0 not in dataset.sizes.values():
-            notes += [f"{name} is left out: no references can describe it" for name in sorted(lost)]
+        # Variables of no length vanish, the times of an empty granule among them.
+        is_empty |= any(values.is_empty(group, name) for name in lost)
+        notes += [f"{name} is left out: no references can describe it" for name in sorted(lost)]
         groups[group] = dataset
         notes += [*_narrow_scales(values, group, dataset), *_no_json(dataset)]
-    return groups, notes
+    return groups, notes, is_empty
 
 
 def _parsed(file: GranuleFile, own: OpenFile, group: str, below: set[str]) -> xr.Dataset:

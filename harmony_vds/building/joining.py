@@ -154,30 +154,59 @@ def _with_common_times(
     """The granules with all times along `along` counted from one instant."""
     notes = []
     found = [dict(own.groups) for own in granules]
-    for group in granules[0].groups:
+    for group, dataset in granules[0].groups.items():
         told = [bounded_units(own.groups[group]) for own in granules]
+        families: dict[tuple[str, ...], list[str]] = {}
         for name in told[0]:
-            units = [own.get(name, "") for own in told]
-            variables = [own.groups[group].variables[name] for own in granules]
-            if len(set(units)) == 1 or along not in variables[0].dims:
-                continue
-            values, common = _rebased(name, variables, units, [own.name for own in granules])
-            for own, variable, part in zip(found, variables, values, strict=True):
-                attributes = dict(variable.attrs)
-                if is_time(attributes.get("units")):
-                    attributes["units"] = common
-                mended = xr.Variable(variable.dims, part, attributes, variable.encoding)
-                own[group] = own[group].assign({name: mended})
-            notes.append(f"{name} counts from another instant in each granule: now {common}")
+            units = tuple(own.get(name, "") for own in told)
+            if len(set(units)) > 1 and along in dataset.variables[name].dims:
+                families.setdefault(units, []).append(name)
+        # Bounds count as their times do, so that all of one family are counted anew together.
+        for units, names in families.items():
+            notes += _count_anew(found, group, names, units, [own.name for own in granules])
     return [
         VirtualGranule(own.name, groups, own.along, own.constants, own.notes)
         for own, groups in zip(granules, found, strict=True)
     ], notes
 
 
-def _rebased(
-    name: str, variables: Sequence[xr.Variable], units: Sequence[str], names: Sequence[str]
-) -> tuple[list[Any], str]:
+def _count_anew(
+    found: list[dict[str, xr.Dataset]],
+    group: str,
+    names: Sequence[str],
+    units: Sequence[str],
+    granules: Sequence[str],
+) -> list[str]:
+    """Put times that count from one instant into `found`, and tell of it."""
+    for name in names:
+        _refuse_uncountable(name, [own[group].variables[name] for own in found], units, granules)
+    parts = [
+        np.concatenate([np.ravel(own[group].variables[name].data) for name in names])
+        for own in found
+    ]
+    calendars = [found[0][group].variables[name].attrs.get("calendar") for name in names]
+    calendar = str(next(filter(None, calendars), "standard"))
+    try:
+        counted, common = joined_times(parts, units, calendar, granules)
+    except StoreError as error:
+        raise StoreError(f"The granules cannot be joined: {names[0]}: {error}") from None
+    for own, values in zip(found, counted, strict=True):
+        start = 0
+        for name in names:
+            variable = own[group].variables[name]
+            part = values[start : start + variable.size].reshape(variable.shape)
+            start += variable.size
+            attributes = dict(variable.attrs)
+            if is_time(attributes.get("units")):
+                attributes["units"] = common
+            mended = xr.Variable(variable.dims, part, attributes, variable.encoding)
+            own[group] = own[group].assign({name: mended})
+    return [f"{name} counts from another instant in each granule: now {common}" for name in names]
+
+
+def _refuse_uncountable(
+    name: str, variables: Sequence[xr.Variable], units: Sequence[str], granules: Sequence[str]
+) -> None:
     attributes = variables[0].attrs
     held = all(not isinstance(own.data, ManifestArray) for own in variables)
     packed = "scale_factor" in attributes or "add_offset" in attributes
@@ -186,17 +215,12 @@ def _rebased(
         held and fill is not None and any((np.asarray(v.data) == fill).any() for v in variables)
     )
     if not held or packed or filled or not all(units):
-        odd = next(own for own, unit in zip(names, units, strict=True) if unit != units[0])
+        odd = next(own for own, unit in zip(granules, units, strict=True) if unit != units[0])
         raise StoreError(
             f"{odd} gives {name} in other units than the first granule ({units[0]}); joined, its "
             "values would be read wrongly, and they are too large or too odd to be counted anew. "
             "Leave it out by naming the others with --variable."
         )
-    calendar = str(attributes.get("calendar", "standard"))
-    try:
-        return joined_times([np.asarray(v.data) for v in variables], units, calendar, names)
-    except StoreError as error:
-        raise StoreError(f"The granules cannot be joined: {name}: {error}") from None
 
 
 def _in_order(

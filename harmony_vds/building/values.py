@@ -32,6 +32,9 @@ class Values(Protocol):
         Raises StoreError where references cannot say how it is stored.
         """
 
+    def is_empty(self, group: str, name: str) -> bool:
+        """Whether a variable has no value at all. **Reads:** metadata."""
+
     def read(self, group: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored, all or some rows of them. **Reads:** chunks of the granule."""
 
@@ -73,6 +76,10 @@ class ClassicValues:
     def is_held_inside(self, _group: str, _name: str) -> bool:
         """Nothing is. **Reads:** nothing."""
         return False
+
+    def is_empty(self, _: str, name: str) -> bool:
+        """Whether a variable has no value at all. **Reads:** nothing."""
+        return bool(self._root[name].size == 0)
 
     def read(self, _: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored. **Reads:** chunks of the granule."""
@@ -118,6 +125,10 @@ class Hdf5Values:
                 "again with one compression (h5repack)."
             )
         return bool(plan.get_layout() == h5py.h5d.COMPACT)
+
+    def is_empty(self, group: str, name: str) -> bool:
+        """Whether a variable has no value at all. **Reads:** metadata."""
+        return self._root[group][name].size == 0
 
     def read(self, group: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored. **Reads:** chunks of the granule."""

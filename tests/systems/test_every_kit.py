@@ -24,7 +24,6 @@ from world import kerchunk_references, write_icechunk, write_references
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
-from harmony_vds.building.virtualize import virtualize
 from harmony_vds.errors import StoreError
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.settings import Settings
@@ -258,15 +257,3 @@ def test_every_reader_gives_the_bits_of_the_granule(
         with both_readers(form, path, folder) as stores:
             assert all(bool(own.defects) == bool(listed(DEFECTIVE, form, name)) for own in stores)
             check_examples(form, name, path, stores, 80 if thorough else 4)
-
-
-@pytest.mark.parametrize(
-    "pattern", ["s13_*/*.tif", "s14_*/*METRIC.tif", "s15_*/*.tif", "s17_*/*.tif", "s38_*/*.tif"]
-)
-def test_geotiff_is_refused_because_nothing_here_describes_it(
-    pattern: str, data: Path, tmp_path: Path
-) -> None:
-    files = sorted(data.glob(pattern))
-    assert files
-    with pytest.raises(StoreError, match="neither a netCDF nor an HDF5 file"):
-        virtualize(files[:1], tmp_path / "store")

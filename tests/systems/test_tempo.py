@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from archive import Archive, archive
+from building import build, contents
 from dmrpp import write_dmrpp
 from invocation import Outcome
 from servers import upload
@@ -18,7 +19,6 @@ from systems.kits import raw
 from systems.published import CONCEPT, LAYOUTS, Publication, lengthened_dataset, publishing
 from world import umm_granule, virtual_dataset, write_icechunk, write_stac
 
-from harmony_vds.building.virtualize import virtualize
 from harmony_vds.errors import StoreError
 
 TEMPO = LAYOUTS["tempo"]
@@ -197,7 +197,7 @@ def test_granule_a_row_or_column_short_is_refused_when_a_store_is_built(
     files = [granule(tmp_path / "whole.nc", 0, flat=flat),
              granule(tmp_path / "short.nc", 1, *size, flat=flat)]  # fmt: skip
     with pytest.raises(StoreError, match=r"short\.nc is not of the first granule's size: its "):
-        virtualize(files, tmp_path / "store", dimension="time")
+        build(files, tmp_path / "store", dimension="time")
     assert not (tmp_path / "store").exists()
 
 
@@ -269,8 +269,7 @@ def test_selected_scans_are_picked_from_the_store_by_the_names_of_their_files(
     np.testing.assert_array_equal(raw(data, name), expected)
 
 
-def test_swaths_of_unequal_length_are_refused_when_a_store_is_built(tmp_path: Path) -> None:
-    """What rectilinear chunk grids can hold, VirtualiZarr does not write."""
+def test_swaths_of_unequal_length_are_joined_with_chunks_of_unequal_length(tmp_path: Path) -> None:
     files = []
     for number, rows in enumerate((132, 131, 132)):
         with netCDF4.Dataset(tmp_path / f"{number}.nc", "w") as nc:
@@ -279,9 +278,9 @@ def test_swaths_of_unequal_length_are_refused_when_a_store_is_built(tmp_path: Pa
             column = weather((rows, 64), number, "f8")
             put(nc, "column", Field(("mirror_step", "xtrack"), column, {}, column.shape, -1e30))
         files.append(tmp_path / f"{number}.nc")
-    with pytest.raises(StoreError, match=r"cannot be joined along mirror_step: .*chunk shapes"):
-        virtualize(files, tmp_path / "store", dimension="mirror_step")
-    assert not (tmp_path / "store").exists()
+    build(files, tmp_path / "store", dimension="mirror_step")
+    values, _ = contents(tmp_path / "store")["/column"]
+    np.testing.assert_array_equal(values, np.concatenate([raw(own, "column") for own in files]))
 
 
 @pytest.mark.scale
