@@ -182,9 +182,7 @@ def temporal_of(pair: tuple[str, str] | None) -> TimeRange | None:
     """
     if not pair:
         return None
-    return TimeRange(
-        *(None if text == ".." else parse_moment("--temporal", text) for text in pair)
-    )
+    return TimeRange(*(None if text == ".." else parse_moment("--temporal", text) for text in pair))
 
 
 def months_of(text: str | None) -> tuple[int, ...]:
