@@ -128,7 +128,7 @@ class Hdf5Values:
 
     def is_empty(self, group: str, name: str) -> bool:
         """Whether a variable has no value at all. **Reads:** metadata."""
-        return self._root[group][name].size == 0
+        return bool(self._root[group][name].size == 0)
 
     def read(self, group: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored. **Reads:** chunks of the granule."""
