@@ -4,9 +4,10 @@ GDAL's ``GeoTransform`` on grid mappings and GeoZarr's ``spatial:*`` on variable
 the corner of the first cell. Where one attribute stands for grids that are cut in different places,
 for a window that is not one piece of the store, or where it says anything else than the coordinates
 that are stored, nothing true can be said by it: it is left out. Grids that are kept whole keep it.
+Likewise a formula for heights is left out where an average leaves out one of its terms.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harmony_vds.model.grid import AxisKind, GridKind
@@ -20,6 +21,8 @@ from harmony_vds.planning.transforms import numbers_of
 from harmony_vds.planning.variables import grid_mapping_names
 
 _GDAL = "GeoTransform"
+_FORMULA = "formula_terms"
+"""By which CF computes heights from levels; it holds of all its terms or not at all."""
 _STORED = (GridKind.CURVILINEAR, GridKind.TRACK)
 _TRANSFORM, _SHAPE, _BBOX = "spatial:transform", "spatial:shape", "spatial:bbox"
 
@@ -78,7 +81,18 @@ def georeferences(
             changed = _changed(attributes, cuts)
             if changed:
                 found[place] = changed
+    for path in _lost_formulas(known, hierarchy):
+        found.setdefault(path, {})[_FORMULA] = None
     return found
+
+
+def _lost_formulas(known: set[str], hierarchy: Hierarchy) -> Iterator[str]:
+    """The output's variables with a formula of which the store has a term that the output lacks."""
+    for path in known:
+        stated = str(hierarchy.variables[path].attrs.get(_FORMULA, "")).split()
+        terms = (hierarchy.resolve(name, group_of(path)) for name in stated if name[-1] != ":")
+        if any(term is not None and term not in known for term in terms):
+            yield path
 
 
 def _window(

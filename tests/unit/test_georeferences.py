@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from unit.test_grids import store_of
 from unit.test_places import EAST, NORTH, STATED, image
 
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
@@ -123,3 +124,26 @@ def test_coordinate_with_a_short_name_again_is_not_read() -> None:
     short = with_short_names(dataset)
     assert short["time"].dims == ("time",)
     assert not short.indexes
+
+
+@pytest.mark.parametrize(("average", "stays"), [(None, True), ("time", False)])
+def test_formula_for_heights_goes_where_one_of_its_terms_does(
+    average: str | None, stays: bool
+) -> None:
+    """An average over time leaves surface pressures out, unless they are asked for by name."""
+    formula = {"formula_terms": "sigma: lev ps: ps ptop: ptop", "units": "1"}
+    variables = {
+        "time": (("time",), [0.0, 1.0], {"units": "days since 2000-01-01"}),
+        "lev": (("lev",), [0.1, 0.9], formula),
+        "ps": (("time",), [9.0, 8.0], {"units": "Pa"}),
+        "ptop": ((), 1.0, {"units": "Pa"}),
+        "wind": (("time", "lev"), np.zeros((2, 2)), {"units": "m s-1"}),
+    }
+    store = store_of({"/": variables})
+    for names, whole in ((("wind",), stays), (("wind", "ps"), True)):
+        request = Request((Source("", "S", variables=names),), average=average)
+        subset = apply_plan(store, make_plan(store, request, request.sources[0]))
+        held = {own.planned.path for own in subset.variables}
+        assert ("/ps" in held) == whole
+        told = found(subset, "/lev").attrs
+        assert told == (formula if whole else {"units": "1"})
