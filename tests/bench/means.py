@@ -22,6 +22,7 @@ from bench.server import ask
 from bench.work import Item, items
 from bench.worker import Stopwatch, peak_memory
 
+NAME = "f"
 TITLE = "mean over 10°x10°, day by day for ten years"
 SERVICE = "ours, the whole service"
 PEER = "fsspec + dask"
@@ -36,11 +37,11 @@ def item(product: Product) -> Item:
     """The box of (a), for ten years."""
     box = items(product)["a"]
     first = product.steps // 2
-    return Item("f", TITLE, (FIELD,), range(first, first + product.steps * 3_650 // 15_340),
+    return Item(NAME, TITLE, (FIELD,), range(first, first + product.steps * 3_650 // 15_340),
                 box.rows, box.columns)  # fmt: skip
 
 
-def expected_means(archive: Archive, wanted: Item) -> np.ndarray:
+def expected(archive: Archive, wanted: Item) -> np.ndarray:
     """By h5py from the granules, cells weighed by the cosine of their latitude."""
     import h5py
 

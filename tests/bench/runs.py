@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from bench import means
+from bench import means, points
 from bench.archive import PRODUCTS, Archive
 from bench.methods import METHODS, OPENED, READ, WRITTEN
 from bench.server import ask
@@ -30,6 +31,8 @@ PAIRS = 7
 the tenth that is to be seen."""
 LONGEST = 1_800
 """Seconds after which a measurement is given up."""
+SERIES = (means, points)
+"""What goes through the whole service, from the request to the written file."""
 PEERS = ("harmony-service-lib", "xarray", "zarr", "icechunk", "dask", "fsspec", "kerchunk",
          "virtualizarr", "obstore", "numpy", "netCDF4", "h5py", "deflate")  # fmt: skip
 OPENED_AGAIN = "ours, kerchunk", "ours, icechunk", "ours, parquet", "icechunk"
@@ -124,8 +127,9 @@ class Bench:
                     if item == "e" and "dask" in method:
                         continue  # two requests in flight: minutes that tell nothing new
                     self._read(self.main_product, item, method)
-            for method, steps in ((means.SERVICE, None), (means.PEER, means.PEER_STEPS)):
-                self.run_mean(method, steps)
+            for series in SERIES:
+                for method, steps in ((series.SERVICE, None), (series.PEER, series.PEER_STEPS)):
+                    self.run_series(series, method, steps)
 
     def run_flat(self) -> None:
         """One selection from the whole record and from a tenth of it, one right after the other."""
@@ -138,21 +142,23 @@ class Bench:
                     self._read(product, "d", method, part="flat")
             products.reverse()
 
-    def run_mean(self, method: str, steps: int | None) -> None:
-        """The mean of a region over ten years, or over its first `steps`."""
+    def run_series(self, series: ModuleType, method: str, steps: int | None) -> None:
+        """A series through the whole service or by a peer, or its first `steps`."""
         product = self.main_product
         archive = self.archive(product)
-        wanted = means.item(archive.product)
+        wanted = series.item(archive.product)
         wanted = wanted.first(steps) if steps else wanted
         job = {"method": method, "product": product, "steps": steps}
-        told = self._told(job, str(self.folder / "cache"), "bench.means")
-        right = means.expected_means(archive, wanted)
+        told = self._told(job, str(self.folder / "cache"), series.__name__)
+        right = series.expected(archive, wanted)
         if "failed" not in told and not np.allclose(
-            told["series"], right, rtol=0, atol=means.TOLERANCE
+            told["series"], right, rtol=0, atol=series.TOLERANCE, equal_nan=True
         ):
-            told = {"failed": "its means are not those of the granules"}
-        share = len(wanted.steps) / len(means.item(archive.product).steps)
-        self._keep("mean", product, "f", method, told, lambda own: own["mean"] | {"share": share})
+            told = {"failed": "its series is not that of the granules"}
+        share = len(wanted.steps) / len(series.item(archive.product).steps)
+        self._keep(
+            "mean", product, series.NAME, method, told, lambda own: own["mean"] | {"share": share}
+        )
 
     def run_write(self, parts: tuple[str, ...]) -> None:
         """One run gives both: writing from an open store, and all from opening it."""

@@ -3,16 +3,15 @@
 from rich.console import Console
 from rich.table import Table
 
-from bench import means
 from bench.archive import PRODUCTS
 from bench.limits import ideal
-from bench.runs import LATENCY, Bench
+from bench.runs import LATENCY, SERIES, Bench
 from bench.work import items, write_items
 
 
 def show(bench: Bench, console: Console) -> None:
     """Print every table for which there are numbers."""
-    tables = (*_openings(bench), _starts(bench), *_reads(bench), _flat(bench), _means(bench),
+    tables = (*_openings(bench), _starts(bench), *_reads(bench), _flat(bench), *_series(bench),
               *_writes(bench))  # fmt: skip
     for table in tables:
         if table.row_count:
@@ -110,14 +109,19 @@ def _flat(bench: Bench) -> Table:
     return table
 
 
-def _means(bench: Bench) -> Table:
-    table = _table(f"(f) {means.TITLE}, {bench.main_product}", "method", "wall s", "x ours",
+def _series(bench: Bench) -> list[Table]:
+    return [_one_series(bench, own.NAME, own.TITLE, own.SERVICE) for own in SERIES]
+
+
+def _one_series(bench: Bench, name: str, title: str, service: str) -> Table:
+    table = _table(f"({name}) {title}, {bench.main_product}", "method", "wall s", "x ours",
                    "CPU s", "requests", "MB", "in flight", "peak MB")  # fmt: skip
     found = {
         method: numbers
-        for (part, _, _, method), numbers in bench.results.medians().items() if part == "mean"
+        for (part, _, item, method), numbers in bench.results.medians().items()
+        if (part, item) == ("mean", name)
     }  # fmt: skip
-    own = found.get(means.SERVICE, {}).get("wall")
+    own = found.get(service, {}).get("wall")
     for method, numbers in found.items():
         share = numbers["share"]
         wall = numbers["wall"] / share

@@ -148,6 +148,23 @@ def test_ten_years_of_a_region_come_out_right_from_a_full_size_manifest(
 
 
 @pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
+def test_series_at_a_place_is_that_of_all_15340_days_in_little_memory(
+    form: str, request: pytest.FixtureRequest, granules: list[Path], tmp_path: Path
+) -> None:
+    store = request.getfixturevalue(f"{form}_store")
+    done = run_subset(store, granules, tmp_path, "--point", "-30.1,12.4")
+    row, column = int((12.4 + 90) * 2), int((-30.1 + 180) * 2)
+    with netCDF4.Dataset(json.loads(done.stdout)["output"]) as nc:
+        nc.set_auto_maskandscale(False)
+        assert nc.featureType == "timeSeries"
+        got, times = nc["analysed_sst"][:].ravel(), nc["time"][:]
+    fields = truth(granules, (slice(row, row + 1), slice(column, column + 1))).ravel()
+    np.testing.assert_array_equal(times, FIRST + DAY * np.arange(DAYS))
+    np.testing.assert_array_equal(got, fields[np.arange(DAYS) % FILES])
+    assert float(done.stderr.splitlines()[-1].split()[1]) < 800 * 2**10
+
+
+@pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
 def test_ten_years_of_a_region_have_their_daily_means_in_little_memory(
     form: str, request: pytest.FixtureRequest, granules: list[Path], tmp_path: Path
 ) -> None:
