@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import reproject
+from bench import levels, reproject
 from bench.goals import Verdict, verdicts
 from bench.plans import run_plan
 from bench.rates import main as print_rates
@@ -30,8 +30,11 @@ def main() -> int:
     if sys.argv[1:2] == ["rates"]:  # needs neither server nor stand-ins
         print_rates()
         return 0
-    options = _options()
     console, told = Console(highlight=False, width=130), Console(stderr=True, highlight=False)
+    if sys.argv[1:2] == ["levels"]:
+        levels.run([Path(own) for own in sys.argv[2:]], console)
+        return 0
+    options = _options()
     if options.part == "reproject":
         judged = reproject.run(options.repeats, console)
         for verdict in judged:
@@ -66,7 +69,11 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="bin/bench", description=__doc__,
+        epilog="Besides, rates: how fast one core inflates and writes; levels FILE …: what each "
+        "level of compression costs and saves on the chunks of granules.",
+    )  # fmt: skip
     parser.add_argument("part", choices=(*_PARTS, "reproject"))
     parser.add_argument("--repeats", type=int, default=3, help="times each number is measured")
     parser.add_argument(

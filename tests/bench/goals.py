@@ -1,4 +1,4 @@
-"""The goals of opening and reading, and whether a run met them."""
+"""The goals of opening, reading and writing, and whether a run met them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from bench.archive import PRODUCTS
 from bench.limits import ideal
 from bench.runs import LATENCY, Bench, Key
 from bench.work import Expected, items
+from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES
 
 MIB = 2**20
 _READS = {"a": (3.5, 2.0), "c": (7.0, 1.4), "d": (10.0, 1.5)}
@@ -155,6 +156,11 @@ def _writing(judge: _Judge, part: str) -> Iterator[Verdict]:
         share = judge.ratio(part, product, "d", own, "download", "rss")
         yield Verdict(f"{part} (d) {own}: peak memory, share of download's", share, 0.25,
                       at_least=False)  # fmt: skip
+        for item in _WRITES:
+            rss = judge.value(part, product, item, own, "rss")
+            yield Verdict(f"{part} ({item}) {own}: peak memory beside the window, in MB",
+                          rss and (rss - WINDOW_BYTES - AHEAD_BYTES) / 1e6, 250,
+                          at_least=False)  # fmt: skip
 
 
 def _thrift(judge: _Judge, item: str, own: str, wanted: Expected) -> Iterator[Verdict]:
