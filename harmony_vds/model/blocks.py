@@ -5,7 +5,6 @@ twice and the bytes fetched equal the price.
 """
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,13 +19,31 @@ AHEAD_BYTES = 64 * 2**20
 """Bytes of the pieces that are read while an earlier one is written."""
 
 
+type Edges = npt.NDArray[np.int64]
+"""Pieces in one array: where each begins along each dimension, and where the next one does; shape
+(pieces, dimensions, 2)."""
+
+
 def blocks(
     positions: Sequence[npt.NDArray[np.int64]],
     cuts: Sequence[Cut],
     itemsize: int,
     window: int = WINDOW_BYTES,
 ) -> tuple[Block, ...]:
-    """The pieces of an output variable, in index order.
+    """The pieces of an output variable, in index order; parameters as for `edges_of_blocks`.
+
+    **Reads:** nothing.
+    """
+    return tuple(_as_blocks(edges_of_blocks(positions, cuts, itemsize, window)))
+
+
+def edges_of_blocks(
+    positions: Sequence[npt.NDArray[np.int64]],
+    cuts: Sequence[Cut],
+    itemsize: int,
+    window: int = WINDOW_BYTES,
+) -> Edges:
+    """The pieces of an output variable, in index order: numbers alone, where there are many.
 
     Parameters
     ----------
@@ -42,10 +59,10 @@ def blocks(
     **Reads:** nothing.
     """
     if any(kept.size == 0 for kept in positions):
-        return ()
-    whole = tuple(slice(0, kept.size) for kept in positions)
+        return np.empty((0, len(positions), 2), np.int64)
+    whole = [(0, kept.size) for kept in positions]
     inner = [boundaries(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
-    return tuple(split(whole, inner, itemsize, window))
+    return _split(whole, inner, itemsize, window)
 
 
 def split(
@@ -55,33 +72,68 @@ def split(
 
     `cuts` are the positions at which each dimension may be cut. **Reads:** nothing.
     """
-    found: list[Block] = []
-    waiting, listed = [block], [own.tolist() for own in cuts]  # plain numbers: there may be many
-    while waiting:
-        own = waiting.pop()
-        halves = _halves(own, listed, itemsize, window)
-        if halves is None:
-            found.append(own)
-        else:
-            waiting += reversed(halves)
+    return _as_blocks(_split([(own.start, own.stop) for own in block], cuts, itemsize, window))
+
+
+def edges_of(pieces: Sequence[Block]) -> Edges:
+    """Some pieces, one or more, in one array. **Reads:** nothing."""
+    return np.array([[(s.start, s.stop) for s in own] for own in pieces], np.int64)
+
+
+def _as_blocks(edges: Edges) -> list[Block]:
+    return [tuple(slice(start, stop) for start, stop in own) for own in edges.tolist()]
+
+
+def _split(
+    spans: Sequence[tuple[int, int]],
+    cuts: Sequence[npt.NDArray[np.int64]],
+    nbytes: float,
+    window: int,
+) -> Edges:
+    """As `split`, of the dimensions that are left; `nbytes` are those of one position of each.
+
+    Parts of equal length along one dimension are cut alike along the next.
+    """
+    if not spans:
+        return np.empty((1, 0, 2), np.int64)
+    around = nbytes * math.prod([stop - start for start, stop in spans[1:]])
+    edges = _parts(spans[0], cuts[0], around, window)
+    lengths = np.diff(edges)
+    kept = np.array([spans[1:]], np.int64).reshape(1, -1, 2)
+    inner = {
+        length: kept
+        if around * length <= window
+        else _split(spans[1:], cuts[1:], nbytes * length, window)
+        for length in np.unique(lengths).tolist()
+    }
+    counts = np.array([len(inner[length]) for length in lengths.tolist()])
+    found = np.empty((counts.sum(), len(spans), 2), np.int64)
+    found[:, 0, 0] = np.repeat(edges[:-1], counts)
+    found[:, 0, 1] = np.repeat(edges[1:], counts)
+    behind = np.cumsum(counts)
+    for length, own in inner.items():
+        first = (behind - counts)[lengths == length]
+        found[first[:, None] + np.arange(len(own)), 1:] = own
     return found
 
 
-def _halves(
-    block: Block, cuts: Sequence[list[int]], itemsize: float, window: int
-) -> tuple[Block, Block] | None:
-    """The two parts of a block that is too large and can be cut."""
-    if itemsize * math.prod([own.stop - own.start for own in block]) <= window:
-        return None
-    for axis, span in enumerate(block):
-        low = bisect_right(cuts[axis], span.start)
-        high = bisect_left(cuts[axis], span.stop)
-        if low < high:
-            middle = cuts[axis][low + (high - low) // 2]
-            first = (*block[:axis], slice(span.start, middle), *block[axis + 1 :])
-            second = (*block[:axis], slice(middle, span.stop), *block[axis + 1 :])
-            return first, second
-    return None
+def _parts(
+    span: tuple[int, int], cuts: npt.NDArray[np.int64], around: float, window: int
+) -> npt.NDArray[np.int64]:
+    """The edges of `span` halved at `cuts` until its parts fit the window or cannot be cut."""
+    edges = np.array([span[0], *cuts[(cuts > span[0]) & (cuts < span[1])], span[1]], np.int64)
+    if edges.size < 4 or around * (edges[2:] - edges[:-2]).min() > window:
+        halved = around * (span[1] - span[0]) > window  # no two parts fit together
+        return edges if halved else edges[[0, -1]]
+    found, listed, waiting = [span[0]], edges.tolist(), [(0, edges.size - 1)]
+    while waiting:
+        first, last = waiting.pop()
+        if last - first == 1 or around * (listed[last] - listed[first]) <= window:
+            found.append(listed[last])
+        else:
+            middle = first + 1 + (last - first - 1) // 2
+            waiting += [(middle, last), (first, middle)]
+    return np.array(found, np.int64)
 
 
 def boundaries(kept: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
@@ -98,14 +150,14 @@ def boundaries(kept: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
 
 
 def reads_of(
-    pieces: Sequence[Block], positions: Sequence[npt.NDArray[np.int64]], cuts: Sequence[Cut]
+    pieces: Edges, positions: Sequence[npt.NDArray[np.int64]], cuts: Sequence[Cut]
 ) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64]] | None:
     """The chunks that `pieces` touch, and which piece each is of; None where several touch one.
 
     Parameters
     ----------
     pieces
-        Boxes of output positions.
+        Boxes of output positions, one or more.
     positions, cuts
         As for `blocks`.
 
@@ -119,7 +171,8 @@ def reads_of(
     **Reads:** nothing.
     """
     visited: list[npt.NDArray[np.int64]] = []
-    edges = np.array([[(s.start, s.stop - 1) for s in own] for own in pieces], np.int64)
+    edges = pieces.copy()
+    edges[..., 1] -= 1  # the last position of each
     for axis, (kept, cut) in enumerate(zip(positions, cuts, strict=True)):
         numbers = numbers_of(kept, cut)
         firsts = np.concatenate([[0], np.flatnonzero(np.diff(numbers)) + 1])
@@ -135,7 +188,24 @@ def reads_of(
     shape = tuple(own.size for own in visited)
     if int((edges[..., 1] - edges[..., 0] + 1).prod(axis=1).sum()) != math.prod(shape):
         return None
-    piece_of = np.full(shape, -1, np.int64)
-    for number, own_edges in enumerate(edges.tolist()):
-        piece_of[tuple(slice(low, high + 1) for low, high in own_edges)] = number
-    return (visited, piece_of.ravel()) if (piece_of >= 0).all() else None
+    piece_of = np.full(math.prod(shape), -1, np.int64)
+    piece_of[_members(edges, shape)] = np.repeat(
+        np.arange(len(pieces)), (edges[..., 1] - edges[..., 0] + 1).prod(axis=1)
+    )
+    return (visited, piece_of) if (piece_of >= 0).all() else None
+
+
+def _members(edges: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Flat positions of all that is in boxes of an array, box after box.
+
+    `edges` are the first and last position of each box along each axis; shape (boxes, axes, 2).
+    """
+    sizes = edges[..., 1] - edges[..., 0] + 1
+    counts = sizes.prod(axis=1)
+    left = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    flat, stride = np.zeros_like(left), 1
+    for axis in range(len(shape) - 1, -1, -1):
+        left, inside = np.divmod(left, np.repeat(sizes[:, axis], counts))
+        flat += stride * (inside + np.repeat(edges[:, axis, 0], counts))
+        stride *= shape[axis]
+    return flat

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 REQUESTS_IN_FLIGHT = 64
 """Requests to the archive at once, and so chunks held at once while they are decoded."""
+BYTES_IN_FLIGHT = 96 * 2**20
+"""Stored bytes that are fetched or wait to be decoded."""
+DECODERS = 8
+"""Most chunks that are decoded at once: so many threads inflate faster than bytes arrive."""
 PROCESS_BYTES = 250 * 10**6
 """What a process holds beside the data of a request: code, manifest and connections; the bound
 that ``tests/systems/test_memory.py`` holds."""

@@ -10,15 +10,21 @@ import numpy.typing as npt
 
 from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.average import AveragedVariable, AveragePlan
-from harmony_vds.model.blocks import AHEAD_BYTES, WINDOW_BYTES, blocks, reads_of
+from harmony_vds.model.blocks import (
+    AHEAD_BYTES,
+    WINDOW_BYTES,
+    Edges,
+    edges_of,
+    edges_of_blocks,
+    reads_of,
+)
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, Indices, chunk_numbers
-from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
+from harmony_vds.model.limits import BYTES_IN_FLIGHT, DECODERS, REQUESTS_IN_FLIGHT
 from harmony_vds.model.place_reads import PlaceReads
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans, merged_totals
-from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import tiles, working_bytes
 from harmony_vds.planning.hierarchy import Hierarchy
 
@@ -56,6 +62,7 @@ def price(
     written = 0
     held = sum(own.inside.nbytes for own in masks) + (0 if average is None else average.nbytes)
     largest_chunk = working_most = 0
+    merged = True
     for variable in variables:
         raw = hierarchy.variables[variable.path]
         kept = kept_indices(variable, raw.shape, selection)
@@ -69,6 +76,7 @@ def price(
             continue
         index = hierarchy.store.chunk_index(variable.path, kept)
         gap = hierarchy.store.merge_gap(variable.path)
+        merged &= gap >= 0
         positions = kept_positions(variable, raw.shape, selection)
         index = index.sparing(
             asked_chunks(masks, variable.path, variable.dimensions, positions, index.cuts)
@@ -85,7 +93,6 @@ def price(
         tally += found
         if found.chunks:
             largest_chunk = max(largest_chunk, found.decoded // found.chunks)
-    in_flight = min(tally.chunks, REQUESTS_IN_FLIGHT) * largest_chunk
     return Cost(
         chunks=tally.chunks,
         requests=tally.requests,
@@ -94,11 +101,30 @@ def price(
         bytes_written=written,
         peak_memory=held
         + working_most
-        + in_flight
-        + min(written, 2 * max(WINDOW_BYTES, largest_chunk) + AHEAD_BYTES),
+        + in_flight(tally, largest_chunk, merged=merged)
+        + min(written, max(AHEAD_BYTES, largest_chunk) + max(WINDOW_BYTES, largest_chunk)),
         peak_disk=written,
         missing=tally.missing,
     )
+
+
+def in_flight(tally: ChunkTally, chunk: int, *, merged: bool) -> int:
+    """Bytes at most of chunks that are on their way or being decoded.
+
+    Parameters
+    ----------
+    tally
+        What is read.
+    chunk
+        Bytes of the largest chunk, decoded.
+    merged
+        Whether the planned reader reads all of it: it decodes into the result, and few at once.
+
+    **Reads:** nothing.
+    """
+    if not merged:
+        return min(tally.chunks, REQUESTS_IN_FLIGHT) * chunk
+    return min(tally.stored, max(BYTES_IN_FLIGHT, chunk)) + min(tally.chunks, DECODERS) * chunk
 
 
 def _result_bytes(own: AveragedVariable, variable: PlannedVariable, kept: Sequence[Indices]) -> int:
@@ -113,14 +139,14 @@ def _result_bytes(own: AveragedVariable, variable: PlannedVariable, kept: Sequen
 def _pieces(
     variable: PlannedVariable, positions: Sequence[npt.NDArray[np.int64]], index: ChunkIndex,
     own: AveragedVariable | None,
-) -> tuple[Sequence[Block], int]:  # fmt: skip
+) -> tuple[Edges, int]:  # fmt: skip
     """What is read at once, one after another, and the bytes that an average holds meanwhile."""
     if own is None:
-        return blocks(positions, index.cuts, index.itemsize), 0
+        return edges_of_blocks(positions, index.cuts, index.itemsize), 0
     along = [variable.dimensions.index(dimension) for dimension in own.along]
     found = tiles(positions, index.cuts, index.itemsize, along, own.bytes_of_sums)
     working = working_bytes(found, along, index.itemsize, own.bytes_of_sums)
-    return [slab for tile in found for slab in tile.slabs], working
+    return edges_of([slab for tile in found for slab in tile.slabs]), working
 
 
 def doubts(variables: Sequence[PlannedVariable], hierarchy: Hierarchy) -> list[str]:
@@ -132,11 +158,11 @@ def doubts(variables: Sequence[PlannedVariable], hierarchy: Hierarchy) -> list[s
 
 def _merged(
     tally: ChunkTally, index: ChunkIndex, positions: Sequence[npt.NDArray[np.int64]],
-    pieces: Sequence[Block], gap: int,
+    pieces: Edges, gap: int,
 ) -> ChunkTally:  # fmt: skip
     """`tally` for a reader that merges neighbouring ranges, piece by piece as it reads."""
     requests, stored = 0, 0
-    apart = reads_of(pieces, positions, index.cuts) if positions and pieces else None
+    apart = reads_of(pieces, positions, index.cuts) if positions and len(pieces) else None
     if apart is not None:
         native = index.kinds_of(apart[0]) == ChunkKind.NATIVE
         requests, stored = merged_totals(index, *apart, gap)
@@ -145,8 +171,8 @@ def _merged(
             requests=requests + int(native.sum()),
             stored=stored + int(index.lengths[np.ix_(*apart[0])][native].sum()),
         )
-    for block in pieces:
-        parts = [own[piece] for own, piece in zip(positions, block, strict=True)]
+    for block in pieces.tolist():
+        parts = [own[first:stop] for own, (first, stop) in zip(positions, block, strict=True)]
         more, nbytes = _one_read(index, parts, gap)
         requests, stored = requests + more, stored + nbytes
     return replace(tally, requests=requests, stored=stored)

@@ -136,16 +136,20 @@ class Hierarchy:
         variable = self.variables[path]
         if path not in self.held:
             self._refuse_gaps(path, variable)
-            shelf = self.store.coordinates
-            kept = None if shelf is None else shelf.take(path)
-            if kept is not None:
-                variable.data = kept
-            else:
-                variable.load()
-                if shelf is not None:
-                    shelf.put(path, np.asarray(variable.values))
+            if not variable._in_memory:  # noqa: SLF001  another plan may have read it
+                self._read(path, variable)
             self.held.add(path)
         return np.asarray(variable.values)
+
+    def _read(self, path: str, variable: xr.Variable) -> None:
+        shelf = self.store.coordinates
+        kept = None if shelf is None else shelf.take(path)
+        if kept is not None:
+            variable.data = kept
+            return
+        variable.load()
+        if shelf is not None:
+            shelf.put(path, np.asarray(variable.values))
 
     def _refuse_gaps(self, path: str, variable: xr.Variable) -> None:
         if "_FillValue" in variable.attrs or not variable.size:

@@ -11,7 +11,6 @@ from harmony_vds.errors import NoDataError
 from harmony_vds.model.approach import Approach
 from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
-from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.scatter import Way, way_to
 from harmony_vds.model.selection import AxisSelection
@@ -19,7 +18,7 @@ from harmony_vds.model.spans import merged_spans
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import TargetPlan, made_type
 from harmony_vds.model.warp_blocks import BLOCK_BYTES, WarpBlock, warp_blocks
-from harmony_vds.planning.cost import Course, kept_positions, price
+from harmony_vds.planning.cost import Course, in_flight, kept_positions, price
 from harmony_vds.planning.hierarchy import Hierarchy
 
 _AT_ONCE = 8
@@ -76,14 +75,15 @@ def price_target(
     axes = 8 * sum(target.shape) + 4  # coordinates, and the reference system
     working = min(_AT_ONCE * _COPIES * min(largest, 2 * BLOCK_BYTES), 64 * largest)
     working += sum(own.nbytes for own in target.sources if isinstance(own, Swath))
-    in_flight = min(tally.chunks, REQUESTS_IN_FLIGHT) * chunk
+    merged = all(hierarchy.store.merge_gap(own.path) >= 0 for own in moved)
+    coming = in_flight(tally, chunk, merged=merged)
     return Cost(
         chunks=rest.chunks + tally.chunks,
         requests=rest.requests + tally.requests,
         bytes_read=rest.bytes_read + tally.stored,
         bytes_decoded=rest.bytes_decoded + tally.decoded,
         bytes_written=rest.bytes_written + written + axes,
-        peak_memory=max(rest.peak_memory, held + working + in_flight),
+        peak_memory=max(rest.peak_memory, held + working + coming),
         peak_disk=rest.peak_disk + written + axes,
         missing=rest.missing + tally.missing,
     )

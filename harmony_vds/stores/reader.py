@@ -27,14 +27,12 @@ from harmony_vds.model.chunks import (
     numbers_of,
     starts_of,
 )
-from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
+from harmony_vds.model.limits import BYTES_IN_FLIGHT, DECODERS, REQUESTS_IN_FLIGHT
 from harmony_vds.model.spans import Span, merged_spans
 from harmony_vds.model.stored import Held
 from harmony_vds.stores.codecs import ChunkDecoder
 from harmony_vds.stores.zarr import ManifestStore
 
-BYTES_IN_FLIGHT = 96 * 2**20
-"""Stored bytes that are fetched or wait to be decoded."""
 _SHARE_BYTES = 4 * 2**20
 """Decoded bytes that one thread takes on at once: small chunks are not worth waking one each."""
 
@@ -337,4 +335,5 @@ def _room() -> _Room:
 @lru_cache(maxsize=1)
 def _decoders() -> ThreadPoolExecutor:
     """Threads that decode; the codecs release the interpreter's lock."""
-    return ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="harmony-vds-decode")
+    threads = min(os.cpu_count() or 2, DECODERS)
+    return ThreadPoolExecutor(threads, thread_name_prefix="harmony-vds-decode")
