@@ -108,13 +108,7 @@ def files_of(linked: Sequence[Linked], access: Access, wanted: Wanted) -> list[G
     **Reads:** nothing.
     """
     chosen = [wanted.of(own) for own in linked]
-    folders = {f"{url.rpartition('/')[0]}/" for pair in chosen for url in pair}
-    access = access.recording(tuple(sorted(folders)))
-    for own in linked[:_MOST_TAUGHT]:
-        https, direct = data_hrefs(own.links)
-        endpoint = credentials_endpoint(own.links)
-        access = access.recording((*https, *direct), None, endpoint, learn_twins(https, direct))
-    worker = access.for_worker()
+    worker = reaching(linked, access, wanted).for_worker()
     return [
         GranuleFile(
             read, "" if published == read else published,
@@ -122,6 +116,20 @@ def files_of(linked: Sequence[Linked], access: Access, wanted: Wanted) -> list[G
         )
         for own, (read, published) in zip(linked, chosen, strict=True)
     ]  # fmt: skip
+
+
+def reaching(linked: Sequence[Linked], access: Access, wanted: Wanted) -> Access:
+    """`access` that trusts the folders of the granules' files and knows their https forms.
+
+    Errors as `Wanted.of`. **Reads:** nothing.
+    """
+    folders = {f"{url.rpartition('/')[0]}/" for own in linked for url in wanted.of(own)}
+    access = access.recording(tuple(sorted(folders)))
+    for own in linked[:_MOST_TAUGHT]:
+        https, direct = data_hrefs(own.links)
+        endpoint = credentials_endpoint(own.links)
+        access = access.recording((*https, *direct), None, endpoint, learn_twins(https, direct))
+    return access
 
 
 def files_of_stac(href: str, services: Services, wanted: Wanted) -> list[GranuleFile]:

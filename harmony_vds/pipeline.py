@@ -26,8 +26,9 @@ from harmony_vds.model.part import Part
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.shape import Shape
-from harmony_vds.model.store import CollectionNotes, VirtualStore
+from harmony_vds.model.store import CollectionNotes, ManifestFormat, VirtualStore
 from harmony_vds.model.subset import Subset
+from harmony_vds.on_the_fly import described
 from harmony_vds.outputs.write import refuse_unwritable, write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
 from harmony_vds.planning.maps import as_target
@@ -136,7 +137,10 @@ def _prepare_source(
         with timed("find"):
             answer = next(answers, None)
         if answer is None:
-            raise search.failure()
+            made = None if apart else described(search, services)
+            if made is None:
+                raise search.failure()
+            return _prepare_store(made[0], source, request, services, apart=apart, store=made[1])
         try:
             return _prepare_answer(answer, source, request, services, apart=apart)
         except (StoreError, ForbiddenError, UpstreamError, UnknownVariableError) as error:
@@ -170,9 +174,10 @@ def _prepare_answer(
     return prepared
 
 
-def _prepare_store(
-    found: FoundStore, source: Source, request: Request, services: Services, *, apart: bool
-) -> list[Prepared]:
+def _prepare_store(  # noqa: PLR0913  an open store comes along where it has no address
+    found: FoundStore, source: Source, request: Request, services: Services, *, apart: bool,
+    store: VirtualStore | None = None,
+) -> list[Prepared]:  # fmt: skip
     """The plans for one store: one, or one for each Part."""
     variables = source.variables if found.variables is None else found.variables
     source = replace(source, variables=variables)
@@ -180,7 +185,7 @@ def _prepare_store(
         request, granules=found.granules, from_stack=found.from_stack, periods=found.periods
     )
     with timed("open"):
-        store = open_store(found.locations, found.access, services.reading)
+        store = store or open_store(found.locations, found.access, services.reading)
     cutting = Cutting(store, services.limits, apart, found.by_region, services.layout)
     with timed("plan"):
         plan = cutting.plan(request, source)
@@ -330,7 +335,8 @@ def written(
 def _shared(subset: Subset, prepared: Prepared, services: Services) -> Subset:
     """`subset`, read by the workers of a cluster where the operator has one."""
     part = prepared.part
-    if services.cluster is None or part is None or prepared.plan.format.by_reference:
+    alone = prepared.plan.location.kind is ManifestFormat.GRANULES  # described in this process
+    if services.cluster is None or part is None or alone or prepared.plan.format.by_reference:
         return subset
     if prepared.shape is not None:
         part = replace(part, request=replace(part.request, shape=prepared.shape))

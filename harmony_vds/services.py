@@ -46,6 +46,8 @@ class Services:
     """How outputs are laid out."""
     cluster: Cluster | None = None
     """Who reads pieces of outputs in place of this process."""
+    max_virtualized: int = 0
+    """Granules without any store that are described to answer one request."""
 
     @classmethod
     def of(
@@ -77,7 +79,7 @@ class Services:
         shapes = ShapeReader.of(settings, access, read_upload)
         return cls(
             access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout,
-            Cluster.at(settings.dask, deadline),
+            Cluster.at(settings.dask, deadline), max_virtualized=settings.max_virtualized,
         )  # fmt: skip
 
     def search(self, source: Source, request: Request | None = None) -> StoreSearch:

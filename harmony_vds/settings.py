@@ -186,6 +186,13 @@ class Settings(BaseSettings):
         description="Most virtual stores that one request may be answered from, where each frame, "
         "tile or granule of a collection has its own.",
     )
+    max_virtualized: int = Field(
+        default=50,
+        ge=0,
+        validation_alias="HARMONY_VDS_MAX_VIRTUALIZED",
+        description="Most selected granules that are described to answer a request for a "
+        "collection without any virtual store; 0 turns that off.",
+    )
     max_seconds: float = Field(
         default=270.0,
         gt=0,

@@ -30,7 +30,8 @@ class Choice:
     """Region, widened to whole chunks; None for all."""
     time_from: str = ""
     """Where the time of a granule is that has no time dimension: ``data``, ``name``,
-    ``attribute`` or ``attribute:NAME``, ``cmr``; empty where none is needed."""
+    ``attribute`` or ``attribute:NAME``, ``cmr``, or ``auto`` for data or else CMR; empty where none
+    is needed."""
     is_one_of_many: bool = True
     """Whether granules are joined; a single one is kept as it is."""
 

@@ -43,12 +43,12 @@ def with_moment(
     if time_dimension(groups) is not None or choice.dimension is not None:
         return groups
     scalar = _scalar_time(groups)
-    if scalar is not None and choice.time_from in ("", "data"):
+    if scalar is not None and choice.time_from in ("", "data", "auto"):
         if not choice.time_from and not choice.is_one_of_many:
             return groups
         group, name = scalar
         return _expanded(groups, group, name, groups[group].variables[name])
-    if not choice.time_from:
+    if not choice.time_from or (choice.time_from == "auto" and not choice.is_one_of_many):
         return groups
     moment = _moment(groups["/"], file, choice.time_from)
     seconds = (moment - _EPOCH).total_seconds()
@@ -86,7 +86,7 @@ def _expanded(
 
 def _moment(root: xr.Dataset, file: GranuleFile, where: str) -> datetime:
     place, _, attribute = where.partition(":")
-    if place == "cmr":
+    if place in ("cmr", "auto"):
         if file.start is None:
             raise RequestError("CMR tells no time of it; take it from its name or an attribute.")
         return file.start

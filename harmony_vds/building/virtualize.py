@@ -1,5 +1,6 @@
 """Builds a virtual store from granule files, and refuses what would come out silently wrong."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -9,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from virtualizarr.manifests import ManifestArray
 
 from harmony_vds.building.choice import Choice
@@ -60,6 +62,8 @@ class Built:
     """Chunk references that were written."""
     notes: tuple[str, ...] = ()
     """What was put right on the way, or will mislead other readers."""
+    digest: str = ""
+    """A fingerprint of all references and held values; the same for the same granules."""
 
 
 def virtualize(
@@ -112,7 +116,7 @@ def virtualize(
         write_references(joined, Path(str(folder)))
         return Built("", len(granules), references, joined.notes)
     snapshot = write_repository(joined, place, [own.target for own in files], remembered(choice))
-    return Built(snapshot, len(granules), references, joined.notes)
+    return Built(snapshot, len(granules), references, joined.notes, digest_of(joined))
 
 
 def is_kerchunk(place: Place) -> bool:
@@ -177,6 +181,29 @@ def references_of(joined: Joined) -> int:
     ]
     arrays += [piece for own in joined.irregular.values() for piece in own.pieces]
     return sum(len(own.manifest) for own in arrays if isinstance(own, ManifestArray))
+
+
+def digest_of(joined: Joined) -> str:
+    """A fingerprint of all references and held values. **Reads:** nothing."""
+    told = hashlib.sha256()
+    for group, dataset in sorted(joined.groups.items()):
+        for name, variable in sorted(dataset.variables.items(), key=lambda own: str(own[0])):
+            told.update(f"{group}/{name} {variable.dims} {sorted(variable.attrs)}".encode())
+            _update(told, variable.data)
+    for (group, name), own in sorted(joined.irregular.items(), key=lambda own: own[0]):
+        told.update(f"{group}/{name}".encode())
+        for piece in own.pieces:
+            _update(told, piece)
+    return told.hexdigest()[:16]
+
+
+def _update(told: Any, data: Any) -> None:
+    if not isinstance(data, ManifestArray):
+        told.update(np.asarray(data).tobytes())
+        return
+    manifest = data.manifest
+    told.update("\0".join(manifest._paths.ravel().tolist()).encode())  # noqa: SLF001
+    told.update(manifest._offsets.tobytes() + manifest._lengths.tobytes())  # noqa: SLF001
 
 
 def _refuse_many(count: int) -> None:

@@ -120,6 +120,19 @@ class StoreSearch:
             raise self.failure()
         return found
 
+    def unserved(self) -> tuple[tuple[Linked, ...], CollectionNotes, Access] | None:
+        """The selected granules with their links, what records say, and the way to their files.
+
+        None where no granule was selected, or where something was named as a store of theirs: it
+        is then for whoever named it to mend. To be asked when `answers` came to an end.
+
+        **Reads:** nothing.
+        """
+        if not self._linked or self.rejected.reasons or self.overrides.of(self.source) is not None:
+            return None
+        notes = noted(self._notes(), self.granules)
+        return tuple(self._linked), notes, self._trusting((), self.access)
+
     def failure(self) -> VdsError:
         """The error to raise when no answer served. **Reads:** nothing."""
         named = f"{self.source.collection} ({self.source.short_name})"

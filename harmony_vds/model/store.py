@@ -29,6 +29,8 @@ class ManifestFormat(StrEnum):
     ZARR = "zarr"
     ZIP = "zip"
     """Zarr or kerchunk Parquet inside a zip file."""
+    GRANULES = "granules"
+    """The data files themselves, described when they were asked for: nothing is published."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class StoreLocation:
     """URL of the one data file that a DMR++ sidecar describes, where a record names it: it need not
     be the sidecar's own without its suffix."""
     members: tuple["StoreLocation", ...] = ()
-    """The DMR++ sidecars of several granules that are one store; `href` is the first's. Empty for
-    all other stores."""
+    """The DMR++ sidecars, or the files, of several granules that are one store; `href` is the
+    first's. Empty for all other stores."""
     grids: tuple[RecordedGrid, ...] = ()
     """Grids of the collection's records, of which one may be that of a variable whose projection
     the store itself does not state."""

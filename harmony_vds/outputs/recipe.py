@@ -61,6 +61,15 @@ def _opened(plan: Plan, group: str) -> list[str]:
                 "",
                 f"stored = xr.open_zarr({_plain(location.shown)!r}{named}, chunks=None, {raw})",
             ]
+        case ManifestFormat.GRANULES:
+            return [
+                "import xarray as xr  # and harmony_vds, which has the engine",
+                "",
+                "# No store is published: harmony-vds virtualize writes one of the granules that",
+                "# virtual_store_members names.",
+                f"stored = xr.open_dataset('store.icechunk', engine='vds'{named},",
+                f"    {raw})",
+            ]
         case _:
             return [
                 "import xarray as xr  # and harmony_vds, which has the engine",

@@ -1,0 +1,121 @@
+"""A store made of the selected granules themselves, where nobody published one."""
+
+import logging
+import warnings
+import weakref
+from dataclasses import replace
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from harmony_vds.access.gateway import Access
+from harmony_vds.access.trust import Address
+from harmony_vds.discovery.find import StoreSearch
+from harmony_vds.discovery.found import FoundStore
+from harmony_vds.discovery.shares import Linked
+from harmony_vds.errors import RequestError, StoreError, TooLargeError
+from harmony_vds.granule_files import Wanted, files_of, reaching
+from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.services import Services
+from harmony_vds.stores.open import open_store
+
+logger = logging.getLogger(__name__)
+
+_SHARE = 0.4
+"""Part of a request's time that describing granules may take; the rest is for their data."""
+
+
+def described(search: StoreSearch, services: Services) -> tuple[FoundStore, VirtualStore] | None:
+    """The selected granules of a search that came to nothing, as one open store.
+
+    None where no granule was selected, where something was named as their store, or where the
+    operator turned this off.
+
+    Raises
+    ------
+    TooLargeError
+        There are more granules than may be described, or they take too long.
+    StoreError
+        They cannot be described by references, or not together.
+    ForbiddenError, UpstreamError
+        One cannot be read; the text names it.
+
+    **Reads:** metadata and coordinates of the granules.
+    """
+    told = search.unserved()
+    if told is None or not services.max_virtualized:
+        return None
+    linked, notes, access = told
+    if len(linked) > services.max_virtualized:
+        raise TooLargeError(
+            f"No virtual store of {search.source.collection} is published, and {len(linked)} "
+            f"granules are too many to be described for one request; at most "
+            f"{services.max_virtualized} are (HARMONY_VDS_MAX_VIRTUALIZED). Select fewer granules, "
+            "or ask the publisher for a store."
+        )
+    store = _opened(search, linked, reaching(linked, access, Wanted()), services)
+    return FoundStore((store.location,), access, notes, granules=search.granules), store
+
+
+def _opened(
+    search: StoreSearch, linked: tuple[Linked, ...], access: Access, services: Services
+) -> VirtualStore:
+    # Not before it is needed: the libraries that write stores take seconds to load.
+    from harmony_vds.building.choice import Choice
+    from harmony_vds.building.places import Place
+    from harmony_vds.building.virtualize import Crew, virtualize
+
+    files = files_of(linked, access, Wanted())
+    folder = TemporaryDirectory(prefix="vds-store-")
+    place = Place.of(f"{folder.name}/store")
+    choice = Choice(time_from="auto", is_one_of_many=len(files) > 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Zarr v3 has not standardised
+            built = virtualize(files, place, choice, Crew(tell=_clock(services)))
+        at = StoreLocation(place.href, ManifestFormat.ICECHUNK, region=access.fetcher.region)
+        store = open_store((at,), _trusting(access, place.href), services.reading)
+    except (StoreError, RequestError) as error:
+        folder.cleanup()
+        if isinstance(error, TooLargeError):
+            raise
+        raise StoreError(
+            f"No virtual store of {search.source.collection} is published, and its granules cannot "
+            f"be described together: {error}"
+        ) from None
+    except BaseException:
+        folder.cleanup()
+        raise
+    for note in built.notes:
+        logger.info("%s", note)
+    logger.info(
+        "No store is published: described %d granules by %d references, %.0f s of time are left",
+        built.granules, built.references, services.deadline.remaining,
+    )  # fmt: skip
+    members = tuple(StoreLocation(own.target, ManifestFormat.GRANULES) for own in files)
+    named = replace(members[0], snapshot=built.digest, members=members, region=at.region)
+    store = replace(store, location=named)
+    weakref.finalize(store, folder.cleanup)
+    return store
+
+
+def _clock(services: Services) -> Any:
+    """Refuses when describing granules has taken its part of the request's time."""
+    deadline = services.deadline
+
+    def tell(done: int, total: int) -> None:
+        left = deadline.remaining / deadline.seconds
+        if done < total and left < 1 - _SHARE:
+            raise TooLargeError(
+                f"Describing granules took too long: {done} of {total} in "
+                f"{deadline.seconds * (1 - left):.0f} s. Select {max(done // 2, 1)} granules, or "
+                "ask the publisher for a virtual store."
+            )
+
+    return tell
+
+
+def _trusting(access: Access, href: str) -> Access:
+    """`access` that also reads the store it has just written, as its operator's."""
+    fetcher = access.fetcher
+    trust = replace(fetcher.trust, operator=(*fetcher.trust.operator, Address.of(href)))
+    return replace(access, fetcher=replace(fetcher, trust=trust))
