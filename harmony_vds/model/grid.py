@@ -74,6 +74,9 @@ class Grid:
     """Full paths of the dimensions that carry it: (rows, columns), or the one of a track."""
     crs: str = ""
     """Coordinate reference system of x and y as WKT; empty for plain degrees."""
+    lattice: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    """Longitudes and latitudes of the corners of curvilinear cells, each of shape (rows + 1,
+    columns + 1), where the store has them and they were read."""
 
     @classmethod
     def rectilinear(cls, x: Axis, y: Axis) -> Self:

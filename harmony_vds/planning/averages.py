@@ -28,7 +28,7 @@ from harmony_vds.planning.crs import ellipsoid_of
 from harmony_vds.planning.features import Window, features_of
 from harmony_vds.planning.features import remarks as empty_features
 from harmony_vds.planning.grids import Footing, Ground
-from harmony_vds.planning.ground import grid_of
+from harmony_vds.planning.ground import grid_of, with_corners
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.mappings import mapping_of
 from harmony_vds.planning.ranges import step_edges
@@ -324,7 +324,7 @@ def _ellipsoid(along: tuple[str, ...], cuts: Cuts) -> Ellipsoid:
 def _window(along: tuple[str, ...], cuts: Cuts) -> Window:
     """The grid with the dimensions `along`, and what is kept of it."""
     path, ground = _ground_along(along, cuts)
-    grid = grid_of(ground, path, cuts.hierarchy)
+    grid = with_corners(grid_of(ground, path, cuts.hierarchy), cuts.hierarchy)
     rows, columns = (cuts.kept(d, n) for d, n in zip(along, grid.shape, strict=True))
     return grid, rows, columns
 

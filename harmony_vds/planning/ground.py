@@ -12,11 +12,22 @@ from harmony_vds.planning.grids import Ground
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.places import centres
 from harmony_vds.planning.staggered import between
+from harmony_vds.planning.vertices import lattice_of
 
 MOST_CELLS = 2**25
 """Latitudes that are read to cut a box; with longitudes and as doubles they are 512 MiB."""
 _SAMPLES = 3
 """Rows, and columns, at which two statements of places are compared."""
+
+
+def with_corners(grid: Grid, hierarchy: Hierarchy) -> Grid:
+    """`grid` with the corners of its cells, where the store has them. **Reads:** coordinates."""
+    stored = grid.kind is GridKind.CURVILINEAR and len(grid.shape) == 2 and grid.y.path
+    if not stored or grid.lattice is not None or 4 * grid.y.values.size > MOST_CELLS:
+        return grid
+    lattice = lattice_of(grid.y.path, grid.x.path, hierarchy)
+    fits = lattice is not None and np.subtract(lattice[0].shape, 1).tolist() == [*grid.shape]
+    return replace(grid, lattice=lattice) if fits else grid
 
 
 def grid_of(ground: Ground, path: str, hierarchy: Hierarchy) -> Grid:

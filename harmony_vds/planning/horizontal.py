@@ -18,7 +18,7 @@ from harmony_vds.model.target import SourceGrid
 from harmony_vds.planning.cells import CellCuts, Cells, Selections
 from harmony_vds.planning.extents import extent, whole_extent
 from harmony_vds.planning.grids import Footing, Ground
-from harmony_vds.planning.ground import grid_of
+from harmony_vds.planning.ground import grid_of, with_corners
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.nearest import nearest_words
 from harmony_vds.planning.regions import region_words, select_cells, select_region
@@ -154,6 +154,8 @@ class GridCuts:
                 f"{paths[0].lstrip('/')}: it lies between the cells of {y} and {x}, and was cut by "
                 "places half-way between theirs."
             )
+        if self.request.shape is not None:
+            grid = with_corners(grid, self.hierarchy)
         if grid.kind is GridKind.RECTILINEAR:
             self._cut_lines(grid, paths)
         elif not cut:

@@ -51,8 +51,8 @@ def corners(grid: Grid, rows: Kept, columns: Kept) -> Places:
     """The corners of the cells at `rows` and `columns`, which must each be one run of neighbours.
 
     Rectilinear and projected cells end where their bounds say, otherwise half-way to the next. Of
-    curvilinear ones a corner is the middle of the four centres around it; at the edge of the grid,
-    as far outside as its neighbour lies inside.
+    curvilinear ones without a lattice of corners, a corner is the middle of the four centres around
+    it; at the edge of the grid, as far outside as its neighbour lies inside.
 
     Returns
     -------
@@ -70,6 +70,9 @@ def corners(grid: Grid, rows: Kept, columns: Kept) -> Places:
         raise ValueError("The positions of a track have no corners.")
     if grid.kind is GridKind.CURVILINEAR:
         down, across = np.arange(grid.shape[0])[rows], np.arange(grid.shape[1])[columns]
+        if grid.lattice is not None and down.size and across.size:
+            own = slice(down[0], down[-1] + 2), slice(across[0], across[-1] + 2)
+            return grid.lattice[0][own], grid.lattice[1][own]
         return _middles(grid, down, across)
     turn = 360.0 if grid.kind is GridKind.RECTILINEAR else None
     x, y = edges(grid.x, columns, turn), edges(grid.y, rows)
