@@ -50,6 +50,7 @@ def request_from_message(message: Message) -> Request:
         dimensions=_dimensions(message),
         average=message.average,
         target=_target(message),
+        interpolation="" if message.format is None else message.format.interpolation or "",
         media_type=_media_type(message),
         extend=tuple(message.extendDimensions or ()),
         concatenate=bool(message.concatenate),

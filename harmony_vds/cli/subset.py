@@ -94,7 +94,10 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     width: Annotated[int | None, typer.Option(help="Columns of the target grid.")] = None,
     height: Annotated[int | None, typer.Option(help="Rows of the target grid.")] = None,
     interpolation: Annotated[
-        str, typer.Option(help="near, bilinear, cubic, average, mode, min or max.")
+        str,
+        typer.Option(
+            help="near, bilinear, cubic, average, mode, min, max; at places near or bilinear."
+        ),
     ] = "",
     output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
     trust: Annotated[
@@ -111,7 +114,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     request = _request(store, collection, variable or [], bbox, temporal, dimension or [], form)
     places = (*places_of(point or []), *places_in(points))
     request = replace(request, average=average, months=months_of(months), points=places)
-    request = replace(request, line=line_of(line))
+    request = replace(request, line=line_of(line), interpolation=interpolation)
     target = TargetGrid(crs, interpolation, extent, cell, width, height)
     if target != TargetGrid(interpolation=interpolation):
         request = replace(request, target=target)

@@ -94,7 +94,8 @@ class PlaceReads:
         kept = [positions[axis] for axis in others]
         own_cuts = [cuts[axis] for axis in others]
         widest = max(math.prod(p.size for p in own.positions) for own in groups)
-        cell = itemsize * max(widest, -(-len(placement) * WINDOW_BYTES // BLOCK_BYTES))
+        widest = max(widest, -(-len(placement) * WINDOW_BYTES // BLOCK_BYTES))
+        cell = max(itemsize, placement.width) * widest
         chunks = len(groups) * math.prod(
             np.unique(numbers_of(k, c)).size for k, c in zip(kept, own_cuts, strict=True)
         )

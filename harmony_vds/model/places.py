@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,25 @@ class Place:
         return f"{named}({self.longitude:g}, {self.latitude:g})"
 
 
+AROUND = 4
+"""Cells around a place."""
+_WORKING_BYTES = 32
+"""Bytes that each of them takes while a value between them is made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The cells around each place, for values in between."""
+
+    cells: Positions
+    """Positions in the store along each dimension of the grid, `AROUND` for each place one after
+    another; shape (dimensions, AROUND * places)."""
+    weights: Floats
+    """What each of them counts, 1 together; shape (places, AROUND)."""
+    variables: frozenset[str]
+    """Full paths of the variables that have values in between."""
+
+
 @dataclass(frozen=True, eq=False)
 class Placement:
     """The cells of one horizontal grid that answer for places."""
@@ -62,6 +81,25 @@ class Placement:
     coordinates: tuple[str, ...] = ()
     """Full paths of the variables that hold latitude and longitude of the cells; empty where the
     store has none and the output gets some."""
+    blend: Blend | None = None
+    """What lies around the places; None where the cells' own values are wanted."""
+    width: int = 0
+    """Bytes that the value of a cell takes while it is worked on, where more than as stored."""
+
+    def reading(self, path: str) -> "Placement":
+        """The cells that are read of a variable: all those around, where it has values in between.
+
+        **Reads:** nothing.
+        """
+        if not self.has_between(path):
+            return self
+        assert self.blend is not None
+        each = tuple(own for own in self.places for _ in range(AROUND))
+        return replace(self, cells=self.blend.cells, places=each, width=_WORKING_BYTES)
+
+    def has_between(self, path: str) -> bool:
+        """Whether a variable has values between cells. **Reads:** nothing."""
+        return self.blend is not None and path in self.blend.variables
 
     def __len__(self) -> int:
         return len(self.places)
@@ -80,11 +118,17 @@ class Placement:
     def as_json(self) -> dict[str, object]:
         """What it is, in plain JSON values; cells by their SHA-256. **Reads:** nothing."""
         told = "\n".join(map(repr, self.places)).encode() + self.cells.astype("<i8").tobytes()
+        between: dict[str, object] = {}
+        if self.blend is not None:
+            cells = self.blend.cells.astype("<i8").tobytes()
+            told += cells + self.blend.weights.astype("<f8").tobytes()
+            between["between"] = sorted(self.blend.variables)
         return {
             "dimensions": list(self.dimensions),
             "along": self.dimension,
             "places": len(self),
             "sha256": hashlib.sha256(told).hexdigest(),
+            **between,
         }
 
 

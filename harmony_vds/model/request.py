@@ -155,6 +155,9 @@ class Request:
     """Several places, for a time series at each."""
     line: tuple[tuple[float, float], ...] = ()
     """(longitude, latitude) of the vertices of a line, for a time series in each cell it passes."""
+    interpolation: str = ""
+    """How values at places are made: of the nearest cell, or weighed between four; other requests
+    have it in `target`."""
     dimensions: tuple[DimensionRange, ...] = ()
     """Ranges of other dimensions."""
     average: str | None = None
@@ -219,6 +222,8 @@ class Request:
             listed = [str(own) for own in self.points[:MOST_NAMED]]
             more = [f"and {len(self.points) - MOST_NAMED} more"]
             asked["points"] = listed + (more if len(self.points) > MOST_NAMED else [])
+        if self.interpolation and self.is_placed:
+            asked["interpolation"] = self.interpolation
         if self.temporal is not None:
             asked["temporal"] = str(self.temporal)
         if self.months:

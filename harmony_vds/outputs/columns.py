@@ -156,7 +156,11 @@ def _places(placing: Sequence[SubsetVariable], plan: Plan) -> list[Column]:
         Column(_place_name(own), own)
         for own in placing
         if own.planned.path in wanted
-        or (own.planned.dimensions in stations and _place_name(own) in _DEGREES.values())
+        or (
+            own.planned.dimensions in stations
+            and name_of(own.planned.path) not in _OF_PLACES
+            and _place_name(own) in _DEGREES.values()
+        )
     ]
     order = {"latitude": 0, "longitude": 1}
     return sorted(columns, key=lambda own: order.get(own.name, 2))

@@ -173,7 +173,7 @@ def _sorted(
             found.untouched += [name] if is_data else []
         elif not is_data and own.path in coordinates:
             continue
-        elif reason := _unsuited(hierarchy.variables[own.path]):
+        elif reason := unsuited(hierarchy.variables[own.path]):
             found.unsuited.setdefault(reason, []).append(name)
         elif own.role is Role.REQUIRED:
             found.accompanying.append(name)
@@ -220,10 +220,10 @@ def _elsewhere(kind: AverageKind, footing: Footing | None) -> str:
     return footing.obstacle or ""
 
 
-def _unsuited(variable: xr.Variable) -> str:
+def unsuited(variable: xr.Variable) -> str:
     """Why the average of a variable's numbers would mean nothing; empty where it means something.
 
-    The standard name and the units decide, as CF has them.
+    The standard name and the units decide, as CF has them. **Reads:** nothing.
     """
     attributes = variable.attrs
     units = str(attributes.get("units", "")).strip()

@@ -25,6 +25,7 @@ from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans, merged_totals
+from harmony_vds.model.target import Resampling, made_type
 from harmony_vds.model.tiles import tiles, working_bytes
 from harmony_vds.planning.hierarchy import Hierarchy
 
@@ -71,7 +72,9 @@ def price(
         for dimension, indices in zip(variable.dimensions, kept, strict=True):
             count *= 1 if placement and dimension in placement.dimensions else len(indices)
         own = None if average is None else average.of(variable.path)
-        written += count * raw.dtype.itemsize if own is None else _result_bytes(own, variable, kept)
+        between = placement is not None and placement.has_between(variable.path)
+        made = made_type(raw.dtype, Resampling.BILINEAR) if between else raw.dtype
+        written += count * made.itemsize if own is None else _result_bytes(own, variable, kept)
         if variable.path in hierarchy.held or count == 0:
             continue
         index = hierarchy.store.chunk_index(variable.path, kept)
@@ -87,7 +90,9 @@ def price(
             found = index.tally(kept)
             found = _merged(found, index, positions, pieces, gap) if gap >= 0 else found
         else:
-            found = _at_places(variable, index, positions, placement, gap)
+            cells = placement.reading(variable.path)
+            working_most = max(working_most, WINDOW_BYTES if between else 0)
+            found = _at_places(variable, index, positions, cells, gap)
         if "grid_mapping_name" in raw.attrs:
             found = replace(found, missing=0)  # CF gives such a variable attributes, not a value
         tally += found

@@ -13,7 +13,7 @@ from harmony_vds.errors import (
 )
 from harmony_vds.model.average import AverageKind, AveragePlan
 from harmony_vds.model.extent import TimeRange
-from harmony_vds.model.grid import Axis, AxisKind
+from harmony_vds.model.grid import Axis, AxisKind, Grid
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Placement
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
@@ -23,6 +23,7 @@ from harmony_vds.model.shape import Shape
 from harmony_vds.model.target import TargetPlan
 from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
+from harmony_vds.planning.between import blend, is_blended
 from harmony_vds.planning.cells import CellCuts
 from harmony_vds.planning.grids import Footing
 from harmony_vds.planning.ground import grid_of
@@ -32,7 +33,7 @@ from harmony_vds.planning.latest import latest_step
 from harmony_vds.planning.levels import select_levels
 from harmony_vds.planning.lines import places_along
 from harmony_vds.planning.moments import Moments, moments_of
-from harmony_vds.planning.placing import place_on
+from harmony_vds.planning.placing import Placed, place_on, with_around
 from harmony_vds.planning.ranges import refuse_absent, time_coverage
 from harmony_vds.planning.regions import masks_of, region_words
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
@@ -111,11 +112,19 @@ class Draft:
             line = self.request.line
             places = places_along(grid, line) if line else self.request.places
             placed = place_on(grid, places, taken, ground.also or ())
+            if is_blended(self.request.interpolation):
+                placed = self._between(grid, placed)
             taken.add(placed.placement.dimension)
             self.placements.append(placed.placement)
             self.notes += placed.notes
             self.grids.plans.append(placed.grid)
             self.selection |= placed.selection
+
+    def _between(self, grid: Grid, placed: Placed) -> Placed:
+        """`placed` with the cells around the places, where variables have values in between."""
+        found, notes = blend(grid, placed.placement, self.footings, self.hierarchy)
+        self.notes += notes
+        return placed if found is None else with_around(placed, found, grid)
 
     def _refuse_beside(self, dimension: str, kept: AxisSelection) -> None:
         """Raise if the cells of places lie outside of what else was asked of their dimension."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
-from harmony_vds.model.places import Place, Placement
+from harmony_vds.model.places import Blend, Place, Placement
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.extents import extent
@@ -89,6 +89,17 @@ def place_on(
         _plan(grid, positions, held),
         dict(zip(grid.dimensions, kept, strict=True)),
         (_left_out(outside, _covered(grid)),) if outside else (),
+    )
+
+
+def with_around(placed: Placed, blend: Blend, grid: Grid) -> Placed:
+    """`placed`, its values weighed between the cells of `blend`. **Reads:** nothing."""
+    near = zip(placed.placement.cells, blend.cells, grid.shape, strict=True)
+    kept = [_kept(np.concatenate([own, around]), size) for own, around, size in near]
+    return replace(
+        placed,
+        placement=replace(placed.placement, blend=blend),
+        selection=dict(zip(grid.dimensions, kept, strict=True)),
     )
 
 

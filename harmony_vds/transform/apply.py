@@ -20,6 +20,7 @@ from harmony_vds.model.stored import RawChunks
 from harmony_vds.model.subset import References, Subset, SubsetVariable
 from harmony_vds.model.target import TargetPlan
 from harmony_vds.transform.average import averaged, feature_names
+from harmony_vds.transform.blend import blended
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
 from harmony_vds.transform.sampling import sampled
@@ -98,7 +99,11 @@ def _sampled(
     stored: xr.Variable = store.tree[group_of(planned.path)].variables[name_of(planned.path)]
     positions = [own.positions for own in _kept(store, planned, plan)]
     cuts = store.chunk_index(planned.path, positions).cuts
-    return sampled(stored, planned, positions, cuts, placement)
+    found = sampled(stored, planned, positions, cuts, placement.reading(planned.path))
+    if not placement.has_between(planned.path):
+        return found
+    assert placement.blend is not None
+    return blended(found, placement.blend)
 
 
 def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:

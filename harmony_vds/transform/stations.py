@@ -5,7 +5,7 @@ at the root, one variable names the series, and data variables list where the pl
 their ``coordinates`` (CF conventions, chapter 9).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ def with_stations(
         described += own
         taken |= {variable.planned.path for variable in own}
         located += [
-            _located(variable, [*placement.coordinates, *coordinates])
+            _located(variable, placement, coordinates)
             for variable in variables
             if variable.planned.dimensions[:1] == (placement.dimension,)
             and variable.planned.path not in placement.coordinates
@@ -72,11 +72,19 @@ def _is_vertical(variable: SubsetVariable) -> bool:
     )
 
 
-def _located(variable: SubsetVariable, coordinates: Iterable[str]) -> SubsetVariable:
-    """`variable`, naming the variables that tell where its places are."""
+def _located(
+    variable: SubsetVariable, placement: Placement, coordinates: Mapping[str, Sequence[str]]
+) -> SubsetVariable:
+    """`variable`, naming the variables that tell where its values are: of cells, or in between."""
     group = group_of(variable.planned.path)
     names = str(variable.data.attrs.get("coordinates", "")).split()
-    names += [own for path in coordinates if (own := _seen_from(group, path)) not in names]
+    if placement.has_between(variable.planned.path):
+        cells = {name_of(own) for own in placement.coordinates}
+        names = [own for own in names if name_of(own) not in cells]
+        paths = [*coordinates["series"], *coordinates["places"]]
+    else:
+        paths = [*placement.coordinates, *coordinates["series"], *coordinates["cells"]]
+    names += [own for path in paths if (own := _seen_from(group, path)) not in names]
     data = variable.data.copy(deep=False)
     data.attrs = {**variable.data.attrs, "coordinates": " ".join(names)}
     return replace(variable, data=data)
@@ -89,7 +97,7 @@ def _seen_from(group: str, path: str) -> str:
 
 def _description(
     placement: Placement, taken: Iterable[str], *, is_first: bool
-) -> tuple[list[SubsetVariable], list[str]]:
+) -> tuple[list[SubsetVariable], Mapping[str, Sequence[str]]]:
     """The variables that describe places, and the paths of those that are coordinates of data."""
     suffix = name_of(placement.dimension).removeprefix("station")
     role = {"cf_role": "timeseries_id"} if is_first else {}
@@ -107,9 +115,12 @@ def _description(
             made[f"station_{name}"] = values, {
                 "standard_name": name, "units": _DEGREES[name],
                 "long_name": f"{name} of the centre of the cell"}  # fmt: skip
-    coordinates = list(made)
+    cells = [own for own in made if own != "station_name"]
     for name, values in asked.items():
-        made[f"requested_{name}"] = values, {"long_name": f"requested {name}", "units": "degree"}
+        told = {"long_name": f"requested {name}", "units": "degree"}
+        if placement.blend is not None:  # where values between cells are
+            told |= {"standard_name": name, "units": _DEGREES[name]}
+        made[f"requested_{name}"] = values, told
     made["distance"] = placement.distances, {
         "long_name": "distance from the requested place to the centre of the cell", "units": "km",
     }  # fmt: skip
@@ -118,7 +129,11 @@ def _description(
         _variable(free[name], placement.dimension, values, attributes)
         for name, (values, attributes) in made.items()
     ]
-    return variables, [free[name] for name in coordinates]
+    asked_for = [free["requested_latitude"], free["requested_longitude"]]
+    return variables, {
+        "series": [free["station_name"]], "cells": [free[own] for own in cells],
+        "places": asked_for,
+    }  # fmt: skip
 
 
 def _free(path: str, taken: Iterable[str]) -> str:
