@@ -3,15 +3,18 @@
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harmony_vds.errors import RequestError
+from harmony_vds.message import parse_moment
 from harmony_vds.model.places import Place
 
 _COLUMNS = {
     "longitude": ("longitude", "lon", "long", "x"),
     "latitude": ("latitude", "lat", "y"),
     "name": ("name", "station", "station_name", "id", "site"),
+    "time": ("time", "datetime", "date", "timestamp"),
 }
 MOST_PLACES = 100_000
 """Lines of a file that are taken; more are no stations."""
@@ -99,7 +102,7 @@ def places_in(path: Path | None) -> tuple[Place, ...]:
 
 
 def _columns(header: Sequence[str], path: Path) -> list[int | None]:
-    """Where longitude, latitude and name stand; None for a name that is not there."""
+    """Where longitude, latitude, name and time stand; None for what is not there."""
     names = [own.strip().lower() for own in header]
     found = [
         next((n for n, own in enumerate(names) if own in meant), None)
@@ -108,14 +111,15 @@ def _columns(header: Sequence[str], path: Path) -> list[int | None]:
     if found[0] is None or found[1] is None:
         raise RequestError(
             f"The first line of {path} should name the columns longitude and latitude, and may "
-            f"name a column name; it is {','.join(names)!r}."
+            f"name the columns name and time; it is {','.join(names)!r}."
         )
     return found
 
 
 def _place(line: Sequence[str], columns: Sequence[int | None], where: str) -> Place:
     try:
-        lon, lat, *name = ("" if n is None else line[n].strip() for n in columns)
-        return Place(float(lon), float(lat), *name[:1])
+        lon, lat, name, time = ("" if n is None else line[n].strip() for n in columns)
+        place = Place(float(lon), float(lat), name)
     except (ValueError, IndexError):
         raise RequestError(f"{where} holds no place: {','.join(line)!r}.") from None
+    return replace(place, time=parse_moment(f"{where}: time", time)) if time else place

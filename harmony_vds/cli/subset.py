@@ -59,7 +59,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     ] = None,
     points: Annotated[
         Path | None,
-        typer.Option(help="CSV file of places: columns longitude, latitude and, if wanted, name."),
+        typer.Option(help="CSV file of places: longitude, latitude and, if wanted, name and time."),
     ] = None,
     temporal: Annotated[
         tuple[str, str] | None,

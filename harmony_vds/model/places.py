@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ class Place:
     """Degrees_north."""
     name: str = ""
     """What the user calls it."""
+    time: datetime | None = None
+    """The instant it is asked for, UTC; None for all steps."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.longitude) and math.isfinite(self.latitude)):
@@ -38,7 +41,8 @@ class Place:
 
     def __str__(self) -> str:
         named = f"{self.name} " if self.name else ""
-        return f"{named}({self.longitude:g}, {self.latitude:g})"
+        moment = "" if self.time is None else f" at {self.time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"{named}({self.longitude:g}, {self.latitude:g}){moment}"
 
 
 AROUND = 4
@@ -48,12 +52,26 @@ _WORKING_BYTES = 32
 
 
 @dataclass(frozen=True, eq=False)
+class PlaceTimes:
+    """The times that places have of their own."""
+
+    path: str
+    """Full path of the variable of times, of which each place takes one step."""
+    asked: Floats
+    """What was asked, as that variable would state it; shape (places,)."""
+    units: str
+    """Its CF units."""
+    calendar: str
+    """Its calendar."""
+
+
+@dataclass(frozen=True, eq=False)
 class Blend:
     """The cells around each place, for values in between."""
 
     cells: Positions
-    """Positions in the store along each dimension of the grid, `AROUND` for each place one after
-    another; shape (dimensions, AROUND * places)."""
+    """Positions in the store along each dimension of the placement, `AROUND` for each place one
+    after another; shape (dimensions, AROUND * places)."""
     weights: Floats
     """What each of them counts, 1 together; shape (places, AROUND)."""
     variables: frozenset[str]
@@ -65,7 +83,8 @@ class Placement:
     """The cells of one horizontal grid that answer for places."""
 
     dimensions: tuple[str, ...]
-    """Full paths of the grid's dimensions, rows first."""
+    """Full paths of the grid's dimensions, rows first; before them that of the times, where places
+    have times of their own."""
     cells: Positions
     """Positions in the store along each of them; shape (dimensions, places)."""
     dimension: str
@@ -81,6 +100,8 @@ class Placement:
     coordinates: tuple[str, ...] = ()
     """Full paths of the variables that hold latitude and longitude of the cells; empty where the
     store has none and the output gets some."""
+    times: PlaceTimes | None = None
+    """The places' own times; None where each has all steps."""
     blend: Blend | None = None
     """What lies around the places; None where the cells' own values are wanted."""
     width: int = 0

@@ -38,6 +38,7 @@ from harmony_vds.planning.ranges import refuse_absent, time_coverage
 from harmony_vds.planning.regions import masks_of, region_words
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.steps import is_interrupted, kept_steps, remarks
+from harmony_vds.planning.timed import with_times
 from harmony_vds.planning.variables import placing_paths
 
 
@@ -114,11 +115,30 @@ class Draft:
             placed = place_on(grid, places, taken, ground.also or ())
             if is_blended(self.request.interpolation):
                 placed = self._between(grid, placed)
+            if any(own.time for own in places):
+                placed = with_times(placed, self._common_times(len(grounds)), taken)
             taken.add(placed.placement.dimension)
             self.placements.append(placed.placement)
             self.notes += placed.notes
             self.grids.plans.append(placed.grid)
             self.selection |= placed.selection
+
+    def _common_times(self, grids: int) -> Axis:
+        """The times of all requested variables, of which each place takes one step."""
+        if any(own.time is None for own in self.request.places):
+            raise RequestError("Some places have a time and some have none; give one to all.")
+        if self._has_times_asked:
+            raise UnsupportedError(
+                "Places with times of their own and a time range cannot be asked for together."
+            )
+        paths = {f.t for f in self.footings.values() if f.t is not None}
+        axes = [read_axis(AxisKind.T, path, self.hierarchy) for path in sorted(paths)]
+        if grids > 1 or len(axes) != 1 or not axes[0].dimension:
+            raise UnsupportedError(
+                "Places with times of their own need variables on one grid and along one time, and "
+                f"those asked for have {grids} and {len(axes)}. Ask for fewer variables."
+            )
+        return axes[0]
 
     def _between(self, grid: Grid, placed: Placed) -> Placed:
         """`placed` with the cells around the places, where variables have values in between."""

@@ -41,6 +41,7 @@ def with_stations(
             if variable.planned.dimensions[:1] == (placement.dimension,)
             and variable.planned.path not in placement.coordinates
             and name_of(variable.planned.path) not in bounds
+            and (placement.times is None or variable.planned.path != placement.times.path)
         ]
     changed = {own.planned.path: own for own in located}
     return (*(changed.get(own.planned.path, own) for own in variables), *described)
@@ -58,9 +59,10 @@ def feature_type(variables: Sequence[SubsetVariable], placements: Sequence[Place
         for own in variables
         if own.planned.role is Role.REQUESTED and stations & {*own.planned.dimensions}
     ]
+    timed = any(own.times is not None for own in placements)
     if any(vertical & own for own in located):
-        return "timeSeriesProfile"
-    return "timeSeries" if any(located) else "point"
+        return "profile" if timed else "timeSeriesProfile"
+    return "timeSeries" if any(located) and not timed else "point"
 
 
 def _is_vertical(variable: SubsetVariable) -> bool:
@@ -84,6 +86,7 @@ def _located(
         paths = [*coordinates["series"], *coordinates["places"]]
     else:
         paths = [*placement.coordinates, *coordinates["series"], *coordinates["cells"]]
+    paths += [placement.times.path] if placement.times else []
     names += [own for path in paths if (own := _seen_from(group, path)) not in names]
     data = variable.data.copy(deep=False)
     data.attrs = {**variable.data.attrs, "coordinates": " ".join(names)}
@@ -99,8 +102,8 @@ def _description(
     placement: Placement, taken: Iterable[str], *, is_first: bool
 ) -> tuple[list[SubsetVariable], Mapping[str, Sequence[str]]]:
     """The variables that describe places, and the paths of those that are coordinates of data."""
-    suffix = name_of(placement.dimension).removeprefix("station")
-    role = {"cf_role": "timeseries_id"} if is_first else {}
+    suffix = "" if placement.times else name_of(placement.dimension).removeprefix("station")
+    role = {"cf_role": "timeseries_id"} if is_first and placement.times is None else {}
     names = np.array([own.name.encode() for own in placement.places])
     asked = {
         "longitude": np.array([own.longitude for own in placement.places]),
@@ -121,6 +124,9 @@ def _description(
         if placement.blend is not None:  # where values between cells are
             told |= {"standard_name": name, "units": _DEGREES[name]}
         made[f"requested_{name}"] = values, told
+    if placement.times is not None:
+        told = {"units": placement.times.units, "calendar": placement.times.calendar}
+        made["requested_time"] = placement.times.asked, {"long_name": "requested time", **told}
     made["distance"] = placement.distances, {
         "long_name": "distance from the requested place to the centre of the cell", "units": "km",
     }  # fmt: skip
