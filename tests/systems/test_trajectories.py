@@ -1,5 +1,6 @@
 """Places with times of their own: one row each, of the step of its time, against the granules."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,3 +114,20 @@ def test_file_of_places_may_have_a_time_in_each_line(tmp_path: Path) -> None:
     path.write_text("time,lat,lon\nnoon,1,2\n")
     with pytest.raises(RequestError, match=r"Line 2 of .*'noon'"):
         places_in(path)
+
+
+def test_table_of_a_corridor_lists_the_cells_of_its_line_one_after_another(tmp_path: Path) -> None:
+    """As Harmony draws an EDR trajectory, here towards the west."""
+    files = write_days(tmp_path / "granules", 2)
+    line = np.array([(-21.0, 14.0), (-27.4, 16.6), (-72.6, 33.9)])
+    beside = np.array([1e-5, 4e-5])
+    ring = [*(line + beside), *(line - beside)[::-1], (line + beside)[0]]
+    document = {"type": "Polygon", "coordinates": [[own.tolist() for own in ring]]}
+    answer = series(files, tmp_path, shape=json.dumps(document), media_type="text/csv")
+    lines = [own for own in answer.path.read_text().splitlines() if not own.startswith("#")]
+    rows = [dict(zip(lines[0].split(","), own.split(","), strict=True)) for own in lines[1:]]
+    seen = [(float(own["longitude"]), float(own["latitude"])) for own in rows]
+    places = np.concatenate([np.linspace(*line[n : n + 2], 9999) for n in (0, 1)])
+    cells = [tuple(own) for own in (np.floor(places / 5) * 5 + 2.5).tolist()]
+    passed = [own for own, last in zip(cells, [None, *cells], strict=False) if own != last]
+    assert seen == [own for own in passed for _ in range(2)]  # both days of one, then the next
