@@ -98,6 +98,7 @@ def _dimension(plan: Plan, hierarchy: Hierarchy) -> str | None:
     axes = [path for grid in plan.grids for path in (grid.x_path, grid.y_path) if path]
     placing = {dimension for path in axes for dimension in hierarchy.dimensions(path)}
     placing |= {dimension for grid in plan.grids for dimension in grid.dimensions}
+    placing |= {dimension for own in plan.placements for dimension in own.dimensions}
     sources = () if plan.target is None else plan.target.sources
     placing |= {dimension for grid in sources for dimension in grid.dimensions}
     times = {dimension for path in plan.time_axes for dimension in hierarchy.dimensions(path)}
