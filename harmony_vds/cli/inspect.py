@@ -2,33 +2,35 @@
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmony_vds.cli.opened import opened
 from harmony_vds.cli.subset import log_to_stderr
-from harmony_vds.discovery.found import locate
-from harmony_vds.errors import RequestError
-from harmony_vds.inspection.findings import Severity
+from harmony_vds.inspection.examples import Example, examples
+from harmony_vds.inspection.findings import Finding, Severity
+from harmony_vds.inspection.footprint import Raster, as_text, draw, footprint
 from harmony_vds.inspection.survey import Survey, VariableSurvey, survey
+from harmony_vds.inspection.timeline import Timeline, timelines
 from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.model.plan import human_bytes
-from harmony_vds.model.request import Source
-from harmony_vds.services import Services
-from harmony_vds.settings import settings_from_environment
-from harmony_vds.stores.open import open_store
 from harmony_vds.telemetry import redact
-from harmony_vds.user import as_url, credentials_of_user, is_concept_id, trusting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _WIDE = 160
 """Columns where there is no terminal to ask."""
+_BARS = " ▁▂▃▄▅▆▇█"
+_MOST_GAPS = 6
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.REPAIRED: "cyan"}
 
 
-def inspect(
+def inspect(  # noqa: PLR0917  typer reads options from parameters
     store: Annotated[
         str | None, typer.Argument(help="URL or path of a store, or a collection's concept id.")
     ] = None,
@@ -38,30 +40,33 @@ def inspect(
     trust: Annotated[
         list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
     ] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="PNG file for a map of where the data are.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
 ) -> None:
-    """Tell what a store holds: variables, grids, times, sizes, and each defect found.
+    """Tell what a store holds, where and when, what it is cheap for, and each defect found.
 
     Reads the manifest and the coordinates, no data.
     """
     log_to_stderr(verbose=verbose)
-    if store and not collection and is_concept_id(store):
-        store, collection = None, store
-    if (store is None) == (collection is None):
-        raise RequestError("Name either a store or a collection.")
-    settings = trusting(settings_from_environment(), store, trust or [])
-    with Services.of(settings, credentials_of_user(settings)) as services:
-        if store:
-            found = locate(as_url(store), services.access)
-        else:
-            source = Source(str(collection), str(collection))
-            found = services.search(source).first()[0]
-        seen = survey(open_store(found.locations, found.access, services.reading))
+    with opened(store, collection, trust or []) as own:
+        seen = survey(own.store)
+        lines = timelines(own.store)
+        priced = examples(own.store, own.services.limits)
+        shape = footprint(own.store)
+    if map_file is not None:
+        draw(shape, redact(seen.href), map_file)
     if as_json:
-        print(redact(json.dumps(seen.as_json(), indent=2)))
-    else:
-        _show(seen)
+        told = seen.as_json()
+        told["timelines"] = [asdict(line) for line in lines]
+        told["examples"] = [{**asdict(one), "is_cheap": one.is_cheap} for one in priced]
+        print(redact(json.dumps(told, indent=2)))
+        return
+    _show(seen)
+    _show_where_and_when(shape, lines, priced)
+    show_findings(seen.findings)
 
 
 def _show(seen: Survey) -> None:
@@ -88,11 +93,37 @@ def _show(seen: Survey) -> None:
             f"time {time.path.lstrip('/')}: {time.steps:,} steps, {covered} ({time.calendar})"
         )
     console.print(_tree(seen.variables))
-    for own in seen.findings:
+
+
+def _show_where_and_when(
+    shape: "Raster", lines: "Sequence[Timeline]", priced: "Sequence[Example]"
+) -> None:
+    if shape.any():
+        print("\n".join(as_text(shape)))
+    for line in lines:
+        most = max(line.counts)
+        bar = "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in line.counts)
+        print(f"steps of {line.path.lstrip('/')} from {line.first} to {line.last}")
+        print(f"    │{bar}│")
+        for gap in line.gaps[:_MOST_GAPS]:
+            between = f"between {gap.after} and {gap.before}"
+            print(f"    no step {between}: about {gap.missing:,} missing")
+        if len(line.gaps) > _MOST_GAPS:
+            print(f"    and {len(line.gaps) - _MOST_GAPS:,} more gaps")
+    for one in priced:
+        print(one)
+
+
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """Print what is wrong, a line each, for people. **Reads:** nothing."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    for own in findings:
         place = own.place.lstrip("/") or "the root group"
         colour = _COLOURS[own.severity]
         console.print(f"[{colour}]{own.severity}[/{colour}] {place}: {redact(own.told)}")
-    if not seen.findings:
+    if not findings:
         console.print("[green]nothing wrong was found[/green]")
 
 

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from harmony_vds.cli.check import check
 from harmony_vds.cli.doctor import doctor
 from harmony_vds.cli.estimate import estimate
 from harmony_vds.cli.inspect import inspect
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Work with virtual Zarr stores: cut them, build them, find out what is wrong.",
 )
 app.command()(inspect)
+app.command()(check)
 app.command()(subset)
 app.command()(estimate)
 app.command()(rerun)

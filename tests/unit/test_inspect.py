@@ -11,7 +11,10 @@ import h5py
 import netCDF4
 import pytest
 from servers import cmr_server
+from typer.testing import CliRunner
 from world import kerchunk_references, umm_collection, write_days, write_references
+
+from harmony_vds.cli.main import app
 
 COMMAND = str(Path(sys.executable).parent / "harmony-vds")
 
@@ -69,7 +72,7 @@ def test_people_see_a_tree_with_a_line_for_each_variable(store: Path) -> None:
     seen = inspect(store, "--trust", f"{store.parent}/")
     assert "kerchunk-json" in seen
     assert "nothing wrong was found" in seen
-    (line,) = (line for line in seen.splitlines() if "analysed_sst" in line)
+    (line,) = (own for own in seen.splitlines() if "analysed_sst" in own and "int16" in own)
     assert "int16" in line
     assert "time 4, lat 36, lon 72" in line
 
@@ -104,3 +107,54 @@ def test_collection_is_found_in_its_record(store: Path) -> None:
         trusted = f"{store.parent.as_uri()}/"
         seen = inspect("C1-TEST", CMR_ENDPOINT=cmr.url, HARMONY_VDS_TRUSTED_PREFIXES=trusted)
     assert store.as_uri() in seen
+
+
+def run(*arguments: object) -> str:
+    """What a command prints, run in this process."""
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.exception
+    return done.output
+
+
+def test_timeline_counts_steps_and_names_gaps(tmp_path: Path) -> None:
+    files = write_days(tmp_path / "granules", 8)
+    kept = [own for number, own in enumerate(files) if number not in (2, 3, 6)]
+    store = write_references(tmp_path / "store.json", kerchunk_references(kept))
+    options = ("--trust", f"{tmp_path}/")
+    (line,) = json.loads(run("inspect", store, *options, "--json"))["timelines"]
+    assert sum(line["counts"]) == 5
+    assert [(own["after"], own["missing"]) for own in line["gaps"]] == [
+        ("2024-01-03T12:00:00Z", 2), ("2024-01-07T12:00:00Z", 1),
+    ]  # fmt: skip
+    shown = run("inspect", store, *options)
+    assert "no step between 2024-01-03T12:00:00Z and 2024-01-06T12:00:00Z: about 2 missing" in shown
+
+
+def test_map_marks_where_cells_are_and_nowhere_else(tmp_path: Path) -> None:
+    from PIL import Image
+    from world import write_tile
+
+    tile = write_tile(tmp_path / "tile.nc", 0, 20.0, -40.0)  # 20 to 30 east, 40 to 30 south
+    store = write_references(tmp_path / "store.json", kerchunk_references([tile]))
+    shown = run("inspect", store, "--trust", f"{tmp_path}/", "--map", tmp_path / "map.png")
+    rows = [line[5:77] for line in shown.splitlines() if line[4:5] == "│" and len(line) > 70]
+    marked = {(n, m) for n, row in enumerate(rows) for m, own in enumerate(row) if own != " "}
+    assert marked == {(12, 40), (12, 41)}
+    with Image.open(tmp_path / "map.png") as picture:
+        sea, cell = (
+            picture.getpixel(own) for own in ((28 + 2 * 95, 40), (28 + 2 * 205, 28 + 2 * 125))
+        )
+    assert sea != cell
+
+
+def test_examples_are_priced_as_the_same_requests_are(store: Path) -> None:
+    options = ("--trust", f"{store.parent}/", "--json")
+    seen = json.loads(run("inspect", store, *options))
+    by_access = {own["access"]: own for own in seen["examples"]}
+    assert set(by_access) == {"map", "series"}
+    moment = "2024-01-04T12:00:00Z"
+    wanted = ("--variable", by_access["map"]["variable"].lstrip("/"), "--temporal", moment, moment)
+    cost = json.loads(run("estimate", "--store", store, *wanted, *options))["cost"]
+    assert by_access["map"]["asked"] == "at 2024-01-04T12:00:00Z"
+    for name in ("chunks", "requests", "bytes_read", "bytes_decoded", "bytes_written"):
+        assert by_access["map"][name] == cost[name], name
