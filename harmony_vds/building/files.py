@@ -32,8 +32,6 @@ class GranuleFile:
     """URL at which others read it, and to which references point; empty for `href`."""
     start: datetime | None = None
     """Begin of its time, UTC, by its record."""
-    sidecar: str = ""
-    """URL of the DMR++ document that describes it; empty where there is none."""
     access: WorkerAccess | None = field(default=None, repr=False)
     """The way to it; None for local files, which their owner names."""
 
