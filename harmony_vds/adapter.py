@@ -30,7 +30,7 @@ from harmony_vds.model.request import Request
 from harmony_vds.telemetry import redact
 
 if TYPE_CHECKING:
-    from harmony_vds.pipeline import Prepared
+    from harmony_vds.prepared import Prepared
     from harmony_vds.services import Services
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from harmony_vds import __version__
 from harmony_vds.bucket import StagingBucket
 from harmony_vds.model.output import Output
 from harmony_vds.outputs.write import described, file_of
-from harmony_vds.pipeline import Prepared, written
+from harmony_vds.pipeline import written
+from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.staging import StagedOutput, output_name, stage
 from harmony_vds.telemetry import Progress, no_progress

@@ -28,7 +28,7 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
 from harmony_vds.outputs.provenance import now
-from harmony_vds.pipeline import Prepared
+from harmony_vds.prepared import Prepared
 from harmony_vds.staging import output_name, stage
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,11 @@ This is the one place where the stages meet.
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harmony_vds.assignment import Assignment, Manner, planned_again, read_pieces
+from harmony_vds.combining import combined, subset_of, targets_shared
 from harmony_vds.cutting import Cutting
 from harmony_vds.discovery.find import StoreSearch
 from harmony_vds.discovery.found import Answer, FoundStore, locate
@@ -26,40 +27,20 @@ from harmony_vds.model.part import Part
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.shape import Shape
-from harmony_vds.model.store import CollectionNotes, ManifestFormat, VirtualStore
+from harmony_vds.model.store import ManifestFormat, VirtualStore
 from harmony_vds.model.subset import Subset
 from harmony_vds.on_the_fly import described
 from harmony_vds.outputs.write import refuse_unwritable, write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
 from harmony_vds.planning.maps import as_target
 from harmony_vds.planning.volume import check_total
+from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
 from harmony_vds.telemetry import Progress, ProgressLog, no_progress, timed
 from harmony_vds.transform.apply import apply_plan
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """One output of a request, planned and priced: a store's, or a Part of it."""
-
-    source: Source
-    """The collection it answers for."""
-    store: VirtualStore
-    """Its pinned store."""
-    plan: Plan
-    """What will be read and written."""
-    notes: CollectionNotes = field(default_factory=CollectionNotes)
-    """What the collection's record adds."""
-    label: str = ""
-    """What its name tells it apart by: the store among several of its collection, the time of a
-    Part; empty where there is one output."""
-    part: Part | None = None
-    """What writes it again elsewhere."""
-    shape: Shape | None = None
-    """The requested shape, read, where the Part names its document."""
 
 
 def prepare(
@@ -106,7 +87,8 @@ def prepare(
             for own in _prepare_source(source, request, services, apart=apart)
         ]
     refuse_several_outputs(request, sum(own.plan.outputs for own in prepared))
-    check_total([own.plan.cost for own in prepared], services.limits, apart=apart)
+    stores = sum(len(own.members) or 1 for own in prepared)
+    check_total([own.plan.cost for own in prepared], services.limits, apart=apart, stores=stores)
     return [_as_asked(own, asked) for own in prepared]
 
 
@@ -123,7 +105,9 @@ def _as_asked(prepared: Prepared, asked: Request) -> Prepared:
     if part is None or part.request.shape is asked.shape:
         return prepared
     read = part.request.shape
-    named = replace(part, request=replace(part.request, shape=asked.shape))
+    named = replace(part, request=replace(part.request, shape=asked.shape), members=tuple(
+        replace(own, request=replace(own.request, shape=asked.shape)) for own in part.members
+    ))  # fmt: skip
     return replace(prepared, part=named, shape=read if isinstance(read, Shape) else None)
 
 
@@ -161,17 +145,30 @@ def _prepare_answer(
     answer: Answer, source: Source, request: Request, services: Services, *, apart: bool
 ) -> list[Prepared]:
     """The plans for each store of `answer` that the request meets."""
-    prepared: list[Prepared] = []
+    prepared: list[tuple[FoundStore, list[Prepared]]] = []
     outside = []
     for found in answer:
         try:
-            prepared += _prepare_store(found, source, request, services, apart=apart)
+            own = _prepare_store(found, source, request, services, apart=apart)
+            prepared.append((found, own))
         except NoDataError as error:  # a frame beside the box is none of the request's business
             logger.info("%s: %s", found.label or found.locations[0].href, error)
             outside.append(error)
     if not prepared:
         raise outside[0]
-    return prepared
+    every = [own for _, parts in prepared for own in parts]
+    alone = any(found.variables is not None for found, _ in prepared)
+    if request.target is None or len(prepared) < 2 or alone or len(every) > len(prepared):
+        return every
+    prepared.sort(key=lambda pair: (pair[0].label, pair[0].locations[0].href))
+    shared = targets_shared([own for _, (own,) in prepared], request.target)
+    if shared is not None:
+        again = replace(request, target=shared)
+        prepared = [
+            (found, _prepare_store(found, source, again, services, apart=apart, store=own.store))
+            for found, (own,) in prepared
+        ]
+    return [combined([own for _, (own,) in prepared], request, source)]
 
 
 def _prepare_store(  # noqa: PLR0913  an open store comes along where it has no address
@@ -227,6 +224,9 @@ def prepare_part(part: Part, services: Services) -> Prepared:
 
     **Reads:** coordinates.
     """
+    if part.members:
+        members = [prepare_part(own, services) for own in part.members]
+        return combined(members, part.request, part.source)
     access = services.access.recalling(part.recorded)
     with timed("open"):
         store = open_store((part.location,), access, services.reading)
@@ -317,7 +317,7 @@ def written(
         folder = workdir / str(number)
         folder.mkdir(parents=True)
         with timed("write"):
-            subset = _shared(apply_plan(own.store, own.plan), own, services)
+            subset = _shared(subset_of(own), own, services)
             outputs = write(subset, own.plan, folder, own.notes, step)
         if own.plan.cost.missing:
             logger.warning(
@@ -335,7 +335,8 @@ def written(
 def _shared(subset: Subset, prepared: Prepared, services: Services) -> Subset:
     """`subset`, read by the workers of a cluster where the operator has one."""
     part = prepared.part
-    alone = prepared.plan.location.kind is ManifestFormat.GRANULES  # described in this process
+    # Described in this process, or pieces of several stores, which no single assignment tells of.
+    alone = prepared.plan.location.kind is ManifestFormat.GRANULES or prepared.members
     if services.cluster is None or part is None or alone or prepared.plan.format.by_reference:
         return subset
     if prepared.shape is not None:

@@ -16,7 +16,8 @@ from harmony_vds.delivery import deliver
 from harmony_vds.errors import RequestError, StaleSourceError
 from harmony_vds.model.record import asked_again
 from harmony_vds.outputs.provenance import PROGRAM
-from harmony_vds.pipeline import Prepared, prepare
+from harmony_vds.pipeline import prepare
+from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
 from harmony_vds.telemetry import no_progress

@@ -20,7 +20,8 @@ from harmony_vds.model.average import AverageKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import FORMATS, format_of
 from harmony_vds.model.request import DimensionRange, Request, Source, TargetGrid
-from harmony_vds.pipeline import Prepared, prepare
+from harmony_vds.pipeline import prepare
+from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
 from harmony_vds.staging import StagedOutput

@@ -50,3 +50,5 @@ class Part:
     """When it was planned, seconds since 1970: what its output says of time, whoever writes it."""
     fingerprint: str = ""
     """That of its plan: planned again, it must come out the same."""
+    members: tuple["Part", ...] = ()
+    """Those of the stores that its output combines, in order; empty where it is of one store."""

@@ -23,7 +23,7 @@ from harmony_vds.model.target import TargetPlan
 
 _IDENTITY = (
     "store", "variables", "selection", "masks", "placements", "average", "target", "asked",
-    "layout",
+    "layout", "beside",
 )  # fmt: skip
 """What of a plan decides the bytes of its output."""
 
@@ -190,6 +190,8 @@ class Plan:
     """The cells that answer for places; one for each grid, and then of it nothing else is read."""
     target: TargetPlan | None = None
     """The grid of the output, where it is another than the store's."""
+    beside: tuple["Plan", ...] = ()
+    """Of other stores, whose values the output holds too, on the same target grid."""
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -233,7 +235,7 @@ class Plan:
     def as_json(self) -> dict[str, object]:
         """The plan in plain JSON values. **Reads:** nothing."""
         box = self.bbox()
-        return {
+        told: dict[str, object] = {
             "store": self.location.as_json(),
             "asked": dict(self.asked),
             "layout": asdict(self.layout),
@@ -252,6 +254,9 @@ class Plan:
             "notes": list(self.notes),
             "cost": self.cost.as_json(),
         }
+        if self.beside:
+            told["beside"] = [own.fingerprint for own in self.beside]
+        return told
 
     @property
     def fingerprint(self) -> str:
@@ -260,7 +265,7 @@ class Plan:
         **Reads:** nothing.
         """
         told = self.as_json()
-        content = {key: told[key] for key in _IDENTITY}
+        content = {key: told[key] for key in _IDENTITY if key in told}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def __str__(self) -> str:

@@ -50,11 +50,12 @@ def global_attributes(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     updated["date_modified"] = moment
     updated.update(_spatial_coverage(source, plan))
     updated.update(_temporal_coverage(source, plan.coverage))
-    updated["virtual_store"] = plan.location.shown
-    if plan.location.members:
-        updated["virtual_store_members"] = " ".join(plan.location.origins)
-    if plan.location.snapshot:
-        updated["virtual_store_snapshot"] = plan.location.snapshot
+    stores = [own.location for own in (plan, *plan.beside)]
+    updated["virtual_store"] = " ".join(own.shown for own in stores)
+    if any(own.members for own in stores):
+        updated["virtual_store_members"] = " ".join(url for own in stores for url in own.origins)
+    if any(own.snapshot for own in stores):
+        updated["virtual_store_snapshot"] = " ".join(own.snapshot or "-" for own in stores)
     updated["virtual_store_missing_chunks"] = plan.cost.missing
     updated["virtual_store_recipe"] = recipe(plan)
     scope = _SELECTED if "granules" in plan.asked else _SCOPE
@@ -106,7 +107,7 @@ def _history_json(existing: object, moment: str, plan: Plan) -> str:
                 },
                 "request": dict(plan.record),
             },
-            "derived_from": list(plan.location.origins),
+            "derived_from": [url for own in (plan, *plan.beside) for url in own.location.origins],
         }
     )
     return json.dumps(entries)

@@ -157,3 +157,6 @@ def _remarks(plan: Plan, group: str) -> Iterable[str]:
         yield "# The output then takes the cells at the requested places."
     if plan.target is not None:
         yield "# The output then puts this on another grid."
+    if plan.beside:
+        yield f"# It holds the same of {len(plan.beside)} more stores, named in virtual_store,"
+        yield "# where those before them have no value."

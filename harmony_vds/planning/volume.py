@@ -127,8 +127,10 @@ def too_much(costs: Sequence[Cost], limits: Limits, *, apart: bool) -> list[str]
     return next((found for own in costs if (found := excess(own, limits))), [])
 
 
-def check_total(costs: Sequence[Cost], limits: Limits, *, apart: bool = False) -> None:
-    """Raise if the outputs of several plans, each of them allowed, are too much together.
+def check_total(
+    costs: Sequence[Cost], limits: Limits, *, apart: bool = False, stores: int = 0
+) -> None:
+    """Raise if outputs, or the `stores` of one, each of them allowed, are too much together.
 
     Raises
     ------
@@ -137,10 +139,11 @@ def check_total(costs: Sequence[Cost], limits: Limits, *, apart: bool = False) -
 
     **Reads:** nothing.
     """
-    found = too_much(costs, limits, apart=apart) if len(costs) > 1 else []
+    found = too_much(costs, limits, apart=apart) if max(len(costs), stores) > 1 else []
     if found:
+        what = f"its {len(costs)} outputs" if len(costs) > 1 else f"its {stores} stores"
         raise TooLargeError(
-            f"The request is too large: its {len(costs)} outputs together would {found[0]}. Ask "
+            f"The request is too large: {what} together would {found[0]}. Ask "
             "for a smaller box, a shorter time range or fewer collections."
         )
 

@@ -212,6 +212,25 @@ def test_box_over_two_frames_gives_each_as_an_output_of_its_own(
     assert [own["bounding_box"] for own in searches] == [["3,2,14,7"]]
 
 
+def test_box_over_two_frames_on_a_target_grid_gives_one_output(
+    world: World, tmp_path: Path
+) -> None:
+    form = {"mime": "application/netcdf", "crs": "EPSG:4326"}
+    message = make_message(STATIC, bbox=[3, 2, 14, 7], format=form, isSynchronous=True)
+    outcome = invoke(message, tmp_path, environment=world.environment)
+    assert outcome.status == 0, outcome.error
+    (data,) = outcome.data
+    values, lat, lon, times = packed(data, "displacement")
+    assert lon.tolist() == np.arange(3.5, 14).tolist()
+    assert lat.tolist() == np.arange(6.5, 2, -1).tolist()
+    for day in range(2):
+        east, west = (packed(world.tiles[own][day], "displacement") for own in ("F2", "F1"))
+        whole = np.concatenate([west[0][0], east[0][0]], axis=1)
+        np.testing.assert_array_equal(values[day], whole[6:1:-1, 3:14])
+        assert times[day] == east[3][0]
+    assert outcome.items[0]["bbox"] == [3, 2, 14, 7]
+
+
 def test_time_range_narrows_the_search_for_frames(world: World, tmp_path: Path) -> None:
     world.forget()
     times = {"start": "2024-01-03T00:00:00Z", "end": "2024-01-04T00:00:00Z"}

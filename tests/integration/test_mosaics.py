@@ -1,0 +1,218 @@
+"""Frames of several reference systems on one target grid, against pyproj cell by cell."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pyproj
+import pytest
+from servers import Server, cmr_server, file_server
+from systems.kits import raw, services
+from world import kerchunk_references, umm_collection, umm_granule, write_references
+
+from harmony_vds.errors import UnsupportedError
+from harmony_vds.handoff import sealed, unsealed
+from harmony_vds.model.request import Request, Source, TargetGrid
+from harmony_vds.pipeline import fulfil, prepare, prepare_part
+
+FRAMES, ODD = "C1-TEST", "C2-TEST"
+FILL = -9999
+SIZE, CELL = 24, 10_000.0
+CORNERS = {"A": (32631, 640_000.0, 5_200_000.0), "B": (32632, 280_000.0, 5_170_000.0)}
+"""Reference system, west and north edge; they overlap by some cells."""
+DAYS = {"A": (0, 1), "B": (1, 2)}
+WHOLE = TargetGrid("EPSG:4326", "near", (4.0, 44.0, 9.0, 48.0), (0.11, 0.09))
+
+
+@dataclass
+class World:
+    files: dict[str, Path]
+    http: Server
+    cmr: Server
+
+
+def values(frame: str, day: int) -> np.ndarray:
+    """Tells frame, day and cell; the eastern third of A is partly missing."""
+    cells = np.arange(SIZE * SIZE).reshape(SIZE, SIZE)
+    found = (cells + {"A": 1000, "B": 2000}[frame] + 5000 * day).astype(np.int16)
+    if frame == "A":
+        found[::3, 2 * SIZE // 3 :] = FILL
+    return found
+
+
+def write_frame(path: Path, frame: str, *, scale: float = 0.5) -> Path:
+    code, west, top = CORNERS[frame]
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in (("time", None), ("y", SIZE), ("x", SIZE)):
+            nc.createDimension(name, size)
+        steps = nc.createVariable("time", "f8", ("time",), chunksizes=(1,))
+        steps.setncatts({"units": "days since 2024-01-02", "standard_name": "time"})
+        steps[:] = np.array(DAYS[frame], float)
+        for name, first, step in (
+            ("y", top - CELL / 2, -CELL),
+            ("x", west + CELL / 2, CELL),
+        ):
+            axis = nc.createVariable(name, "f8", (name,))
+            axis.setncatts({"standard_name": f"projection_{name}_coordinate", "units": "m"})
+            axis[:] = first + step * np.arange(SIZE)
+        mapping = nc.createVariable("spatial_ref", "i4", ())
+        mapping.setncatts(pyproj.CRS.from_epsg(code).to_cf())
+        height = nc.createVariable(
+            "height", "i2", ("time", "y", "x"), zlib=True, chunksizes=(1, 12, 12), fill_value=FILL
+        )
+        height.setncatts({"grid_mapping": "spatial_ref", "units": "m"})
+        height.scale_factor = np.float32(scale)
+        height.set_auto_maskandscale(False)
+        height[:] = np.stack([values(frame, day) for day in DAYS[frame]])
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    root = tmp_path_factory.mktemp("mosaic")
+    files = {frame: write_frame(root / f"FRAME_{frame}.nc", frame) for frame in CORNERS}
+    files["C"] = write_frame(root / "FRAME_C.nc", "B", scale=0.25)
+    with file_server(root) as http:
+        items = []
+        for number, (frame, path) in enumerate(files.items()):
+            document = kerchunk_references(
+                [path], lambda url: url.replace(f"file://{root}", http.url)
+            )
+            write_references(root / f"{path.stem}.zarr.json", document)
+            links = [{"URL": f"{http.url}/{path.name}", "Type": "GET DATA"},
+                     {"URL": f"{http.url}/{path.stem}.zarr.json", "Type": "GET DATA",
+                      "Format": "Zarr"}]  # fmt: skip
+            for collection in {"A": (FRAMES, ODD), "B": (FRAMES,), "C": (ODD,)}[frame]:
+                name = f"G{number}{collection[1]}-TEST"
+                items.append(umm_granule(name, collection, path.stem, links, box=(3, 43, 10, 48)))
+        records = {own: umm_collection(own, []) for own in (FRAMES, ODD)}
+        with cmr_server(records, *items) as cmr:
+            yield World(files, http, cmr)
+
+
+def request(target: TargetGrid | None, collection: str = FRAMES, **more: bool) -> Request:
+    return Request(
+        (Source(collection, "FRAMES", variables=("height",)),),
+        target=target, **more,
+    )  # fmt: skip
+
+
+def using(world: World):
+    return services(trusted=[f"{world.http.url}/"], cmr_endpoint=world.cmr.url)
+
+
+def answers(world: World, wanted: Request, folder: Path):
+    folder.mkdir(exist_ok=True)
+    with using(world) as own:
+        prepared = prepare(wanted, own)
+        return prepared, fulfil(prepared, folder, own)
+
+
+def expected(
+    frames: str, crs: str, xs: np.ndarray, ys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first frame's nearest cell with a value, for three days; and where that is sure."""
+    found = np.full((3, ys.size, xs.size), FILL, np.int16)
+    sure = np.ones((ys.size, xs.size), np.bool_)
+    for frame in frames:
+        code, west, top = CORNERS[frame]
+        way = pyproj.Transformer.from_crs(crs, code, always_xy=True)
+        x, y = way.transform(*np.meshgrid(xs, ys))
+        columns, rows = (x - west) / CELL, (top - y) / CELL
+        sure &= (np.abs(columns - np.rint(columns)) > 1e-6) & (np.abs(rows - np.rint(rows)) > 1e-6)
+        inside = (columns >= 0) & (columns < SIZE) & (rows >= 0) & (rows < SIZE)
+        at = np.where(inside, rows, 0).astype(int), np.where(inside, columns, 0).astype(int)
+        for day in DAYS[frame]:
+            own = np.where(inside, values(frame, day)[at], FILL)
+            found[day] = np.where(found[day] == FILL, own, found[day])
+    return found, sure
+
+
+def test_frames_of_two_zones_come_out_as_one_with_the_first_one_above(world, tmp_path):
+    prepared, outputs = answers(world, request(WHOLE), tmp_path)
+    (output,) = outputs
+    found = raw(output.path, "height")
+    wanted, sure = expected("AB", "OGC:CRS84", raw(output.path, "lon"), raw(output.path, "lat"))
+    assert found.dtype == np.int16
+    assert sure.mean() > 0.99
+    assert np.array_equal(found[:, sure], wanted[:, sure])
+    frames = {int(own) for own in np.unique(wanted[1] - 5000) // 1000}
+    assert {1, 2} <= frames  # both, at the one step that both have
+    assert raw(output.path, "time").tolist() == [0, 1, 2]
+    with netCDF4.Dataset(output.path) as nc:
+        assert "FRAME_A" in nc.virtual_store
+        assert "FRAME_B" in nc.virtual_store
+        assert "that of the first counts" in nc.virtual_store_notes
+    (own,) = prepared
+    assert own.plan.outputs == 1
+    assert output.path.stat().st_size > 0
+    assert (output.temporal.start.day, output.temporal.end.day) == (2, 4)
+
+
+def test_without_an_extent_the_grid_continues_the_cells_of_the_first_frame(world, tmp_path):
+    prepared, (output,) = answers(world, request(TargetGrid("")), tmp_path)
+    target = prepared[0].plan.target
+    assert pyproj.CRS.from_wkt(target.crs).to_epsg() == 32631
+    xs, ys = raw(output.path, "x"), raw(output.path, "y")
+    code, west, top = CORNERS["A"]
+    assert (target.transform[0], target.transform[4]) == (CELL, -CELL)
+    assert ((xs - CELL / 2 - west) % CELL == 0).all()
+    alone, only_b = expected("B", f"EPSG:{code}", xs, ys)
+    found = raw(output.path, "height")
+    assert only_b.mean() > 0.99
+    row, column = round((ys[0] + CELL / 2 - top) / CELL), round((west - xs[0] + CELL / 2) / CELL)
+    for day in DAYS["A"]:
+        own = found[day, row : row + SIZE, column : column + SIZE]
+        stored = values("A", day)
+        assert np.array_equal(own[stored != FILL], stored[stored != FILL])
+    outside = np.ones(found.shape[1:], np.bool_)
+    outside[row : row + SIZE, column : column + SIZE] = False
+    outside &= only_b
+    assert (alone[1][outside] != FILL).sum() > 100
+    assert np.array_equal(found[:, outside], alone[:, outside])
+
+
+def test_blended_values_of_one_frame_fill_what_the_first_one_lacks(world, tmp_path):
+    target = replace(WHOLE, interpolation="bilinear")
+    _, (whole,) = answers(world, request(target), tmp_path)
+    found = raw(whole.path, "height")
+    assert found.dtype == np.float32
+    nearest, sure = expected("AB", "OGC:CRS84", raw(whole.path, "lon"), raw(whole.path, "lat"))
+    assert np.array_equal(np.isfinite(found[:, sure]), nearest[:, sure] != FILL)
+
+
+def test_price_of_combined_frames_is_what_is_read(world, tmp_path):
+    with using(world) as own:
+        prepared = prepare(request(WHOLE), own)
+        before = own.access.fetcher.traffic.nbytes
+        fulfil(prepared, tmp_path, own)
+        assert own.access.fetcher.traffic.nbytes - before == prepared[0].plan.cost.bytes_read
+        assert prepared[0].plan.cost.chunks == 16
+
+
+def test_frames_that_are_packed_otherwise_are_refused_with_the_numbers(world, tmp_path):
+    with using(world) as own, pytest.raises(
+        UnsupportedError, match=r"scale_factor is 0\.5 in FRAME_A and 0\.25 in FRAME_C"
+    ):  # fmt: skip
+        prepare(request(WHOLE, ODD), own)
+    prepared, outputs = answers(world, request(None, ODD), tmp_path)
+    assert len(prepared) == len(outputs) == 2
+
+
+def test_someone_who_waits_gets_the_one_output(world, tmp_path):
+    _, outputs = answers(world, request(WHOLE, synchronous=True), tmp_path)
+    assert len(outputs) == 1
+
+
+def test_combined_output_is_planned_again_and_written_elsewhere(world, tmp_path):
+    with using(world) as own:
+        (prepared,) = prepare(request(WHOLE), own, apart=True)
+        (here,) = fulfil([prepared], tmp_path / "here", own)
+    part = unsealed(sealed(prepared.part, "secret"), "secret")
+    with using(world) as own:
+        again = prepare_part(part, own)
+        assert again.plan.fingerprint == prepared.plan.fingerprint
+        (there,) = fulfil([again], tmp_path / "there", own)
+    assert np.array_equal(raw(here.path, "height"), raw(there.path, "height"))
