@@ -19,8 +19,7 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.request import Request, Source
-from harmony_vds.pipeline import fulfil, prepare
-from harmony_vds.prepared import Prepared
+from harmony_vds.pipeline import Prepared, fulfil, prepare
 from harmony_vds.services import Services
 from harmony_vds.settings import Settings
 

@@ -28,8 +28,7 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.request import DimensionRange, Request, Source
-from harmony_vds.pipeline import Services, fulfil, prepare
-from harmony_vds.prepared import Prepared
+from harmony_vds.pipeline import Prepared, Services, fulfil, prepare
 from harmony_vds.settings import Settings
 
 BUCKET = "archive"

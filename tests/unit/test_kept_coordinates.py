@@ -17,8 +17,7 @@ from world import kerchunk_references
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.errors import ForbiddenError
 from harmony_vds.model.plan import Plan
-from harmony_vds.pipeline import Services, prepare
-from harmony_vds.prepared import Prepared
+from harmony_vds.pipeline import Prepared, Services, prepare
 from harmony_vds.settings import Settings
 from harmony_vds.stores.coordinates import place_of
 
