@@ -1,7 +1,8 @@
 """Writes Cloud-Optimized GeoTIFF: one file for each variable, one band for each time and level.
 
 Values stay packed, with scale, offset and nodata beside them. GDAL's own driver makes the layout
-from a plain file that pieces were written into, so that memory stays bounded.
+from a plain file that pieces were written into, so that memory stays bounded. Overviews are made
+in that file, band by band: the driver would make them of all bands at once.
 """
 
 import itertools
@@ -23,12 +24,12 @@ from harmony_vds.outputs.raster import Raster
 
 _MOST_BANDS = 65_535
 _TILE = 512
-_CACHE_BYTES = 64 * 2**20
+_CACHE_BYTES = 32 * 2**20
 _PLAIN = {"driver": "GTiff", "tiled": True, "blockxsize": _TILE, "blockysize": _TILE,
           "interleave": "band", "BIGTIFF": "IF_SAFER", "SPARSE_OK": True}  # fmt: skip
 _OPTIMIZED = {"driver": "COG", "BLOCKSIZE": _TILE, "COMPRESS": "DEFLATE", "LEVEL": 6,
               "PREDICTOR": "YES", "INTERLEAVE": "BAND", "BIGTIFF": "IF_SAFER",
-              "OVERVIEWS": "IGNORE_EXISTING"}  # fmt: skip
+              "OVERVIEWS": "FORCE_USE_EXISTING"}  # fmt: skip
 
 
 def write_geotiff(raster: Raster, subset: Subset, plan: Plan, path: Path, step: Step) -> None:
@@ -45,6 +46,7 @@ def write_geotiff(raster: Raster, subset: Subset, plan: Plan, path: Path, step: 
     """
     import rasterio
     import rasterio.shutil
+    from rasterio.enums import Resampling
 
     if raster.bands > _MOST_BANDS:
         raise UnsupportedError(
@@ -60,10 +62,19 @@ def write_geotiff(raster: Raster, subset: Subset, plan: Plan, path: Path, step: 
             for _, block, values in read_ahead([raster.variable]):
                 _put(file, raster, block, values)
                 step(values.nbytes)
-        rasterio.shutil.copy(
-            plain, path, **_OPTIMIZED, OVERVIEW_RESAMPLING="NEAREST" if is_flag else "AVERAGE"
-        )
+        with rasterio.open(plain, "r+") as file:
+            overviews = _overviews(raster.width, raster.height)
+            file.build_overviews(overviews, Resampling.nearest if is_flag else Resampling.average)
+        rasterio.shutil.copy(plain, path, **_OPTIMIZED)
     plain.unlink()
+
+
+def _overviews(width: int, height: int) -> list[int]:
+    """By how much each overview is smaller; the last one fits into one tile."""
+    found = [1]
+    while max(width, height) // found[-1] > _TILE:
+        found.append(2 * found[-1])
+    return found[1:]
 
 
 def _profile(raster: Raster) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def told_of(
         environment = {
             "HARMONY_VDS_TRUSTED_PREFIXES": f"{store.as_uri()},{server.url}/",
             "HARMONY_VDS_MAX_READ_BYTES": "100GiB", "HARMONY_VDS_MAX_OUTPUT_BYTES": "100GiB",
-            "HARMONY_VDS_MAX_DECODED_BYTES": "100GiB",
+            "HARMONY_VDS_MAX_DECODED_BYTES": "100GiB", "HARMONY_VDS_PART_BYTES": "100GiB",
             "HARMONY_VDS_MAX_SECONDS": "1000", "PYTHONWARNINGS": "ignore",
         }  # fmt: skip
         command = [sys.executable, "-c", program, store.as_uri(), "analysed_sst", *arguments]
@@ -147,3 +147,57 @@ def repeated(document: dict[str, Any], days: int, url: str) -> dict[str, Any]:
     refs["time/.zarray"] = json.dumps(time)
     refs["time/0"] = f"base64:{base64.b64encode(times.tobytes()).decode()}"
     return {"version": 1, "refs": refs}
+
+
+WRITE = """
+import json, sys, tempfile
+from pathlib import Path
+import numpy as np
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.memory import return_large_blocks
+from harmony_vds.model.request import Request, Source
+from harmony_vds.pipeline import Services, fulfil, prepare
+from harmony_vds.settings import settings_from_environment
+
+return_large_blocks()
+store, name, media_type, chunks_for = sys.argv[1:]
+settings = settings_from_environment().model_copy(update={"chunks_for": chunks_for})
+with Services.of(settings, Credentials.of_token(None)) as services:
+    source = Source("", "store", variables=(name,))
+    prepared = prepare(Request((source,), media_type=media_type), services, store)
+    with tempfile.TemporaryDirectory() as folder:
+        (output,) = fulfil(prepared, Path(folder), services)
+        status = Path("/proc/self/status").read_text()
+        if media_type == "image/tiff":
+            import rasterio
+            with rasterio.open(output.path) as file:
+                steps, last = file.count, file.read(file.count)
+        elif media_type == "application/x-zarr":
+            import zarr
+            array = zarr.open_group(output.path, mode="r")[name]
+            steps, last = len(array), array[-1]
+        else:
+            import h5py
+            with h5py.File(output.path) as file:
+                steps, last = len(file[name]), file[name][-1]
+peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
+print(json.dumps({"steps": steps, "sum": int(np.asarray(last).sum(dtype=np.int64)), "peak": peak}))
+"""
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize(
+    ("media_type", "chunks_for"),
+    [
+        ("application/netcdf", "store"), ("application/netcdf", "series"),
+        ("application/x-zarr", "store"), ("application/x-zarr", "series"), ("image/tiff", "store"),
+    ],
+)  # fmt: skip
+def test_an_output_of_any_length_stays_under_the_window_and_250_megabytes(
+    media_type: str, chunks_for: str, tmp_path: Path
+) -> None:
+    days = 100 if media_type == "image/tiff" else 200
+    values, told = told_of(WRITE, days, tmp_path, media_type, chunks_for)
+    assert told["steps"] == days
+    assert told["sum"] == int(values.sum(dtype=np.int64))
+    assert told["peak"] <= WINDOW + BESIDE
