@@ -31,6 +31,17 @@ def return_large_blocks() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE)  # setting one fixes the other at 128 KiB
 
 
+def return_free_blocks() -> None:
+    """Give back to the system what is free now; without glibc it does nothing. **Reads:** nothing.
+
+    Blocks that a finished piece of work leaves behind are of no use to what comes next in a library
+    of its own: between the steps of a GeoTIFF they were 60 of 390 MB.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def allowed_memory(groups: Path = _CGROUPS, membership: Path = Path("/proc/self/cgroup")) -> int:
     """Bytes that this process may have: the least of its control groups' limits, or the machine's.
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from harmony_vds import __version__
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.memory import return_free_blocks
+from harmony_vds.model.blocks import AHEAD_BYTES
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Block, Subset
@@ -24,7 +26,7 @@ from harmony_vds.outputs.raster import Raster
 
 _MOST_BANDS = 65_535
 _TILE = 512
-_CACHE_BYTES = 32 * 2**20
+_CACHE_BYTES = 16 * 2**20
 _PLAIN = {"driver": "GTiff", "tiled": True, "blockxsize": _TILE, "blockysize": _TILE,
           "interleave": "band", "BIGTIFF": "IF_SAFER", "SPARSE_OK": True}  # fmt: skip
 _OPTIMIZED = {"driver": "COG", "BLOCKSIZE": _TILE, "COMPRESS": "DEFLATE", "LEVEL": 6,
@@ -59,12 +61,14 @@ def write_geotiff(raster: Raster, subset: Subset, plan: Plan, path: Path, step: 
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_NUM_THREADS="ALL_CPUS"):
         with rasterio.open(plain, "w", **_profile(raster)) as file:
             _describe(file, raster, subset, plan)
-            for _, block, values in read_ahead([raster.variable]):
+            for _, block, values in read_ahead([raster.variable], ahead=AHEAD_BYTES // 2):
                 _put(file, raster, block, values)
                 step(values.nbytes)
+        return_free_blocks()
         with rasterio.open(plain, "r+") as file:
             overviews = _overviews(raster.width, raster.height)
             file.build_overviews(overviews, Resampling.nearest if is_flag else Resampling.average)
+        return_free_blocks()
         rasterio.shutil.copy(plain, path, **_OPTIMIZED)
     plain.unlink()
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from harmony_vds.model.subset import Block
 
-WAITING_BYTES = 32 * 2**20
+WAITING_BYTES = 8 * 2**20
 """Parts of unfinished chunks held in memory."""
 
 type Values = npt.NDArray[Any]

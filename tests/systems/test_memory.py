@@ -175,7 +175,7 @@ with Services.of(settings, Credentials.of_token(None)) as services:
         elif media_type == "application/x-zarr":
             import zarr
             array = zarr.open_group(output.path, mode="r")[name]
-            steps, last = len(array), array[-1]
+            steps, last = array.shape[0], array[-1]
         else:
             import h5py
             with h5py.File(output.path) as file:
