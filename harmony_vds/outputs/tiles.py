@@ -6,6 +6,7 @@ then in a scratch file, until their chunk is complete.
 """
 
 import itertools
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,13 @@ class _Unfinished:
     """A chunk some of whose cells are still missing."""
 
     missing: int
-    parts: list[tuple[Block, Values | int]] = field(default_factory=list)
-    """Where each part belongs in the chunk; its values, or where they lie in the scratch file."""
+    parts: list[tuple[int, Values]] = field(default_factory=list)
+    """Number of the piece that each part in memory came with, and its values."""
+    filed: "array[int]" = field(default_factory=lambda: array("q"))
+    """Of each part in the scratch file the number of the piece, and where it begins, in turn.
+
+    There may be millions of them: plain numbers take a fortieth of what objects would.
+    """
 
 
 class Tiling:
@@ -50,6 +56,7 @@ class Tiling:
         self._shape, self._chunks, self._dtype = shape, chunks, dtype
         self._scratch, self._budget = scratch, budget
         self._unfinished: dict[tuple[int, ...], _Unfinished] = {}
+        self._pieces: list[Block] = []
         self._held = 0
         self._file: IO[bytes] | None = None
 
@@ -58,15 +65,16 @@ class Tiling:
 
         Pieces may come in any order and must not overlap. **Reads:** nothing.
         """
+        self._pieces.append(block)
         spans = zip(block, self._chunks, strict=True)
         touched = [range(own.start // c, -(-own.stop // c)) for own, c in spans]
         for numbers in itertools.product(*touched):
-            within, where, extent = self._cut(block, numbers)
+            within, _, extent = self._cut(block, numbers)
             index: Any = (*within, ...)  # also of a scalar it gives an array
             part = values[index]
             if part.shape == extent:
                 yield numbers, part
-            elif (whole := self._wait(numbers, where, part, extent)) is not None:
+            elif (whole := self._wait(numbers, part, extent)) is not None:
                 yield numbers, whole
 
     def _cut(self, block: Block, numbers: tuple[int, ...]) -> tuple[Block, Block, tuple[int, ...]]:
@@ -81,35 +89,36 @@ class Tiling:
         return tuple(within), tuple(where), tuple(extent)
 
     def _wait(
-        self, numbers: tuple[int, ...], where: Block, part: Values, extent: tuple[int, ...]
+        self, numbers: tuple[int, ...], part: Values, extent: tuple[int, ...]
     ) -> Values | None:
-        """Keep a part; the whole chunk if that was the last one missing."""
+        """Keep a part of the latest piece; the whole chunk if it was the last one missing."""
         cells = int(np.prod(extent, dtype=np.int64))
         own = self._unfinished.setdefault(numbers, _Unfinished(cells))
         own.missing -= part.size
-        own.parts.append((where, self._kept(part)))
+        self._keep(own, part)
         if own.missing:
             return None
         del self._unfinished[numbers]
         whole = np.empty(extent, self._dtype)
-        for place, held in own.parts:
-            if isinstance(held, int):
-                whole[place] = self._fetched(held, whole[place].shape)
-            else:
-                whole[place] = held
-                self._held -= held.nbytes
+        for piece, held in own.parts:
+            whole[self._cut(self._pieces[piece], numbers)[1]] = held
+            self._held -= held.nbytes
+        for piece, begin in itertools.batched(own.filed, 2):
+            place = self._cut(self._pieces[piece], numbers)[1]
+            whole[place] = self._fetched(begin, whole[place].shape)
         return whole
 
-    def _kept(self, part: Values) -> Values | int:
+    def _keep(self, unfinished: _Unfinished, part: Values) -> None:
+        latest = len(self._pieces) - 1
         # Texts have no bytes of their own to be put into a file.
         if self._held + part.nbytes <= self._budget or self._dtype.hasobject:
             self._held += part.nbytes
-            return part.copy()
+            unfinished.parts.append((latest, part.copy()))
+            return
         if self._file is None:
             self._file = self._scratch.open("w+b")
-        place = self._file.seek(0, 2)
+        unfinished.filed.extend((latest, self._file.seek(0, 2)))
         self._file.write(np.ascontiguousarray(part).tobytes())
-        return place
 
     def _fetched(self, place: int, shape: tuple[int, ...]) -> Values:
         assert self._file is not None
