@@ -37,6 +37,7 @@ from harmony_vds.planning.volume import check_total
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
+from harmony_vds.stores.spot_check import check_sources
 from harmony_vds.telemetry import Progress, ProgressLog, no_progress, timed
 from harmony_vds.transform.apply import apply_plan
 
@@ -190,6 +191,10 @@ def _prepare_store(  # noqa: PLR0913  an open store comes along where it has no 
         for note in plan.notes:
             logger.warning("%s", note)
         parts = cutting.parts(plan, request, source)
+    if services.spot_check != "off":
+        with timed("compare"):
+            refuse = services.spot_check == "refuse"
+            check_sources(store, plan, found.access.fetcher, refuse=refuse)
     if plan.format.is_table or plan.format.per_variable:
         refuse_unwritable(apply_plan(store, plan), plan)
     services.deadline.check()

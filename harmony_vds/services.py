@@ -15,7 +15,7 @@ from harmony_vds.memory import allowed_memory
 from harmony_vds.model.formats import AS_STORED, Layout
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.request import Request, Source
-from harmony_vds.settings import Settings
+from harmony_vds.settings import Settings, SpotCheck
 from harmony_vds.shapes.reader import ReadUpload, ShapeReader
 from harmony_vds.stores.cache import ManifestCache
 from harmony_vds.stores.reading import DEFAULT_READING, Reading
@@ -48,6 +48,8 @@ class Services:
     """Who reads pieces of outputs in place of this process."""
     max_virtualized: int = 0
     """Granules without any store that are described to answer one request."""
+    spot_check: SpotCheck = "off"
+    """What happens where a store and headers of its source files disagree."""
 
     @classmethod
     def of(
@@ -80,6 +82,7 @@ class Services:
         return cls(
             access, cmr, limits, deadline, shapes, reading, overrides, settings.max_stores, layout,
             Cluster.at(settings.dask, deadline), max_virtualized=settings.max_virtualized,
+            spot_check=settings.spot_check,
         )  # fmt: skip
 
     def search(self, source: Source, request: Request | None = None) -> StoreSearch:

@@ -14,6 +14,7 @@ PRODUCTION_CMR = "https://cmr.earthdata.nasa.gov"
 UAT_CMR = "https://cmr.uat.earthdata.nasa.gov"
 EARTHDATA_LOGIN = "https://urs.earthdata.nasa.gov"
 
+type SpotCheck = Literal["off", "warn", "refuse"]
 type CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -224,6 +225,14 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_STALE_REFERENCES",
         description="What happens when a source file is newer than the kerchunk reference file "
         "that describes it: `warn` in the log, or `refuse`. icechunk snapshots always refuse.",
+    )
+    spot_check: SpotCheck = Field(
+        default="warn",
+        validation_alias="HARMONY_VDS_SPOT_CHECK",
+        description="What happens where the store describes a variable otherwise than the first or "
+        "last source file that it is read from: other type, packing, fill value, chunks, filters, "
+        "units or epoch. `warn` in the log, `refuse`, or `off`: no header is read, which saves one "
+        "to six requests for each of the two files.",
     )
 
     zarr: Literal["folder", "zip"] = Field(

@@ -92,6 +92,8 @@ class FaultyArchive:
     """Where redirects lead that go astray."""
     echoed: str = ""
     """Repeated in the body of every failure, as some servers repeat a token."""
+    latency: float = 0.0
+    """Seconds before every answer."""
     asked: list[Asked] = field(default_factory=list)
     _counted: Counter[str] = field(default_factory=Counter)
     _bodies: dict[Path, bytes] = field(default_factory=dict)
@@ -111,6 +113,8 @@ class FaultyArchive:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The right answer, unless a fault is drawn that applies."""
+        if self.latency:
+            await asyncio.sleep(self.latency)
         wanted = request.headers.get("Range", "")
         asked = f"{request.method} {request.path} {wanted}"
         fault, chance = None, random.Random(0)

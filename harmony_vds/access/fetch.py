@@ -246,8 +246,9 @@ def read_file(address: Address, start: int, length: int) -> Received:
     """
     try:
         with Path(address.path).open("rb") as file:
-            body = os.pread(file.fileno(), length, start)
             status = os.fstat(file.fileno())
+            wanted = max(min(length, status.st_size - start), 0)  # no memory for what is not there
+            body = os.pread(file.fileno(), wanted, start)
             modified = datetime.fromtimestamp(status.st_mtime, UTC)
     except OSError as error:
         raise _unreadable(address, error) from None

@@ -1,7 +1,7 @@
 """What a collection's record says beside its stores: buckets, region, extent, names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ def distribution_prefixes(umm: Umm) -> tuple[str, ...]:
     """
     prefixes = []
     bucket = ""
-    for item in _distribution(umm).get("S3BucketAndObjectPrefixNames") or ():
+    for item in _listed(_distribution(umm).get("S3BucketAndObjectPrefixNames")):
         name = str(item).strip().removeprefix("s3://").strip("/")
         head = name.partition("/")[0]
         if bucket and name and not _looks_like_bucket(head):
@@ -53,19 +53,28 @@ def credentials_endpoint(umm: Umm) -> str | None:
 
 
 def _distribution(umm: Umm) -> Umm:
-    told = umm.get("DirectDistributionInformation")
+    return _mapping(umm.get("DirectDistributionInformation"))
+
+
+def _mapping(told: object) -> Umm:
+    """What a record says in the place of an object; nothing where it is none."""
     return told if isinstance(told, Mapping) else {}
+
+
+def _listed(told: object) -> Sequence[Any]:
+    """What a record says in the place of a list, likewise."""
+    return told if isinstance(told, list | tuple) else ()
 
 
 def notes(umm: Umm) -> CollectionNotes:
     """What outputs and fallbacks need from a UMM-C record. **Reads:** nothing."""
     starts: list[datetime] = []
     ends: list[datetime | None] = []
-    for extent in umm.get("TemporalExtents") or ():
-        for span in extent.get("RangeDateTimes") or ():
+    for extent in map(_mapping, _listed(umm.get("TemporalExtents"))):
+        for span in map(_mapping, _listed(extent.get("RangeDateTimes"))):
             starts += moments_of(span.get("BeginningDateTime"))
             ends += moments_of(span.get("EndingDateTime")) or [None]
-        moments = [m for text in extent.get("SingleDateTimes") or () for m in moments_of(text)]
+        moments = [m for text in _listed(extent.get("SingleDateTimes")) for m in moments_of(text)]
         starts += moments
         ends += moments
     finished = [end for end in ends if end is not None]
@@ -74,7 +83,7 @@ def notes(umm: Umm) -> CollectionNotes:
         start=min(starts, default=None),
         end=max(finished) if finished and len(finished) == len(ends) else None,
         title=str(umm.get("EntryTitle", "")),
-        doi=str((umm.get("DOI") or {}).get("DOI", "")),
+        doi=str(_mapping(umm.get("DOI")).get("DOI", "")),
         citation=_citation(umm),
         licence=licence[0],
         licence_url=licence[1],
@@ -83,7 +92,7 @@ def notes(umm: Umm) -> CollectionNotes:
 
 def _citation(umm: Umm) -> str:
     """The record's own words for it, or what it is made of in the usual order."""
-    for told in umm.get("CollectionCitations") or ():
+    for told in map(_mapping, _listed(umm.get("CollectionCitations"))):
         if told.get("OtherCitationDetails"):
             return " ".join(str(told["OtherCitationDetails"]).split())
         year = str(told.get("ReleaseDate", ""))[:4]
@@ -100,11 +109,8 @@ def _citation(umm: Umm) -> str:
 
 def _licence(umm: Umm) -> tuple[str, str]:
     """Name or text of the licence, and its address if that is a public one."""
-    told = umm.get("UseConstraints")
-    if not isinstance(told, Mapping):
-        return "", ""
-    linked = told.get("LicenseURL")
-    linked = linked if isinstance(linked, Mapping) else {}
+    told = _mapping(umm.get("UseConstraints"))
+    linked = _mapping(told.get("LicenseURL"))
     href = str(linked.get("Linkage") or "").strip()
     name = linked.get("Name") or told.get("LicenseText") or told.get("Description") or ""
     return " ".join(str(name).split()), href if href.startswith(("https://", "http://")) else ""

@@ -116,7 +116,10 @@ def _members(value: Any) -> Iterable[Any]:
 
 def _respell(document: dict[str, Any]) -> bool:
     """Spell codecs as zarr v2 does, where a writer used the spelling of v3; True if one did."""
-    found = [*(document.get("filters") or ()), document.get("compressor")]
+    filters = document.get("filters") or []
+    if not isinstance(filters, list):  # as vetting will say
+        return False
+    found = [*filters, document.get("compressor")]
     spelled = [_spelled(codec) for codec in found]
     if spelled == found:
         return False
@@ -129,6 +132,8 @@ def _spelled(codec: Any) -> Any:
     if not isinstance(codec, dict):
         return codec
     settings = codec.get("configuration", {}) if "name" in codec and "id" not in codec else codec
+    if not isinstance(settings, dict):
+        return codec
     name = str(codec.get("id", codec.get("name")))
     return {**settings, "id": name.removeprefix("numcodecs.")}
 
@@ -146,4 +151,6 @@ def _layout(document: Mapping[str, Any]) -> ArrayLayout | None:
     if not all(isinstance(own, list) and {*map(type, own)} <= {int} for own in (shape, chunks)):
         return None
     separator = document.get("dimension_separator", ".")
+    if separator not in (".", "/"):
+        return None
     return ArrayLayout(tuple(shape), tuple(chunks), itemsize, separator)

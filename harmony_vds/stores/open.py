@@ -122,7 +122,7 @@ def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> O
     try:
         root = zarr.open_group(manifest, mode="r", zarr_format=manifest.zarr_format)
         arrays, groups = _walk(root)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         told = str(error).partition("\n")[0].partition(" found in store <")[0]  # an object's repr
         raise StoreError(f"{location.href} holds metadata that cannot be read: {told}") from None
     planned = _planned_arrays(manifest, arrays, reading)

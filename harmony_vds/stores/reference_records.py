@@ -175,6 +175,8 @@ class RecordedReferences:
         for row in np.flatnonzero(inlined).tolist():
             told = columns["raw"][row].as_py()
             text = told.encode() if isinstance(told, str) else told
+            if not isinstance(text, bytes):
+                raise StoreError(f"holds values of type {columns['raw'].type} in place of bytes.")
             filling.inlined[start + row] = text
             held[row] = len(text)
 
@@ -222,7 +224,9 @@ def _sources(column: "pa.Array") -> tuple[npt.NDArray[np.int32], list[str]]:
     if used.size and used[0] < 0:
         used, codes = used[1:], codes - 1
     written = [column.dictionary[int(number)].as_py() for number in used]
-    texts = [own.decode() if isinstance(own, bytes) else str(own) for own in written]
+    texts = [
+        own.decode("utf-8", "replace") if isinstance(own, bytes) else str(own) for own in written
+    ]
     for text in texts:
         if "://" not in complete(text):
             raise StoreError(f"names {text!r}, which is no complete address.")

@@ -132,7 +132,7 @@ async def _vet_node(manifest: ManifestStore, key: str, sizes: dict[str, Sizes]) 
             document["dimension_names"] = attributes.get("_ARRAY_DIMENSIONS")
         attributes = manifest.attributes(f"/{key}", attributes)
         defect = defect_of(name, document, attributes, manifest.zarr_format)
-        defect = defect or _unnamed(document)
+        defect = defect or _unnamed(document, manifest.zarr_format)
     except _UNREADABLE as error:
         defect = f"its metadata cannot be read ({error})"
     else:
@@ -172,10 +172,15 @@ def _misfits(sizes: Mapping[str, Sizes]) -> dict[str, str]:
     return wrong
 
 
-def _unnamed(document: Mapping[str, Any]) -> str | None:
-    """What is wrong with the names of an array's dimensions; xarray needs one for each."""
-    names = document.get("dimension_names") or []
-    if len(names) != len(document["shape"]) or not all(isinstance(name, str) for name in names):
+def _unnamed(document: Mapping[str, Any], zarr_format: int) -> str | None:
+    """What is wrong with the names of an array's dimensions; xarray needs one for each.
+
+    In version 2 also of an array that has none: their list is then empty, and not absent.
+    """
+    told = document.get("dimension_names")
+    names = [] if zarr_format == 3 and told is None else told
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is None or not is_list or len(names) != len(document["shape"]):
         return (
             "its metadata do not name its dimensions (`dimension_names`, or `_ARRAY_DIMENSIONS` in "
             "version 2); the publisher can add them"
@@ -252,7 +257,8 @@ def _codecs(document: Mapping[str, Any], zarr_format: int) -> list[Any]:
     if zarr_format == 3:
         given = document.get("codecs")
     else:
-        given = [*(document.get("filters") or ()), document.get("compressor")]
+        filters = document.get("filters") or []
+        given = [*filters, document.get("compressor")] if isinstance(filters, list) else None
     if not isinstance(given, list):
         raise StoreError("its metadata list no codecs")
     return [codec for codec in given if codec is not None]

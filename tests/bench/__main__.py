@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import levels, reproject
+from bench.faults import main as print_faults
 from bench.goals import Verdict, verdicts
 from bench.plans import run_plan
 from bench.rates import main as print_rates
@@ -30,6 +31,8 @@ def main() -> int:
     if sys.argv[1:2] == ["rates"]:  # needs neither server nor stand-ins
         print_rates()
         return 0
+    if sys.argv[1:2] == ["faults"]:
+        return print_faults(sys.argv[2:])
     console, told = Console(highlight=False, width=130), Console(stderr=True, highlight=False)
     if sys.argv[1:2] == ["levels"]:
         levels.run([Path(own) for own in sys.argv[2:]], console)

@@ -9,7 +9,7 @@ import pytest
 
 # Heavy, and of no use before a plan is printed.
 NOT_NEEDED = {
-    "dask", "distributed", "virtualizarr", "kerchunk", "h5py", "h5netcdf", "rasterio", "rioxarray",
+    "dask", "distributed", "virtualizarr", "kerchunk", "h5netcdf", "rasterio", "rioxarray",
     "matplotlib", "scipy", "lxml", "shapely", "pyproj", "rich.progress", "pytest", "IPython",
     "pyarrow.parquet", "fastparquet",
 }  # fmt: skip
