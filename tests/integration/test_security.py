@@ -118,8 +118,8 @@ def test_redirect_from_a_trusted_host_to_a_stranger_is_not_followed(
         status, told, _ = attack(f"{trusted.url}/a", files, tmp_path, [trusted.url])
     assert status == 1
     assert "is not read" in told
-    assert len(trusted.asked) == 1
-    assert "Authorization" not in trusted.asked[0].headers
+    assert len(trusted.asked) == 2  # for a header to compare, and for the data
+    assert not any("Authorization" in own.headers for own in trusted.asked)
     assert stranger.asked == []
 
 
@@ -134,7 +134,7 @@ def test_login_page_is_not_taken_for_data(status: int, files: list[Path], tmp_pa
     assert ended == 1
     assert "login" in told
     assert written == b""
-    assert len(archive.asked) == 1
+    assert len(archive.asked) == 2  # for a header to compare, and for the data
 
 
 def test_templates_and_generators_are_not_expanded(files: list[Path], tmp_path: Path) -> None:
