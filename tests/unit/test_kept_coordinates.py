@@ -53,7 +53,7 @@ class Archive:
     def prepared(self, token: str = CANARY) -> Prepared:
         settings = Settings(
             trusted_prefixes=(self.server.url,), cache_dir=str(self.cache),
-            cmr_endpoint=self.server.url,
+            cmr_endpoint=self.server.url, spot_check="off",
         )  # fmt: skip
         self.server.forget()
         credentials = Credentials.of_token(token).also_for(self.server.url)
