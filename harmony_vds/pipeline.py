@@ -332,7 +332,8 @@ def written(
         finished += 1
         log.tell(finished, done, finished=True)
         yield from (replace(output, plan_number=number) for output in outputs)
-    logger.info("Read %s", services.access.fetcher.traffic)
+    traffic = services.access.fetcher.traffic
+    logger.info("Read %s", traffic, extra=traffic.as_fields())
     if services.cluster is not None:
         logger.info("Workers read %s", services.cluster.traffic)
 

@@ -128,6 +128,7 @@ def invoke(
     metadata: str | None = None,
     sources: str = "",
     input_file: bool = False,
+    cwd: Path | None = None,
 ) -> Outcome:
     """Run ``python -m harmony_vds --harmony-action invoke …``.
 
@@ -146,5 +147,5 @@ def invoke(
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")}
     given = {"HOME": str(folder), "SHARED_SECRET_KEY": SHARED_SECRET, "ENV": "", **kept,
              "PYTHONWARNINGS": "default", **(environment or {})}  # fmt: skip
-    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300, cwd=cwd)
     return Outcome(done.returncode, done.stderr + done.stdout, metadata_dir)

@@ -60,6 +60,12 @@ class Traffic:
     def __str__(self) -> str:
         return f"{self.nbytes} bytes in {self.requests} requests, {self.retries} of them repeated"
 
+    def as_fields(self) -> dict[str, int]:
+        """What was fetched, as fields of a log line. **Reads:** nothing."""
+        return {
+            "bytesRead": self.nbytes, "requests": self.requests, "requestsRepeated": self.retries,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Fetcher:

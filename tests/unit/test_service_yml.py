@@ -89,7 +89,13 @@ def test_dockerfile_keeps_the_shell_that_harmony_replaces_the_entrypoint_with() 
     dockerfile = Path(REPOSITORY / "docker" / "service.Dockerfile").read_text()
     assert "ARG BASE_IMAGE" in dockerfile
     assert "uv sync --frozen" in dockerfile
-    assert "USER 10001" in dockerfile
+    steps = [line.split()[0] for line in dockerfile.splitlines() if line[:1].isupper()]
+    users = [line for line in dockerfile.splitlines() if line.startswith("USER")]
+    assert users == ["USER 10001:10001"]  # and never root again
+    assert not {"RUN", "COPY", "ADD"} & set(steps[steps.index("USER") :])
+    assert "HOME=/tmp" in dockerfile
+    assert "PYTHONDONTWRITEBYTECODE=1" in dockerfile
+    assert "ADD" not in steps
 
 
 def test_second_chain_hands_all_selected_granules_to_one_work_item() -> None:
