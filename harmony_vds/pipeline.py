@@ -191,10 +191,9 @@ def _prepare_store(  # noqa: PLR0913  an open store comes along where it has no 
         for note in plan.notes:
             logger.warning("%s", note)
         parts = cutting.parts(plan, request, source)
-    if services.spot_check != "off":
+    if services.spot_check != "off" and store.location.kind is not ManifestFormat.GRANULES:
         with timed("compare"):
-            refuse = services.spot_check == "refuse"
-            check_sources(store, plan, found.access.fetcher, refuse=refuse)
+            check_sources(store, plan, found.access.fetcher, services.spot_check)
     if plan.format.is_table or plan.format.per_variable:
         refuse_unwritable(apply_plan(store, plan), plan)
     services.deadline.check()

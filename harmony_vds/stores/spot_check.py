@@ -22,6 +22,7 @@ from harmony_vds.model.chunks import ChunkIndex, ChunkKind, chunk_numbers
 from harmony_vds.model.paths import group_of, join, name_of
 from harmony_vds.model.plan import Plan, Role
 from harmony_vds.model.store import ManifestFormat, VirtualStore
+from harmony_vds.settings import SpotCheck
 from harmony_vds.stores.agreement import Described, disagreements
 from harmony_vds.stores.headers import SourceHeader
 from harmony_vds.telemetry import Deadline
@@ -104,7 +105,7 @@ def compare_with_sources(store: VirtualStore, plan: Plan, fetcher: Fetcher) -> C
     return found
 
 
-def check_sources(store: VirtualStore, plan: Plan, fetcher: Fetcher, *, refuse: bool) -> None:
+def check_sources(store: VirtualStore, plan: Plan, fetcher: Fetcher, choice: SpotCheck) -> None:
     """Refuse, or warn in the log, where source files do not say of themselves what the store says.
 
     Raises
@@ -129,7 +130,7 @@ def check_sources(store: VirtualStore, plan: Plan, fetcher: Fetcher, *, refuse: 
         f"{f'; and {more} more' if more > 0 else ''}. Values of "
         f"{', '.join(own.lstrip('/') for own in found.variables)} would come out wrong."
     )
-    if refuse:
+    if choice == "refuse":
         raise StoreError(
             f"{text} The publisher must write the store anew; ask for other variables or times."
         )
