@@ -1,7 +1,9 @@
 """A request that cannot be answered ends at once, in the right group, and says what to change."""
 
+import logging
 import re
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from bad_requests import NO_DATA, NO_RETRY
 from harmony_service_lib.exceptions import HarmonyException
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
-from invocation import SHARED_SECRET, make_message
+from invocation import CANARY, SHARED_SECRET, make_message
 from servers import Server, cmr_server
 from world import umm_collection
 
@@ -45,8 +47,9 @@ def world(cmr: Server, store: Path, days: list[Path], tmp_path: Path, monkeypatc
     ("said", "change", "category", "level"), CASES, ids=[own[0][:60] for own in CASES]
 )
 def test_request_that_cannot_be_answered_says_what_to_change(
-    said, change, category, level, tmp_path
+    said, change, category, level, tmp_path, caplog
 ):
+    caplog.set_level(logging.DEBUG)
     operation = make_message("C1-DEMO", variables=["analysed_sst"], staging=str(tmp_path / "out"))
     change(operation)
     text = operation.pop("shape_text", None)
@@ -66,6 +69,8 @@ def test_request_that_cannot_be_answered_says_what_to_change(
     assert "\n" not in error.message
     assert "unknown error" not in error.message
     assert not (tmp_path / "out").exists()
+    told = "".join(traceback.format_exception(error)) + repr(error)
+    assert CANARY not in told + "".join(map(logging.Formatter().format, caplog.records))
 
 
 def test_corpus_is_as_large_as_promised():

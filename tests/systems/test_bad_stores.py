@@ -2,8 +2,10 @@
 
 # ruff: noqa: E501  one case a line
 
+import logging
 import re
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ import netCDF4
 import numpy as np
 import pytest
 from bad_stores import BUILDERS, CHANGES, LAT, LON, SST, write_bad_store
+from invocation import CANARY
 from world import kerchunk_references, write_days
 
 from harmony_vds.access.credentials import Credentials
@@ -211,7 +214,7 @@ def answer(name: str, folder: Path, granules: Path, document: dict[str, Any]) ->
     else:
         place = write_bad_store(folder, name, document)
     trusted = (f"{folder.as_uri()}/", f"{granules.as_uri()}/")
-    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None)) as services:
+    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(CANARY)) as services:
         prepared = prepare(REQUEST, services, place.as_uri())
         (output,) = fulfil(prepared, folder / "work", services)
     with netCDF4.Dataset(output.path) as nc:
@@ -222,13 +225,16 @@ def answer(name: str, folder: Path, granules: Path, document: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("said", "name"), [(said, name) for said, (_, names) in SAID.items() for name in names]
 )
-def test_store_that_cannot_be_read_says_why(said, name, tmp_path, granules, document):
+def test_store_that_cannot_be_read_says_why(said, name, tmp_path, granules, document, caplog):
+    caplog.set_level(logging.DEBUG)
     started = time.monotonic()
     with pytest.raises(VdsError) as caught:
         answer(name, tmp_path, granules, document)
     assert type(caught.value) is SAID[said][0]
     assert [own for own in SAID if re.search(own, str(caught.value))] == [said]
     assert time.monotonic() - started < 30  # what may pass is tried again
+    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert CANARY not in told + "".join(map(logging.Formatter().format, caplog.records))
 
 
 @pytest.mark.parametrize("name", ANSWERED)
