@@ -47,7 +47,7 @@ def world(cmr: Server, store: Path, days: list[Path], tmp_path: Path, monkeypatc
     ("said", "change", "category", "level"), CASES, ids=[own[0][:60] for own in CASES]
 )
 def test_request_that_cannot_be_answered_says_what_to_change(
-    said, change, category, level, tmp_path, caplog
+    said, change, category, level, *, tmp_path, caplog
 ):
     caplog.set_level(logging.DEBUG)
     operation = make_message("C1-DEMO", variables=["analysed_sst"], staging=str(tmp_path / "out"))

@@ -225,7 +225,7 @@ def answer(name: str, folder: Path, granules: Path, document: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("said", "name"), [(said, name) for said, (_, names) in SAID.items() for name in names]
 )
-def test_store_that_cannot_be_read_says_why(said, name, tmp_path, granules, document, caplog):
+def test_store_that_cannot_be_read_says_why(said, name, tmp_path, *, granules, document, caplog):
     caplog.set_level(logging.DEBUG)
     started = time.monotonic()
     with pytest.raises(VdsError) as caught:
