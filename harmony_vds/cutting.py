@@ -117,4 +117,5 @@ def _share(cost: Cost, number: int, count: int) -> Cost:
         peak_disk=of(cost.peak_disk),
         missing=of(cost.missing),
         rows=of(cost.rows),
+        computing=cost.computing / count,
     )

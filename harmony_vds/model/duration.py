@@ -24,11 +24,13 @@ class Rates:
     """Bytes inflated in a second, on all cores."""
     written: float
     """Bytes written in a second, before compression."""
+    computing: float
+    """How many times as fast as one core of the slow place it averages and resamples."""
 
 
-FAST = Rates(start=1.0, latency=0.02, received=1.0e9, decoded=7.0e9, written=3.0e9)
+FAST = Rates(start=1.0, latency=0.02, received=1.0e9, decoded=7.0e9, written=3.0e9, computing=16.0)
 """Eight cores beside the archive; outputs whose chunks are copied as they are."""
-SLOW = Rates(start=5.0, latency=0.15, received=4.0e7, decoded=2.5e8, written=5.0e7)
+SLOW = Rates(start=5.0, latency=0.15, received=4.0e7, decoded=2.5e8, written=5.0e7, computing=1.0)
 """One core far from the archive; outputs compressed anew."""
 
 
@@ -52,11 +54,13 @@ class Duration:
         return f"{number} to {most}" if most.endswith(f" {unit}") else f"{least} to {most}"
 
 
-def expected(requests: int, read: int, decoded: int, written: int) -> Duration:
-    """How long it takes to fetch, decode and write so many bytes.
+def expected(
+    requests: int, read: int, decoded: int, written: int, computing: float = 0.0
+) -> Duration:
+    """How long it takes to fetch, decode and write so many bytes, and to compute so many seconds.
 
-    In the fast place the steps go on side by side and the longest counts; in the slow one they
-    wait for each other. **Reads:** nothing.
+    `computing` is in seconds of one core of the slow place. In the fast place the steps go on side
+    by side and the longest counts; in the slow one they wait for each other. **Reads:** nothing.
 
     >>> str(expected(requests=1000, read=10**9, decoded=3 * 10**9, written=10**9))
     '2 s to 1 min'
@@ -67,6 +71,7 @@ def expected(requests: int, read: int, decoded: int, written: int) -> Duration:
             read / own.received,
             decoded / own.decoded,
             written / own.written,
+            computing / own.computing,
         )
         for own in (FAST, SLOW)
     )

@@ -63,11 +63,15 @@ class Cost:
     """Chunks touched that the manifest does not hold and that read as fill."""
     rows: int = 0
     """Rows of the output where it is a table, before those outside of a shape are left out."""
+    computing: float = 0.0
+    """Seconds in which one core averages, or puts values on another grid; see `Rates.computing`."""
 
     @property
     def duration(self) -> Duration:
         """How long `fulfil` takes, by measured rates. **Reads:** nothing."""
-        return expected(self.requests, self.bytes_read, self.bytes_decoded, self.bytes_written)
+        return expected(
+            self.requests, self.bytes_read, self.bytes_decoded, self.bytes_written, self.computing
+        )
 
     def as_json(self) -> dict[str, object]:
         """The price in plain JSON values, its time as [least, most] seconds. **Reads:** nothing."""

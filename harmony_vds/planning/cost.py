@@ -45,6 +45,9 @@ class Course:
 STRAIGHT = Course()
 """Nothing at all."""
 
+AVERAGED = 1.0e8
+"""Cells a second that one core adds up."""
+
 
 def price(
     variables: Sequence[PlannedVariable],
@@ -63,7 +66,7 @@ def price(
     written = 0
     held = sum(own.inside.nbytes for own in masks) + (0 if average is None else average.nbytes)
     largest_chunk = working_most = 0
-    merged = True
+    merged, averaged = True, 0
     for variable in variables:
         raw = hierarchy.variables[variable.path]
         kept = kept_indices(variable, raw.shape, selection)
@@ -80,6 +83,7 @@ def price(
         index = hierarchy.store.chunk_index(variable.path, kept)
         gap = hierarchy.store.merge_gap(variable.path)
         merged &= gap >= 0
+        averaged += 0 if own is None else math.prod(len(indices) for indices in kept)
         positions = kept_positions(variable, raw.shape, selection)
         index = index.sparing(
             asked_chunks(masks, variable.path, variable.dimensions, positions, index.cuts)
@@ -110,6 +114,7 @@ def price(
         + min(written, max(AHEAD_BYTES, largest_chunk) + max(WINDOW_BYTES, largest_chunk)),
         peak_disk=written,
         missing=tally.missing,
+        computing=round(averaged / AVERAGED, 6),
     )
 
 

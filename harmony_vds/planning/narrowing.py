@@ -86,6 +86,7 @@ def total(costs: Sequence[Cost]) -> Cost:
         peak_disk=max((own.peak_disk for own in costs), default=0),
         missing=sum(own.missing for own in costs),
         rows=sum(own.rows for own in costs),
+        computing=sum(own.computing for own in costs),
     )
 
 

@@ -18,7 +18,7 @@ from harmony_vds.model.duration import expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.limits import PROCESS_BYTES, Limits
 from harmony_vds.model.plan import Cost
-from harmony_vds.model.request import Request, Source
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.planning.volume import check_total, total
@@ -120,6 +120,26 @@ def test_a_refusal_says_when_nothing_smaller_was_found(opened: VirtualStore) -> 
     text = refusal(opened, Limits(1, 10**15, 100), Request((SOURCE,)), SOURCE)
     assert "may read 1 B (HARMONY_VDS_MAX_READ_BYTES)" in text
     assert "No smaller request was found to fit" in text
+
+
+@pytest.mark.parametrize("kind", ["time", "area"])
+def test_averages_take_the_time_to_add_their_cells_up(opened: VirtualStore, kind: str) -> None:
+    source = dataclasses.replace(SOURCE, variables=("analysed_sst",))
+    cost = make_plan(opened, Request((source,), average=kind), source).cost
+    assert cost.computing == pytest.approx(5 * 36 * 72 / 1e8, abs=1e-6)
+    assert make_plan(opened, Request((source,)), source).cost.computing == 0
+
+
+def test_finer_methods_on_another_grid_take_longer(opened: VirtualStore) -> None:
+    source = dataclasses.replace(SOURCE, variables=("analysed_sst",))
+
+    def longest(method: str) -> float:
+        target = TargetGrid("EPSG:4326", method, width=7200, height=3600)
+        return make_plan(opened, Request((source,), target=target), source).cost.duration.most
+
+    near, cubic, average = (longest(own) for own in ("near", "cubic", "average"))
+    seconds = 5 * 3600 * 7200 / 5.0e6  # five days by the cubic method, whose rate this is
+    assert near < seconds < cubic < average
 
 
 def at_its_limits(cost: Cost) -> Limits:
