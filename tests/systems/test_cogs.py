@@ -143,7 +143,7 @@ def test_box_across_the_antimeridian_joins_both_edges_of_images_in_degrees(
 @pytest.mark.parametrize(
     ("name", "box", "fill"),
     [("cog_dateline", (179.3, 51.7, -179.6, 52.2), 65535),
-     ("cog_int16", (-58.61, 74.02, -57.93, 74.2), -32768)],
+     pytest.param("cog_int16", (-58.61, 74.02, -57.93, 74.2), -32768, marks=pytest.mark.scale)],
 )  # fmt: skip
 def test_tags_that_mean_centres_place_cells_there(
     name: str, box: tuple[float, float, float, float], fill: int, data: Path, tmp_path: Path
