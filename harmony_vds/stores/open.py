@@ -36,6 +36,7 @@ from harmony_vds.stores.reading import DEFAULT_READING, Reading
 from harmony_vds.stores.reference_records import open_records
 from harmony_vds.stores.references import open_references
 from harmony_vds.stores.repairs import missing_mark, with_added
+from harmony_vds.stores.siblings import Borrowed, borrowed, share
 from harmony_vds.stores.subgroup import group_store
 from harmony_vds.stores.tickets import OpenArrays, Ticket, open_once
 from harmony_vds.stores.vetting import vet
@@ -164,9 +165,10 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
     defects = dict(opened.manifest.defects)
     repairs: dict[str, str] = {}
     datasets: dict[str, xr.Dataset] = {}
+    taken: dict[str, Borrowed] = {}
     for path, attributes in opened.groups.items():
         try:
-            dataset = _open_group(opened, path, attributes, repairs)
+            dataset, taken[path] = _open_group(opened, path, attributes, repairs)
         except ValueError as error:  # dimensions of one group that contradict each other
             defects[path] = str(error)
             continue
@@ -176,7 +178,8 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
             defects[path] = reason
         else:
             datasets[path] = dataset
-    for repaired in (place_by_tags(datasets), add_grid_mappings(datasets, location.grids)):
+    meant, shared = share(datasets, {own: taken[own] for own in datasets})
+    for repaired in (shared, place_by_tags(datasets), add_grid_mappings(datasets, location.grids)):
         for place, told in repaired.items():
             repairs[place] = f"{repairs[place]}; {told}" if place in repairs else told
     tree = xr.DataTree.from_dict(datasets)
@@ -186,13 +189,13 @@ def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualS
     return VirtualStore(
         opened.ticket.location,
         tree,
-        with_added(opened.manifest.chunk_index, added, tree),
-        lambda path: gaps.get(path, -1),
+        with_added(opened.manifest.chunk_index, added, tree, meant),
+        lambda path: gaps.get(meant.get(path, path), -1),
         dict(sorted(defects.items())),
         repairs,
         added,
         opened.manifest.doubt,
-        lambda path: opened.arrays[path].metadata,
+        lambda path: opened.arrays[meant.get(path, path)].metadata,
         None if reading.cache is None else KeptCoordinates(opened, reading.cache),
         stored_array,
         sparing,
@@ -234,8 +237,11 @@ def _walk(root: zarr.Group) -> tuple[dict[str, zarr.Array[Any]], dict[str, dict[
 
 def _open_group(
     opened: OpenArrays, path: str, around: Mapping[str, Any], repairs: dict[str, str]
-) -> xr.Dataset:
-    """The variables of one group; what is wrong with their marks is noted in `repairs`."""
+) -> tuple[xr.Dataset, Borrowed]:
+    """The variables of one group, and the dimensions that it takes from groups beside it.
+
+    What is wrong with the marks of variables is noted in `repairs`.
+    """
     manifest = opened.manifest
     # The entrypoint itself: looking "zarr" up by name imports every installed backend.
     dataset = ZarrBackendEntrypoint().open_dataset(
@@ -259,7 +265,7 @@ def _open_group(
         mark = missing_mark(stored, variable.attrs, variable.dtype, around)
         if mark is not None:
             variable.attrs["_FillValue"], repairs[full] = mark
-    return with_short_names(dataset)
+    return with_short_names(dataset), borrowed(path, dataset)
 
 
 def _misfit(path: str, dataset: xr.Dataset, placed: Mapping[str, xr.Dataset]) -> str | None:

@@ -121,7 +121,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def with_added(source: IndexSource, added: Collection[str], tree: xr.DataTree) -> IndexSource:
+def with_added(
+    source: IndexSource, added: Collection[str], tree: xr.DataTree, meant: Mapping[str, str]
+) -> IndexSource:
     """`source`, which also answers for coordinates and scalars that opening added.
 
     Parameters
@@ -132,13 +134,15 @@ def with_added(source: IndexSource, added: Collection[str], tree: xr.DataTree) -
         Full paths of what the manifest lacks.
     tree
         The store with all of it.
+    meant
+        Full path of what is the same as another array of the manifest → path of that one.
 
     **Reads:** nothing; the result as `source`.
     """
 
     def index_of(path: str, selection: Positions | None = None) -> ChunkIndex:
-        if path not in added:
-            return source(path, selection)
+        if path in meant or path not in added:
+            return source(meant.get(path, path), selection)
         own = tree[group_of(path)].variables[name_of(path)]
         index = ChunkIndex.empty(own.shape, own.shape, own.dtype.itemsize)
         index.kinds[...] = ChunkKind.INLINE
