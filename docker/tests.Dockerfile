@@ -10,7 +10,7 @@ ENV UV_SYSTEM_CERTS=1 \
     UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/opt/venv
-RUN python3 -m pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
+RUN /usr/local/bin/python3 -m pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE CHANGELOG.md service.yml ./
 COPY docker docker
