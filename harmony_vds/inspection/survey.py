@@ -129,7 +129,7 @@ def survey(store: VirtualStore) -> Survey:
     times = dict.fromkeys(f.t for f in feet.values() if f.t)
     grids = tuple(_readable(_grid(*own, hierarchy) for own in grounds.values()))
     held = [index for index in indexes.values() if index is not None]
-    sources = {url.partition("?")[0] for index in held for url in index.locations}
+    sources = {url.partition("?")[0] for index in held for url in _sources(index)}
     return Survey(
         href=store.location.href,
         kind=str(store.location.kind),
@@ -143,6 +143,12 @@ def survey(store: VirtualStore) -> Survey:
         times=tuple(_readable(_time(path, hierarchy) for path in times if path)),
         findings=tuple(findings_of(hierarchy, indexes)),
     )
+
+
+def _sources(index: ChunkIndex) -> Iterator[str]:
+    """The files that virtual chunks lie in; objects of the store's own are none."""
+    for number in np.unique(index.sources[index.kinds == ChunkKind.VIRTUAL]):
+        yield index.locations[number]
 
 
 def _indexes(hierarchy: Hierarchy) -> Iterator[tuple[str, ChunkIndex | None]]:

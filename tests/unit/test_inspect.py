@@ -12,7 +12,14 @@ import netCDF4
 import pytest
 from servers import cmr_server
 from typer.testing import CliRunner
-from world import kerchunk_references, umm_collection, write_days, write_references
+from world import (
+    kerchunk_references,
+    umm_collection,
+    virtual_dataset,
+    write_days,
+    write_icechunk,
+    write_references,
+)
 
 from harmony_vds.cli.main import app
 
@@ -66,6 +73,17 @@ def test_variables_sizes_and_extent_are_those_of_the_granules(
     assert seen["grids"][0]["bbox"] == [-180, -90, 180, 90]
     assert seen["times"][0]["covered"] == "2024-01-02T12:00:00Z/2024-01-05T12:00:00Z"
     assert seen["findings"] == []
+
+
+def test_chunks_that_the_store_itself_holds_are_in_no_source_file(
+    days: list[Path], tmp_path: Path
+) -> None:
+    write_icechunk(
+        tmp_path / "store", {None: virtual_dataset(days)}, container=f"{days[0].parent.as_uri()}/"
+    )
+    seen = json.loads(inspect(tmp_path / "store", "--json", "--trust", str(tmp_path),
+                              "--trust", str(days[0].parent)))  # fmt: skip
+    assert seen["sources"] == len(days)
 
 
 def test_people_see_a_tree_with_a_line_for_each_variable(store: Path) -> None:
