@@ -1,6 +1,6 @@
 """Everything an operator can set, read once from the environment.
 
-The README's table of settings is checked against this module by a test.
+`docs/settings.md` is written from this module, and a test checks it.
 """
 
 from typing import Annotated, Literal
@@ -329,5 +329,5 @@ def settings_from_environment() -> Settings:
         name = first["loc"][0] if first["loc"] else "a setting"
         raise SettingsError(
             f"The setting {name} is not usable: {first['msg']}. "
-            "Correct the service's environment; the README lists every setting."
+            "Correct the service's environment; docs/settings.md lists every setting."
         ) from None

@@ -1,4 +1,4 @@
-"""Documentation that runs: every code block, and the table of settings, against the code."""
+"""Documentation that runs: every code block, against the code."""
 
 import json
 import os
@@ -15,7 +15,6 @@ from conftest import REPOSITORY
 
 from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.model.request import Source
-from harmony_vds.settings import Settings
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -87,7 +86,7 @@ def test_json_and_yaml_blocks_parse() -> None:
         assert json.loads(code) if language == "json" else yaml.safe_load(code)
 
 
-def test_operators_table_in_the_readme_is_one_that_is_read(tmp_path: Path) -> None:
+def test_operators_table_in_the_pages_is_one_that_is_read(tmp_path: Path) -> None:
     ((_, _, code),) = blocks("toml")
     (tmp_path / "collections.toml").write_text(code)
     told = Overrides.of_file(str(tmp_path / "collections.toml")).of(Source("C1-T", "RASI"))
@@ -100,20 +99,3 @@ def test_ci_runs_the_command_of_the_readme() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text()
     assert script.rstrip().endswith("\nbin/test")
     assert os.access(REPOSITORY / "bin" / "test", os.X_OK)
-
-
-def test_table_of_settings_is_that_of_the_code() -> None:
-    table = re.findall(
-        r"^\| `(\w+)` \| (.*?) \| (.*) \|$", (REPOSITORY / "README.md").read_text(), re.MULTILINE
-    )
-    documented = {name: meaning for name, _, meaning in table}
-    known = {
-        str(field.validation_alias): field.description for field in Settings.model_fields.values()
-    }
-    assert documented == known
-    defaults = {name: default.strip("`") for name, default, _ in table}
-    for field in Settings.model_fields.values():
-        told = defaults[str(field.validation_alias)]
-        if told and told[0].isdigit():
-            given = Settings.model_validate({str(field.validation_alias): told})
-            assert given == Settings.model_validate({})

@@ -33,6 +33,7 @@ from harmony_vds.services import Services
 from harmony_vds.settings import Settings
 
 PAGE = REPOSITORY / "docs" / "capabilities.md"
+SETTINGS = REPOSITORY / "docs" / "settings.md"
 SCHEMA = REPOSITORY.parent / "shared" / "schemas" / "umm" / "service" / "umm-s-json-schema.json"
 WHOLE = Request((Source("C1", "DEMO", variables=("sst",)),))
 BOX = BoundingBox(0, 0, 10, 10)
@@ -178,18 +179,37 @@ def forms() -> list[str]:
     return lines
 
 
-def limits() -> list[str]:
-    """Settings that bound a request."""
-    lines = ["| setting | default | meaning |", "|---|---|---|"]
+def settings(name: str = "") -> list[str]:
+    """Settings whose variables have `name` in them."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
     for own in Settings.model_fields.values():
-        name = str(own.validation_alias)
-        if "_MAX_" in name:
-            default = own.default
-            if isinstance(default, ByteSize):
-                default = ByteSize(default).human_readable().replace(".0", "")
-            shown = "found out" if default is None else f"`{default}`"
-            lines.append(f"| `{name}` | {shown} | {own.description} |")
+        variable, default = str(own.validation_alias), own.default
+        if isinstance(default, ByteSize):
+            default = ByteSize(default).human_readable().replace(".0", "")
+        shown = f"`{default}`" if default not in (None, "", ()) else "unset"
+        if name in variable:
+            lines.append(f"| `{variable}` | {shown} | {own.description} |")
     return lines
+
+
+ABOUT_SETTINGS = """# Settings
+
+All by environment variable. Written from the code by
+`pytest tests/unit/test_reference_pages.py --regenerate`. Sizes are written as `8GiB`, or as a
+number of bytes; `harmony-vds doctor` prints the settings that are in force.
+"""
+OTHER_SETTINGS = """
+The library beneath adds its own: `SHARED_SECRET_KEY`, `AWS_DEFAULT_REGION`, `TEXT_LOGGER` and
+others that Harmony sets. `SOURCE_DATE_EPOCH` pins the time written into outputs, so that the same
+request on the same snapshot gives the same bytes.
+"""
+
+
+def test_page_of_settings_is_that_of_the_code(*, regenerate: bool) -> None:
+    wanted = "\n".join([ABOUT_SETTINGS, *settings(), OTHER_SETTINGS])
+    if regenerate:
+        SETTINGS.write_text(wanted)
+    assert SETTINGS.read_text() == wanted, "run this test with --regenerate"
 
 
 def test_page_of_capabilities_is_what_the_code_does(tmp_path: Path, *, regenerate: bool) -> None:
@@ -197,7 +217,7 @@ def test_page_of_capabilities_is_what_the_code_does(tmp_path: Path, *, regenerat
         HEAD, "## Requests and forms", "", *capabilities(tmp_path),
         "## Grids", "", *grids(tmp_path),
         "## Forms", "", *forms(), "",
-        "## Limits", "", *limits(), "",
+        "## Limits", "", *settings("_MAX_"), "",
         "What exceeds a limit is refused with the amount, the limit and smaller requests.", "",
     ])  # fmt: skip
     if regenerate:

@@ -1,14 +1,9 @@
-"""What an operator can set, and what the README says of it."""
-
-import re
-from pathlib import Path
+"""What an operator can set."""
 
 import pytest
 
 from harmony_vds.errors import SettingsError
-from harmony_vds.settings import PRODUCTION_CMR, UAT_CMR, Settings, settings_from_environment
-
-README = Path(__file__).parents[2] / "README.md"
+from harmony_vds.settings import PRODUCTION_CMR, UAT_CMR, settings_from_environment
 
 
 @pytest.mark.parametrize(
@@ -66,10 +61,3 @@ def test_lists_are_split_at_commas_and_trimmed(monkeypatch: pytest.MonkeyPatch) 
         "file:///data/",
         "http://127.0.0.1:8080/",
     )
-
-
-def test_readme_lists_every_setting_with_its_meaning_and_no_other() -> None:
-    rows = re.findall(r"^\| `([A-Z_0-9]+)` \| (.+?) \| (.+) \|$", README.read_text(), re.MULTILINE)
-    told = {name: meaning for name, _, meaning in rows}
-    fields = Settings.model_fields.values()
-    assert told == {str(field.validation_alias): field.description for field in fields}
