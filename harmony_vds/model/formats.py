@@ -41,6 +41,9 @@ class Format:
     """Whether it points to the archive's chunks, instead of holding values."""
     is_table: bool = False
     """Whether it has a row for each cell."""
+    harmony_name: str = ""
+    """As Harmony and UMM-S records name it; empty where they know no such form, so that it is
+    ordered on the command line, or once Harmony lists its media type."""
     disk: float = 1.0
     """Most bytes of local disk for each byte written, before compression."""
 
@@ -48,20 +51,23 @@ class Format:
 FORMATS = (
     Format("netcdf", NETCDF, ".nc4", frozenset({
         "", "*/*", "netcdf", "netcdf-4", "application/netcdf4", "application/netcdf-4",
-        "application/x-netcdf", "application/x-netcdf4"})),
+        "application/x-netcdf", "application/x-netcdf4"}), harmony_name="NETCDF-4"),
     Format("zarr", ZARR, ".zarr", frozenset({
         "zarr", "application/zarr", "application/vnd+zarr", "application/vnd.zarr",
-        "application/x-zarr;version=3", "application/vnd.zarr;version=3"}), disk=2.0),
+        "application/x-zarr;version=3", "application/vnd.zarr;version=3"}), harmony_name="ZARR",
+        disk=2.0),
     Format("geotiff", GEOTIFF, ".tif", frozenset({
         "geotiff", "tiff", "cog", "image/geotiff", "image/tiff;application=geotiff",
         "image/tiff;application=geotiff;profile=cloud-optimized"}), per_variable=True,
-        disk=2.5),
-    Format("png", PNG, ".png", frozenset({"png"}), per_variable=True),
+        harmony_name="GEOTIFF", disk=2.5),
+    Format("png", PNG, ".png", frozenset({"png"}), per_variable=True,
+        harmony_name="PNG"),
     Format("kerchunk", KERCHUNK, ".json", frozenset({
         "kerchunk", "application/vnd+zarr;profile=kerchunk"}), by_reference=True),
     Format("icechunk", ICECHUNK, ".icechunk", frozenset({
         "icechunk", "application/vnd+zarr;profile=icechunk"}), by_reference=True),
-    Format("csv", CSV, ".csv", frozenset({"csv", "text/csv;charset=utf-8"}), is_table=True),
+    Format("csv", CSV, ".csv", frozenset({"csv", "text/csv;charset=utf-8"}), is_table=True,
+        harmony_name="CSV"),
     Format("parquet", PARQUET, ".parquet", frozenset({
         "parquet", "application/parquet", "application/x-parquet"}), is_table=True),
 )  # fmt: skip

@@ -10,6 +10,8 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 import rasterio
 import xarray as xr
@@ -155,6 +157,59 @@ def test_picture_of_several_times_is_refused_with_what_to_ask(chain: Chain, tmp_
     assert outcome.status == 1
     assert outcome.error["category"] == "NoRetry"
     assert "Ask for one instant" in outcome.error["error"]
+
+
+@pytest.mark.parametrize("media_type", ["text/csv", "application/vnd.apache.parquet"])
+def test_table_is_staged_with_a_row_for_each_cell(
+    media_type: str, chain: Chain, tmp_path: Path
+) -> None:
+    temporal = {"start": "2024-01-03T00:00:00.000Z", "end": "2024-01-03T23:59:59.999Z"}
+    outcome, prefix = order(chain, tmp_path, media_type, "analysed_sst", temporal=temporal)
+    (asset,) = assets(outcome)
+    ((key, body),) = chain.objects(f"{prefix}/7/").items()
+    assert (asset["type"], asset["file:size"]) == (media_type, len(body))
+    if media_type == "text/csv":
+        assert key.endswith("_analysed_sst_subsetted.csv")
+        table = pyarrow.csv.read_csv(io.BytesIO(body))
+    else:
+        assert key.endswith("_analysed_sst_subsetted.parquet")
+        table = pyarrow.parquet.read_table(io.BytesIO(body))
+    packed = chain.values("analysed_sst")[1].ravel()
+    missing = packed == FILL
+    found = table["analysed_sst"].to_pandas().to_numpy(np.float64)
+    assert np.array_equal(np.isnan(found), missing)
+    np.testing.assert_allclose(found[~missing], packed[~missing] * 0.01 + 273.15, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
+def test_virtual_subset_is_staged_and_reads_as_the_granules_do(
+    form: str, chain: Chain, tmp_path: Path
+) -> None:
+    outcome, prefix = order(chain, tmp_path, f"application/x-zarr;profile={form}", "mask")
+    (asset,) = assets(outcome)
+    objects = chain.objects(f"{prefix}/7/")
+    assert asset["file:size"] == sum(map(len, objects.values()))
+    if form == "kerchunk":
+        ((key, _),) = objects.items()
+        assert asset["href"] == f"s3://{STAGING}/{key}"
+        assert key.endswith("_mask_subsetted.json")
+        assert asset["type"] == "application/x-zarr;profile=kerchunk"
+    else:  # Harmony leaves links to S3 for no other type
+        assert asset["type"] == "application/x-zarr"
+        assert asset["href"].endswith("_mask_subsetted.icechunk")
+        assert all(f"s3://{STAGING}/{key}".startswith(asset["href"]) for key in objects)
+    root = tmp_path / "fetched"
+    for key, body in objects.items():
+        path = root / key.removeprefix(f"{prefix}/7/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    (place,) = root.iterdir()
+    trust = f"{chain.files[0].parent.as_uri()}/"
+    with xr.open_dataset(place, engine="vds", trust=trust, mask_and_scale=False) as opened:
+        rows = (opened.lat.values >= BOX[1]) & (opened.lat.values <= BOX[3])
+        columns = (opened.lon.values >= BOX[0]) & (opened.lon.values <= BOX[2])
+        found = opened["mask"].values[:, rows][:, :, columns]
+    assert np.array_equal(found, chain.values("mask"))
 
 
 def test_map_is_staged_as_the_latest_time_in_exactly_the_pixels_asked(

@@ -167,14 +167,18 @@ def grids(folder: Path) -> list[str]:
 
 def forms() -> list[str]:
     """What is written, by which names."""
-    lines = ["| form | media type | file | also written | |", "|---|---|---|---|---|"]
+    lines = [
+        "| form | in Harmony | media type | file | also written | |",
+        "|---|---|---|---|---|---|",
+    ]
     for own in FORMATS:
         others = ", ".join(f"`{s}`" for s in sorted(own.spellings) if s not in ("", own.name))
         remark = "points to the archive" if own.by_reference else ""
         remark = "one file for each variable" if own.per_variable else remark
         remark = "a row for each cell" if own.is_table else remark
         lines.append(
-            f"| {own.name} | `{own.media_type}` | `{own.extension}` | {others} | {remark} |"
+            f"| {own.name} | {own.harmony_name or 'not known'} | `{own.media_type}` "
+            f"| `{own.extension}` | {others} | {remark} |"
         )
     return lines
 

@@ -11,7 +11,7 @@ from harmony_service_lib.message import Message
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.handoff import ROLE, only_plans
 from harmony_vds.message import request_from_message
-from harmony_vds.model.formats import NETCDF
+from harmony_vds.model.formats import FORMATS, NETCDF, format_of
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.planning.guard import refuse_unsupported
 
@@ -83,6 +83,18 @@ def test_capabilities_claim_what_the_service_does_and_nothing_else() -> None:
         message = {"sources": [{"collection": "C1-TEST"}], "format": {"mime": media_type}}
         refuse_unsupported(request_from_message(Message(message)))
     refuse_unsupported(Request(source, concatenate=True, media_type=NETCDF))
+
+
+def test_forms_that_harmony_knows_are_offered_and_no_others() -> None:
+    known = {own.media_type: own for own in FORMATS if own.harmony_name}
+    offered = entries()[0]["capabilities"]["output_formats"]
+    assert offered[0] == NETCDF  # what comes out where nobody says
+    assert {format_of(own).media_type for own in offered} == set(known)
+    assert set(known) <= set(offered)
+    # Its own list of names (file-formats.ts), of which it makes media types before it asks.
+    names = {"NETCDF-4", "ZARR", "GEOTIFF", "PNG", "CSV"}
+    assert {own.harmony_name for own in known.values()} == names
+    assert all(format_of(own.harmony_name) == own for own in known.values())
 
 
 def test_dockerfile_keeps_the_shell_that_harmony_replaces_the_entrypoint_with() -> None:

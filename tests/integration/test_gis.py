@@ -1,0 +1,171 @@
+"""Outputs in GDAL, as QGIS and other GIS open them: where cells lie, what is missing, values."""
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+from servers import file_server
+from systems.kits import request, services
+from world import FILL, virtual_dataset, write_days, write_icechunk
+
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.formats import AS_STORED, GEOTIFF, KERCHUNK, NETCDF, ZARR, Layout
+from harmony_vds.model.request import TargetGrid
+from harmony_vds.pipeline import fulfil, prepare
+
+NAME = "analysed_sst"
+BOX = BoundingBox(10, -20, 40, 30)
+POLAR = TargetGrid("EPSG:3413", width=40, height=30, scale_extent=(-4e6, -3e6, 4e6, 3e6))
+ZIPPED = Layout(zarr="zip")
+# How GDAL is told of each form.
+IN_GDAL: dict[str, Callable[[object], str]] = {
+    "netcdf": lambda path: f"netcdf:{path}:{NAME}",
+    "zarr": lambda path: f'ZARR:"{path}":/{NAME}',
+    "zip": lambda path: f'ZARR:"/vsizip/{{{path}}}":/{NAME}',
+    "geotiff": str,
+    "kerchunk": lambda path: f'ZARR:"{path}":/{NAME}',
+}
+TYPES = {"netcdf": NETCDF, "zarr": ZARR, "zip": ZARR, "geotiff": GEOTIFF, "kerchunk": KERCHUNK}
+
+type Order = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A folder with a store over two days, and the granules."""
+    root = tmp_path_factory.mktemp("gis")
+    days = write_days(root / "granules", 2)
+    container = f"{days[0].parent.as_uri()}/"
+    write_icechunk(root / "store", {None: virtual_dataset(days)}, container=container)
+    return root, days
+
+
+@pytest.fixture(scope="module")
+def order(world: tuple[Path, list[Path]]) -> Order:
+    root, _ = world
+
+    def ordered(form: str, **change: object) -> Path:
+        wanted = replace(request((NAME,)), media_type=TYPES[form], **change)
+        layout = ZIPPED if form == "zip" else AS_STORED
+        folder = root / f"{form}-{len(list(root.iterdir()))}"
+        with replace(services(trusted=("file:///",)), layout=layout) as using:
+            store = (root / "store").as_uri()
+            (output,) = fulfil(prepare(wanted, using, store), folder, using)
+        return output.path
+
+    return ordered
+
+
+@contextmanager
+def in_gdal(form: str, path: object) -> Iterator[rasterio.DatasetReader]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of forms in which GDAL cannot write
+        with rasterio.open(IN_GDAL[form](path)) as file:
+            yield file
+
+
+def packed(days: list[Path]) -> np.ndarray:
+    """Stored numbers of all days, north up, by netCDF4 alone."""
+    steps = []
+    for path in days:
+        with netCDF4.Dataset(path) as nc:
+            nc.set_auto_maskandscale(False)
+            steps.append(nc[NAME][0, ::-1])
+    return np.stack(steps)
+
+
+def north_up(file: rasterio.DatasetReader) -> np.ndarray:
+    values = file.read()
+    return values[:, ::-1] if file.transform.e > 0 else values
+
+
+def check_meaning(file: rasterio.DatasetReader) -> None:
+    assert file.nodata == FILL
+    assert file.dtypes == ("int16", "int16")
+    np.testing.assert_allclose(file.scales, [0.01] * 2, rtol=1e-6)
+    np.testing.assert_allclose(file.offsets, [273.15] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", IN_GDAL)
+def test_box_lies_in_gdal_where_its_cells_do(form, order, world):
+    rows, columns = slice(12, 22), slice(38, 44)  # north up, of 5 degrees each
+    edges = (10.0, -20.0, 40.0, 30.0)
+    if form == "kerchunk":  # whole chunks of 12 by 24 cells
+        rows, columns, edges = slice(12, 24), slice(24, 48), (-60.0, -30.0, 60.0, 30.0)
+    with in_gdal(form, order(form, bbox=BOX)) as file:
+        assert tuple(file.bounds) == pytest.approx(
+            edges if file.transform.e < 0 else (edges[0], edges[3], edges[2], edges[1])
+        )
+        assert file.crs.is_geographic
+        # The granules' own: a sphere or an ellipsoid of this radius, whatever its name.
+        radius = pyproj.CRS.from_user_input(file.crs).ellipsoid.semi_major_metre
+        assert radius == pytest.approx(6378137)
+        check_meaning(file)
+        np.testing.assert_array_equal(north_up(file), packed(world[1])[:, rows, columns])
+
+
+@pytest.mark.parametrize("form", ["netcdf", "zarr", "geotiff"])
+def test_projected_output_lies_in_gdal_where_it_was_asked_for(form, order, world):
+    with in_gdal(form, order(form, target=POLAR)) as file:
+        assert file.crs.to_epsg() == 3413
+        assert tuple(file.transform)[:6] == (200000.0, 0.0, -4e6, 0.0, -200000.0, 3e6)
+        assert file.shape == (30, 40)
+        check_meaning(file)
+        found = file.read()
+    x, y = np.meshgrid(-4e6 + 2e5 * (np.arange(40) + 0.5), 3e6 - 2e5 * (np.arange(30) + 0.5))
+    way = pyproj.Transformer.from_crs("EPSG:3413", "OGC:CRS84", always_xy=True)
+    lon, lat = way.transform(x, y)
+    row, column = (90 - lat) / 5, (lon + 180) / 5
+    sure = np.minimum(abs(row - row.round()), abs(column - column.round())) > 1e-6
+    nearest = packed(world[1])[:, row.astype(int), column.astype(int) % 72]
+    np.testing.assert_array_equal(found[:, sure], nearest[:, sure])
+
+
+def test_references_to_a_lost_granule_are_an_error_and_not_values(order, world, tmp_path):
+    with file_server(tmp_path) as server:
+        gone = server.url
+    document = json.loads(order("kerchunk", bbox=BOX).read_text())
+    for own in document["refs"].values():
+        if isinstance(own, list):
+            own[0] = f"{gone}/{own[0].rpartition('/')[2]}"
+    (tmp_path / "lost.json").write_text(json.dumps(document))
+    with (
+        in_gdal("kerchunk", tmp_path / "lost.json") as file,
+        pytest.raises(rasterio.errors.RasterioIOError),
+    ):
+        file.read()
+
+
+READ = """
+import sys, warnings, rasterio
+warnings.simplefilter("ignore")
+for name in sys.argv[1:]:
+    with rasterio.open(name) as file:
+        print(int(file.read(1).astype("i8").sum()))
+"""
+
+
+def test_forms_are_read_in_place_over_http(order, world):
+    root, days = world
+    forms = ("geotiff", "zip", "kerchunk")
+    paths = [order(form) for form in forms]
+    with file_server(root) as server:
+        names = [
+            IN_GDAL[form](f"/vsicurl/{server.url}/{path.relative_to(root)}")
+            for form, path in zip(forms, paths, strict=True)
+        ]
+        # In a process of its own: GDAL would wait for a server that waits for this one.
+        done = subprocess.run([sys.executable, "-c", READ, *names], capture_output=True, text=True,
+                              timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(packed(days)[0].astype("i8").sum())] * len(forms)
