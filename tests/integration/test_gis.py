@@ -96,7 +96,10 @@ def check_meaning(file: rasterio.DatasetReader) -> None:
     np.testing.assert_allclose(file.offsets, [273.15] * 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", IN_GDAL)
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(own, marks=pytest.mark.scale) if own == "zip" else own for own in IN_GDAL],
+)
 def test_box_lies_in_gdal_where_its_cells_do(form, order, world):
     rows, columns = slice(12, 22), slice(38, 44)  # north up, of 5 degrees each
     edges = (10.0, -20.0, 40.0, 30.0)
@@ -155,6 +158,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.scale
 def test_forms_are_read_in_place_over_http(order, world):
     root, days = world
     forms = ("geotiff", "zip", "kerchunk")

@@ -159,6 +159,7 @@ def test_picture_of_several_times_is_refused_with_what_to_ask(chain: Chain, tmp_
     assert "Ask for one instant" in outcome.error["error"]
 
 
+@pytest.mark.scale
 @pytest.mark.parametrize("media_type", ["text/csv", "application/vnd.apache.parquet"])
 def test_table_is_staged_with_a_row_for_each_cell(
     media_type: str, chain: Chain, tmp_path: Path
@@ -181,7 +182,7 @@ def test_table_is_staged_with_a_row_for_each_cell(
     np.testing.assert_allclose(found[~missing], packed[~missing] * 0.01 + 273.15, rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["kerchunk", "icechunk"])
+@pytest.mark.parametrize("form", [pytest.param("kerchunk", marks=pytest.mark.scale), "icechunk"])
 def test_virtual_subset_is_staged_and_reads_as_the_granules_do(
     form: str, chain: Chain, tmp_path: Path
 ) -> None:
@@ -212,6 +213,7 @@ def test_virtual_subset_is_staged_and_reads_as_the_granules_do(
     assert np.array_equal(found, chain.values("mask"))
 
 
+@pytest.mark.scale
 def test_map_is_staged_as_the_latest_time_in_exactly_the_pixels_asked(
     chain: Chain, tmp_path: Path
 ) -> None:
@@ -243,6 +245,7 @@ def test_map_is_staged_as_the_latest_time_in_exactly_the_pixels_asked(
     assert "the latest of the 3 steps of time" in outcome.stderr
 
 
+@pytest.mark.scale
 def test_files_beside_an_output_are_linked_and_found_again_by_a_second_run(
     chain: Chain, tmp_path: Path
 ) -> None:

@@ -65,7 +65,10 @@ def test_request_that_an_output_keeps_gives_the_same_bytes_again(
     assert digest(again) == digest(first)
 
 
-@pytest.mark.parametrize("form", ["zarr", "zip", "geotiff", "png", "parquet"])
+@pytest.mark.parametrize(
+    "form", ["zip", "png", *(pytest.param(own, marks=pytest.mark.scale)
+                             for own in ("zarr", "geotiff", "parquet"))],
+)  # fmt: skip
 def test_every_form_that_keeps_its_request_gives_the_same_bytes_again(
     form, store, days, tmp_path, monkeypatch
 ):

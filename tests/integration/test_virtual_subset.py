@@ -229,10 +229,11 @@ def test_coordinate_that_nothing_was_asked_of_is_pointed_to(media_type, tmp_path
         np.testing.assert_array_equal(opened.field, np.eye(3))
 
 
-@pytest.fixture(params=["icechunk", "kerchunk"])
-def plain(request, tmp_path) -> tuple[Path, list[Path]]:
+@pytest.fixture(scope="module", params=["icechunk", "kerchunk"])
+def plain(request, tmp_path_factory) -> tuple[Path, list[Path]]:
     """A store over granules whose numbers are stored as they are, and the granules."""
-    folder = tmp_path / "plain"
+    root = tmp_path_factory.mktemp("plain")
+    folder = root / "granules"
     folder.mkdir()
     files = []
     for day in range(2):
@@ -255,8 +256,8 @@ def plain(request, tmp_path) -> tuple[Path, list[Path]]:
             )
             gust[:] = -wind[:]
     if request.param == "kerchunk":
-        return write_references(tmp_path / "a.json", kerchunk_references(files, inline=0)), files
-    place = tmp_path / "a.icechunk"
+        return write_references(root / "a.json", kerchunk_references(files, inline=0)), files
+    place = root / "a.icechunk"
     write_icechunk(place, {None: virtual_dataset(files)}, container=f"{folder.as_uri()}/")
     return place, files
 

@@ -71,7 +71,10 @@ def test_map_request_is_drawn_without_legend_as_it_asks(day, tmp_path):
     assert plan.fingerprint != opaque.fingerprint
 
 
-def test_picture_for_people_is_larger_than_the_grid_and_says_what_it_shows(day, tmp_path):
+def test_picture_for_people_is_larger_than_the_grid_and_says_what_it_shows(
+    day, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     found = drawn(day[0], tmp_path, "analysed_sst", "mask")
     for path in found:
         with Image.open(path) as image:
@@ -81,7 +84,10 @@ def test_picture_for_people_is_larger_than_the_grid_and_says_what_it_shows(day, 
         dark = (pixels < 60).all(-1)
         assert dark[:40].any()  # a title
         assert dark[-90:].any()  # what colours mean
-    assert found[0].read_bytes() == drawn(day[0], tmp_path / "b", "analysed_sst")[0].read_bytes()
+    assert (
+        found[0].read_bytes()
+        == drawn(day[0], tmp_path / "b", "analysed_sst", "mask")[0].read_bytes()
+    )
 
 
 def test_large_grids_are_thinned_out_for_people_and_whole_for_maps(tmp_path):
