@@ -31,10 +31,12 @@ def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
     **Reads:** nothing.
 
     >>> places_of(["10.5,-20.25,here"])
-    (Place(longitude=10.5, latitude=-20.25, name='here'),)
+    (Place(longitude=10.5, latitude=-20.25, name='here', time=None),)
     """
     return tuple(
-        _place(parts, range(len(parts)), "--point, which is LON,LAT[,NAME],")
+        _place(
+            parts, (0, 1, 2 if len(parts) > 2 else None, None), "--point, which is LON,LAT[,NAME],"
+        )
         for parts in (text.split(",", 2) for text in texts)
     )
 
