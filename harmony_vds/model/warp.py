@@ -209,7 +209,7 @@ class Warp:
         if self.rows is not None and self.columns is not None:
             y, x = self.rows[rows], self.columns[columns]
             y, x = y[np.isfinite(y)], x[np.isfinite(x)]
-            tall, wide = (y, y), (x, x)
+            tall, wide = (y, y + _BESIDE), (x, x + _BESIDE)
         else:
             tall, wide = self._spans(rows, columns)
         if not tall[0].size or not wide[0].size:

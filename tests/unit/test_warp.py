@@ -4,7 +4,7 @@ import numpy as np
 import pyproj
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harmony_vds.errors import UnsupportedError
@@ -12,6 +12,7 @@ from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.subset import SubsetVariable
 from harmony_vds.model.target import Resampling, SourceAxis, SourceGrid, TargetPlan
+from harmony_vds.model.warp import Warp
 from harmony_vds.planning.target import _refuse_disorder
 from harmony_vds.transform.reproject import Reprojection, reprojected
 
@@ -114,3 +115,31 @@ def test_place_is_that_of_the_nearest_centre(steps, descending, wanted):
             assert nearest[min(int(place), centres.size - 1)] <= nearest.min() + 1e-2 * max(steps)
         elif not low - 1e-6 < value < high + 1e-6:
             assert place < 0 or place >= centres.size
+
+
+@given(st.integers(2, 200), st.integers(1, 12), st.integers(1, 60))
+@example(coarse=150, ratio=4, wide=600)
+def test_window_of_a_block_holds_the_cells_that_its_centres_take(coarse, ratio, wide):
+    """Centres between two cells: rounding must not lose the further one, at the end of a block."""
+    columns, rows = 4 * coarse * ratio, 2 * coarse * ratio
+    step = 360 / columns
+    lon = ((np.arange(columns) + 0.5) * step - 180).round(6)
+    lat = ((np.arange(rows) + 0.5) * step - 90).round(6)
+    cell = round(step * ratio, 9)
+    plan = target(
+        grid(lat, lon), "EPSG:4326", shape=(2 * coarse, 4 * coarse),
+        transform=(cell, 0, -180, 0, -cell, 90),
+    )  # fmt: skip
+    warp = Warp(plan, plan.sources[0])
+    everything = slice(0, 2 * coarse)
+    for start in range(0, 4 * coarse, wide):
+        block = slice(start, min(start + wide, 4 * coarse))
+        window, places = (
+            warp.window(everything, block, (0, 0)),
+            warp.places(everything, block, sharp=True),
+        )
+        taken = {*(places.columns[0] + 1e-10).astype(int).tolist()}
+        held = {own for piece in window.columns for own in range(piece.start, piece.stop)}
+        assert taken <= held
+        assert window.rows.start <= places.rows.min()
+        assert places.rows.max() + 1e-10 < window.rows.stop
