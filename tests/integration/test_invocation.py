@@ -67,6 +67,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Archi
     files = write_days(root / "granules", 5)
     local = f"{(root / 'granules').as_uri()}/"
     dataset = virtual_dataset(files)
+    upload(s3, ARCHIVE, root)  # before the stores, which must not be older than what they name
     with file_server(root) as http:
         places = {"file": local, "http": f"{http.url}/granules/", "s3": f"s3://{ARCHIVE}/granules/"}
         records: dict[str, dict[str, Any]] = {}
@@ -83,7 +84,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Archi
             for form in ("icechunk", "json"):
                 concept = f"C{len(records)}-{form.upper()}"
                 records[f"{form} {place}"] = umm_collection(concept, [f" {base}/{place}.{form}"])
-        upload(s3, ARCHIVE, root)
+            upload(s3, ARCHIVE, root / f"{place}.icechunk", f"{place}.icechunk/")
+            references = (root / f"{place}.json").read_bytes()
+            s3_client(s3).put_object(
+                Bucket=ARCHIVE, Key=f"{place}.json", Body=references, ACL="public-read"
+            )
         s3_client(s3).create_bucket(
             Bucket=STAGING, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
         )

@@ -41,9 +41,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def published(files: list[Path], s3: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An S3 server with the granules in a protected bucket, and stores over them in both."""
     stores = tmp_path_factory.mktemp("stores")
+    upload(s3, PROTECTED, files[0].parent, "SST/")  # before the stores, which must not be older
     for form in ("icechunk", "kerchunk"):
         write_store(form, files, stores, BASE)
-    upload(s3, PROTECTED, files[0].parent, "SST/")
     upload(s3, PROTECTED, stores, "stores/")
     upload(s3, PUBLIC, stores, "stores/")
     old = stores.parent / "old.icechunk"

@@ -60,12 +60,13 @@ def bucket(
 ) -> Iterator[Archive]:
     """The open bucket with sources and repositories, which may be listed, too."""
     folder = tmp_path_factory.mktemp("repositories")
+    root = next(iter(sources.values()))[0].parents[1]
+    upload(s3, BUCKET, root, "RASI/")  # before the repositories, which must not be older
     for scenario, files in sources.items():
         there = {path.as_uri(): f"{RASI['container']}{scenario}/{path.name}" for path in files}
         dataset = virtual_dataset(files).vz.rename_paths(there.__getitem__)
         write_icechunk(folder / scenario, {None: dataset}, container=RASI["container"],
                        specification=RASI["specification"])  # fmt: skip
-    upload(s3, BUCKET, files[0].parents[1], "RASI/")
     upload(s3, BUCKET, folder, f"{PARENT.split('/', 3)[3]}/")
     s3_client(s3).put_bucket_acl(Bucket=BUCKET, ACL="public-read")
     with archive(s3, public=(BUCKET,)) as own:
