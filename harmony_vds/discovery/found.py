@@ -82,7 +82,7 @@ def _said(url: StoreUrl) -> ManifestFormat | None:
 
     A repository whose branch is not called main would not be known for one by its looks.
     """
-    known: Sequence[str] = [str(form) for form in ManifestFormat]
+    known: Sequence[str] = [str(form) for form in ManifestFormat if form.is_published]
     return ManifestFormat(url.kind) if url.kind in known else None
 
 

@@ -124,7 +124,7 @@ def _override(key: str, told: _Collection) -> Override:
 
 def _candidate(key: str, own: _Store, told: _Collection) -> Candidate:
     url = StoreUrl.of(own.url)
-    forms = [str(form) for form in ManifestFormat]
+    forms = [str(form) for form in ManifestFormat if form.is_published]
     if own.kind and own.kind not in forms:
         raise SettingsError(
             f"{_SETTING} is not usable: [{key}] names the kind {own.kind!r}, which is none of "

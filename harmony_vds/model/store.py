@@ -32,6 +32,14 @@ class ManifestFormat(StrEnum):
     GRANULES = "granules"
     """The data files themselves, described when they were asked for: nothing is published."""
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it is a form in which stores are found, and named by operators.
+
+        **Reads:** nothing.
+        """
+        return self is not ManifestFormat.GRANULES
+
 
 @dataclass(frozen=True)
 class RecordedGrid:

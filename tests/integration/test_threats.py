@@ -392,7 +392,7 @@ AMBIENT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", list(ManifestFormat))
+@pytest.mark.parametrize("kind", [own for own in ManifestFormat if own.is_published])
 def test_credentials_of_the_pod_are_used_for_no_form_of_store(
     kind: ManifestFormat, stranger: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
