@@ -176,8 +176,13 @@ def values_of(path: Path, name: str) -> np.ndarray:
 
 
 def boxes() -> list[Any]:
-    return [pytest.param(name, number, id=f"{name} {number}")
-            for name, case in CASES.items() for number in range(len(case.boxes))]  # fmt: skip
+    return [
+        pytest.param(
+            name, number, id=f"{name} {number}",
+            marks=[pytest.mark.scale] if "hundred million" in name else [],
+        )
+        for name, case in CASES.items() for number in range(len(case.boxes))
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "number"), boxes())
