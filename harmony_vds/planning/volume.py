@@ -7,8 +7,9 @@ from harmony_vds.errors import TooLargeError
 from harmony_vds.model.duration import human_seconds
 from harmony_vds.model.limits import PROCESS_BYTES, Limits
 from harmony_vds.model.plan import Cost, human_bytes
+from harmony_vds.planning.alternatives import ALTERNATIVES
 from harmony_vds.planning.narrowing import Narrowing, total
-from harmony_vds.planning.offers import offers
+from harmony_vds.planning.offers import STRATEGIES, offers
 
 _LONGEST = 960
 """Letters of a refusal; what Harmony shows ends below 1,000."""
@@ -178,6 +179,7 @@ def check_volume(
         narrowing,
         lambda own: not too_much(own, limits, apart=apart),
         lambda cost: _times(cost, limits) / (limits.max_parts if apart else 1),
+        (*STRATEGIES, *ALTERNATIVES),
     )
     also = limits.parts_service if not apart and not narrowing.request.synchronous else ""
     raise TooLargeError(_refusal(found[0], [str(own) for own in offered], also))

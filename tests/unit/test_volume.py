@@ -16,6 +16,7 @@ from harmony_vds.errors import TooLargeError
 from harmony_vds.memory import allowed_memory
 from harmony_vds.model.duration import expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import KERCHUNK
 from harmony_vds.model.limits import PROCESS_BYTES, Limits
 from harmony_vds.model.plan import Cost
 from harmony_vds.model.request import Request, Source, TargetGrid
@@ -54,6 +55,13 @@ BOX = re.compile(
 )
 
 
+AVERAGE = re.compile(r"average=(\w+) \[--average (\w+)\]")
+COARSER = re.compile(
+    r"scaleSize=(\S+),(\S+)&interpolation=average \[--cell (\S+) (\S+) --interpolation average\]"
+)
+POINTING = "on the command line [--format kerchunk]"
+
+
 def refusal(opened: VirtualStore, limits: Limits, request: Request, source: Source) -> str:
     plan = make_plan(opened, request, source)
     with pytest.raises(TooLargeError) as caught:
@@ -78,6 +86,15 @@ def offers(text: str, request: Request, source: Source) -> list[tuple[Request, S
         found.append(
             (dataclasses.replace(request, bbox=BoundingBox(west, south, east, north)), source)
         )
+    if told := AVERAGE.search(text):
+        assert told[1] == told[2]
+        found.append((dataclasses.replace(request, average=told[1]), source))
+    if told := COARSER.search(text):
+        assert (told[1], told[2]) == (told[3], told[4])
+        cell = TargetGrid(scale_size=(float(told[1]), float(told[2])), interpolation="average")
+        found.append((dataclasses.replace(request, target=cell), source))
+    if POINTING in text:
+        found.append((dataclasses.replace(request, media_type=KERCHUNK), source))
     return found
 
 
@@ -105,6 +122,8 @@ def test_a_refusal_offers_requests_that_fit(
         plan = make_plan(opened, request, source)
         Cutting(opened, limits).parts(plan, request, source)
         assert str(plan.cost) in text
+        if request.media_type == KERCHUNK or request.average or request.target:
+            continue  # of the same cells
         for path, kept in make_plan(opened, request_, SOURCE).selection.items():
             assert set(plan.selection[path].positions) <= set(kept.positions)
     if told := TIME.search(text):
@@ -117,9 +136,28 @@ def test_a_refusal_offers_requests_that_fit(
 
 
 def test_a_refusal_says_when_nothing_smaller_was_found(opened: VirtualStore) -> None:
-    text = refusal(opened, Limits(1, 10**15, 100), Request((SOURCE,)), SOURCE)
+    text = refusal(opened, Limits(1, 1, 100), Request((SOURCE,)), SOURCE)
     assert "may read 1 B (HARMONY_VDS_MAX_READ_BYTES)" in text
     assert "No smaller request was found to fit" in text
+
+
+def test_a_refusal_offers_less_of_the_same_cells_where_fewer_cells_are_no_help(
+    opened: VirtualStore,
+) -> None:
+    source = dataclasses.replace(SOURCE, variables=("analysed_sst",))
+    noon = TimeRange(NOON, NOON)
+    request = Request((source,), temporal=noon)  # one step, one variable: only the box is left
+    cost = make_plan(opened, request, source).cost
+    limits = Limits(10**15, cost.bytes_written - 1, 100)
+    smaller = offers(refusal(opened, limits, request, source), request, source)
+    kinds = [(own.bbox is not None, own.average, own.target is not None) for own, _ in smaller]
+    assert kinds == [(True, None, False), (False, "area", False), (False, None, True)]
+    for own, _ in smaller:
+        assert make_plan(opened, own, source).cost.bytes_written < cost.bytes_written
+    reading = Limits(cost.bytes_read - 1, 10**15, 100)
+    text = refusal(opened, reading, request, source)
+    assert POINTING in text
+    assert "average=" not in text  # it would read as much
 
 
 @pytest.mark.parametrize("kind", ["time", "area"])
