@@ -21,9 +21,9 @@ from bench.server import NoServerError, free_port, serving
 from bench.tables import show
 
 _PARTS = {
-    "open": ("open",), "read": ("read", "flat"), "flat": ("flat",), "write": ("write",),
-    "end-to-end": ("end-to-end",), "plan": ("plan",),
-    "all": ("open", "read", "flat", "write", "end-to-end"),
+    "open": ("open",), "read": ("read", "flat", "series"), "flat": ("flat",),
+    "series": ("series",), "write": ("write",), "end-to-end": ("end-to-end",), "plan": ("plan",),
+    "all": ("open", "read", "flat", "series", "write", "end-to-end"),
 }  # fmt: skip
 
 
@@ -127,6 +127,8 @@ def _run(bench: Bench, parts: tuple[str, ...]) -> None:
         bench.run_read()
     if "flat" in parts:
         bench.run_flat()
+    if "series" in parts:
+        bench.run_all_series()
     if "write" in parts or "end-to-end" in parts:
         bench.run_write(parts)
 

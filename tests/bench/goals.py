@@ -70,6 +70,7 @@ def verdicts(bench: Bench, parts: tuple[str, ...]) -> list[Verdict]:
         found += _starting(judge)
     if "read" in parts:
         found += _reading(judge)
+    if "series" in parts:
         found += _averaging(judge)
     if "flat" in parts:
         found += _flat(judge)

@@ -127,6 +127,12 @@ class Bench:
                     if item == "e" and "dask" in method:
                         continue  # two requests in flight: minutes that tell nothing new
                     self._read(self.main_product, item, method)
+
+    def run_all_series(self) -> None:
+        """Series through the whole service, each beside its peer."""
+        ask(self.port, latency=LATENCY)
+        self.make([self.main_product])
+        for _ in range(self.repeats):
             for series in SERIES:
                 for method, steps in ((series.SERVICE, None), (series.PEER, series.PEER_STEPS)):
                     self.run_series(series, method, steps)
