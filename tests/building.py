@@ -25,12 +25,14 @@ def files_at(paths: Sequence[Path], prefix: str = "") -> list[GranuleFile]:
     return [GranuleFile.of_path(own, f"{prefix}{own.name}" if prefix else "") for own in paths]
 
 
-def build(paths: Sequence[Path], store: Path, prefix: str = "", **choice: Any) -> Built:
+def build(
+    paths: Sequence[Path], store: Path, prefix: str = "", crew: Crew = ALONE, **choice: Any
+) -> Built:
     """A store of local granules."""
     told = Choice(**{"is_one_of_many": len(paths) > 1, **choice})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr warns of what Zarr v3 has not standardised
-        return virtualize(files_at(paths, prefix), Place.of(str(store)), told, ALONE)
+        return virtualize(files_at(paths, prefix), Place.of(str(store)), told, crew)
 
 
 def bring_up_to_date(paths: Sequence[Path], store: Path, *, removing: bool = False) -> Updated:

@@ -44,6 +44,8 @@ class Crew:
     """How many such processes; 0 for as many as there are processors, 1 for none."""
     tell: Tell = _silent
     """Told how many granules were read."""
+    most_references: int = MOST_REFERENCES
+    """References that it holds at once."""
 
 
 ALONE = Crew()
@@ -108,7 +110,7 @@ def virtualize(
         raise NoDataError(f"None of the {len(files)} granules holds a step of what was chosen.")
     joined = join(granules, choice.dimension)
     references = references_of(joined)
-    _refuse_many(references)
+    _refuse_many(references, crew.most_references)
     folder = place.folder
     if is_kerchunk(place):
         from harmony_vds.building.kerchunk import write_references
@@ -206,10 +208,10 @@ def _update(told: Any, data: Any) -> None:
     told.update(manifest._offsets.tobytes() + manifest._lengths.tobytes())  # noqa: SLF001
 
 
-def _refuse_many(count: int) -> None:
-    if count > MOST_REFERENCES:
+def _refuse_many(count: int, most: int) -> None:
+    if count > most:
         raise StoreError(
-            f"The granules have {count:,} chunks, and at most {MOST_REFERENCES:,} references are "
+            f"The granules have {count:,} chunks, and at most {most:,} references are "
             "held at once. Choose fewer variables, or build from some of the granules and add the "
             "others with --update."
         )

@@ -12,6 +12,7 @@ from building import bring_up_to_date, build, by_kerchunk, commits, contents
 from systems.kits import raw
 from world import write_days
 
+from harmony_vds.building.virtualize import Crew
 from harmony_vds.errors import NoDataError, RequestError, StoreError
 
 # fsspec reads Parquet by an engine that pandas gives up.
@@ -252,12 +253,9 @@ def test_granules_of_two_formats_are_refused(tmp_path: Path) -> None:
         build(files, tmp_path / "store")
 
 
-def test_only_so_many_references_are_held(
-    days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("harmony_vds.building.virtualize.MOST_REFERENCES", 5)
+def test_only_so_many_references_are_held(days: list[Path], tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"chunks, and at most 5 references.*--update"):
-        build(days, tmp_path / "store")
+        build(days, tmp_path / "store", crew=Crew(workers=1, most_references=5))
 
 
 def test_times_are_taken_from_names_attributes_or_scalars(tmp_path: Path) -> None:
