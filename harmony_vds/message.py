@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from harmony_service_lib.message import Message
@@ -10,6 +10,7 @@ from harmony_service_lib.message import Message
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import find_format
+from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.request import (
     DimensionRange,
     Request,
@@ -114,25 +115,6 @@ def _temporal(message: Message) -> TimeRange | None:
 
 def _moment(field: str, text: str | None) -> datetime | None:
     return None if not text else parse_moment(field, text)
-
-
-def parse_moment(field: str, text: str) -> datetime:
-    """An ISO 8601 instant; UTC where it names no zone.
-
-    Raises
-    ------
-    RequestError
-        It is no such instant; the text names `field`.
-
-    **Reads:** nothing.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        raise RequestError(
-            f"{field} is {text!r}, which is no ISO 8601 instant such as 2020-01-31T12:00:00Z."
-        ) from None
 
 
 def _point(message: Message) -> tuple[float, float] | None:

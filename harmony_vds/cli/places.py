@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harmony_vds.errors import RequestError
-from harmony_vds.message import parse_moment
+from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.places import Place
 
 _COLUMNS = {

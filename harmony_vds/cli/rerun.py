@@ -12,7 +12,6 @@ import typer
 
 from harmony_vds.cli.kept import attributes_of
 from harmony_vds.cli.subset import log_to_stderr
-from harmony_vds.delivery import deliver
 from harmony_vds.errors import RequestError, StaleSourceError
 from harmony_vds.model.record import asked_again
 from harmony_vds.outputs.provenance import PROGRAM
@@ -55,6 +54,8 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
     with _marked(moment), Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, _address(place, pinned) if place else None)
         _refuse_another_state(prepared, pinned["snapshot"])
+        from harmony_vds.delivery import deliver
+
         for staged in deliver(prepared, services, str(output), None, no_progress):
             print(staged.href)
 

@@ -7,26 +7,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from harmony_vds.cli.places import line_of, places_in, places_of
 from harmony_vds.cli.price import tell_price
-from harmony_vds.delivery import deliver
 from harmony_vds.errors import RequestError
-from harmony_vds.message import parse_moment
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import FORMATS, format_of
+from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.request import DimensionRange, Request, Source, TargetGrid
 from harmony_vds.pipeline import prepare
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
-from harmony_vds.staging import StagedOutput
 from harmony_vds.telemetry import Progress, RedactingFormatter, no_progress
 from harmony_vds.user import as_url, credentials_of_user, trusting
+
+if TYPE_CHECKING:
+    from harmony_vds.staging import StagedOutput
 
 
 def subset(  # noqa: PLR0917  typer reads options from parameters
@@ -129,6 +130,8 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         if dry_run:
             tell_price(plans, as_json=as_json)
             return
+        from harmony_vds.delivery import deliver
+
         if not as_json:
             _print_each(plans, sys.stderr)
         with _progress_bar() as progress:
@@ -139,7 +142,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         _print_each([own.href for own in staged])
 
 
-def _told(prepared: Prepared, staged: StagedOutput) -> dict[str, Any]:
+def _told(prepared: Prepared, staged: "StagedOutput") -> dict[str, Any]:
     return {"output": staged.href, "nbytes": staged.output.nbytes,
             "sha256": staged.output.checksum, "plan": prepared.plan.as_json()}  # fmt: skip
 

@@ -13,8 +13,8 @@ import typer
 
 from harmony_vds.cli.subset import log_to_stderr, months_of, temporal_of
 from harmony_vds.errors import RequestError
-from harmony_vds.message import parse_moment
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.request import Request, Source
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.chunks import Cut, numbers_of
+from harmony_vds.model.chunks import Cut, distinct, numbers_of
 from harmony_vds.model.subset import Block
 
 WINDOW_BYTES = 32 * 2**20
@@ -144,7 +144,7 @@ def boundaries(kept: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:
     numbers = numbers_of(kept, cut)
     cuts = np.flatnonzero(np.diff(numbers)) + 1
     visited = numbers[np.concatenate([[0], cuts])]
-    if np.unique(visited).size < visited.size:
+    if distinct(visited).size < visited.size:
         return np.empty(0, np.int64)  # wrapped: the same chunk serves both ends
     return cuts
 
@@ -177,7 +177,7 @@ def reads_of(
         numbers = numbers_of(kept, cut)
         firsts = np.concatenate([[0], np.flatnonzero(np.diff(numbers)) + 1])
         own = numbers[firsts]
-        once = np.unique(own)
+        once = distinct(own)
         if once.size < own.size:  # wrapped: only a piece of all positions touches each chunk once
             if (edges[:, axis, 0] > 0).any() or (edges[:, axis, 1] < kept.size - 1).any():
                 return None

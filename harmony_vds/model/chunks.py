@@ -236,7 +236,18 @@ def chunk_numbers(indices: Indices, cut: Cut) -> npt.NDArray[np.int64]:
             return np.empty(0, np.int64)
         first, last = numbers_of(np.array([indices[0], indices[-1]]), cut)
         return np.arange(first, last + 1, dtype=np.int64)
-    return np.unique(numbers_of(indices, cut))
+    return distinct(numbers_of(indices, cut))
+
+
+def distinct(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The sorted values of `numbers`, each once. **Reads:** nothing.
+
+    As `numpy.unique`, which hashes what nearly always ascends already.
+    """
+    steps = np.diff(numbers)
+    if (steps > 0).all():
+        return numbers
+    return numbers[np.append(True, steps > 0)] if (steps >= 0).all() else np.unique(numbers)
 
 
 def numbers_of(positions: npt.NDArray[np.int64], cut: Cut) -> npt.NDArray[np.int64]:

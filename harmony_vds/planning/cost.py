@@ -45,7 +45,7 @@ class Course:
 STRAIGHT = Course()
 """Nothing at all."""
 
-AVERAGED = 1.0e8
+AVERAGED = 5.0e7
 """Cells a second that one core adds up."""
 
 

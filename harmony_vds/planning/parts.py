@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.chunks import Cut, numbers_of
+from harmony_vds.model.chunks import Cut, distinct, numbers_of
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import Stretch
 from harmony_vds.model.selection import AxisSelection
@@ -131,15 +131,20 @@ def _rows(dimension: str, plan: Plan, hierarchy: Hierarchy) -> list[range]:
         cuts[own.path] = _boundaries(index.cuts[own.dimensions.index(dimension)], size)
     heaviest = max(weights, key=lambda path: weights[path])
     heavy = [path for path in weights if weights[path] >= _SMALL * weights[heaviest]]
-    common = reduce(np.intersect1d, [cuts[path] for path in heavy])
+    common = reduce(_in_both, [cuts[path] for path in heavy])
     edges = np.concatenate([[0], common if common.size else cuts[heaviest], [size]])
-    touched = np.unique(numbers_of(_kept(dimension, plan, hierarchy).positions, edges))
+    touched = distinct(numbers_of(_kept(dimension, plan, hierarchy).positions, edges))
     return [range(int(edges[number]), int(edges[number + 1])) for number in touched]
 
 
 def _boundaries(cut: Cut, size: int) -> Ints:
     inner = np.arange(cut, size, cut, dtype=np.int64) if isinstance(cut, int) else cut[1:-1]
     return np.asarray(inner, np.int64)
+
+
+def _in_both(one: Ints, other: Ints) -> Ints:
+    """The positions that stand in both, as they do where variables are chunked alike."""
+    return one if np.array_equal(one, other) else np.intersect1d(one, other, assume_unique=True)
 
 
 def _even(rows: Sequence[range], count: int) -> list[Sequence[range]]:

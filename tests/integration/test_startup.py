@@ -11,7 +11,7 @@ import pytest
 NOT_NEEDED = {
     "dask", "distributed", "virtualizarr", "kerchunk", "h5netcdf", "rasterio", "rioxarray",
     "matplotlib", "scipy", "lxml", "shapely", "pyproj", "rich.progress", "pytest", "IPython",
-    "pyarrow.parquet", "fastparquet",
+    "pyarrow.parquet", "fastparquet", "harmony_service_lib", "boto3", "pystac",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harmony_vds.model.blocks import blocks
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, distinct
 from harmony_vds.model.selection import AxisSelection
 
 SHAPES = st.lists(
@@ -150,3 +150,9 @@ def test_a_selection_is_its_positions(size: int, data: st.DataObject) -> None:
     assert len(kept) == len(listed)
     assert kept.is_whole == (listed == list(range(size)) and len(kept.pieces) == 1)
     assert kept.wraps == (listed != sorted(listed))
+
+
+@given(st.lists(st.integers(0, 9)), st.booleans())
+def test_distinct_numbers_are_those_of_a_set_in_order(numbers: list[int], ascending: bool) -> None:
+    asked = np.array(sorted(numbers) if ascending else numbers, np.int64)
+    assert distinct(asked).tolist() == sorted(set(numbers))

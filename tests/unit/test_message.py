@@ -12,8 +12,9 @@ from harmony_service_lib.util import create_decrypter
 from invocation import SHARED_SECRET, make_message
 
 from harmony_vds.errors import RequestError
-from harmony_vds.message import parse_moment, request_from_message
+from harmony_vds.message import request_from_message
 from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.request import DimensionRange, Request
 from harmony_vds.planning.guard import refuse_unsupported
 

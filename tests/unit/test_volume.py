@@ -164,7 +164,7 @@ def test_a_refusal_offers_less_of_the_same_cells_where_fewer_cells_are_no_help(
 def test_averages_take_the_time_to_add_their_cells_up(opened: VirtualStore, kind: str) -> None:
     source = dataclasses.replace(SOURCE, variables=("analysed_sst",))
     cost = make_plan(opened, Request((source,), average=kind), source).cost
-    assert cost.computing == pytest.approx(5 * 36 * 72 / 1e8, abs=1e-6)
+    assert cost.computing == pytest.approx(5 * 36 * 72 / 5e7, abs=1e-6)
     assert make_plan(opened, Request((source,)), source).cost.computing == 0
 
 
