@@ -88,6 +88,10 @@ class Cost:
         )
 
 
+UNPRICED = Cost(0, 0, 0, 0, 0, 0, 0, 0)
+"""In place of a price that is not known yet."""
+
+
 class Role(StrEnum):
     """Why a variable is in the output."""
 

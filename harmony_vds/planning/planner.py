@@ -4,7 +4,7 @@ from harmony_vds.errors import (
     StoreError,
 )
 from harmony_vds.model.formats import format_of
-from harmony_vds.model.plan import Plan
+from harmony_vds.model.plan import UNPRICED, Plan
 from harmony_vds.model.record import recorded
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import VirtualStore
@@ -61,17 +61,20 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.settle_cells()
     draft.selection |= of_stretch(request.stretch, draft.selection, hierarchy)
     variables = with_required(tuple(draft.footings), hierarchy, draft.axes())
-    if format_of(request.media_type).is_table and request.average is None:
+    form = format_of(request.media_type)
+    if form.is_table and request.average is None:
         variables = for_columns(variables, draft.axes())
     variables, average = draft.averaged(variables)
     masks = draft.masks(variables)
     target = None
-    if request.target is None:
+    if form.by_reference:
+        cost = UNPRICED  # until it is known which whole chunks are pointed to
+    elif request.target is None:
         course = Course(average, draft.placements, masks)
         cost = price(variables, draft.selection, hierarchy, course)
     else:
         target, variables, cost = draft.put_on_target(request.target, variables, masks)
-    if cost.missing and request.stretch is None:
+    if (cost.missing or form.by_reference) and request.stretch is None:
         refuse_nothing(variables, draft.selection, hierarchy, masks)
     draft.notes += doubts(variables, hierarchy)
     plan = Plan(
@@ -93,4 +96,4 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         product="_".join(part for part in (source.short_name, source.version) if part),
     )
     plan = in_rows(plan, hierarchy) if plan.format.is_table else plan
-    return pointed(plan, draft.grids, hierarchy) if plan.format.by_reference else plan
+    return pointed(plan, draft.grids, hierarchy) if form.by_reference else plan
