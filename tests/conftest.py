@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items
         if (item.get_closest_marker("scale") and not config.getoption("--scale"))
         or (item.get_closest_marker("shared") and not SHARED.is_dir())
+        or (item.get_closest_marker("checkout") and not (REPOSITORY / ".venv").is_dir())
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -58,6 +58,7 @@ def test_every_block_has_a_language_that_some_test_runs_or_checks() -> None:
     assert len(fences) % 2 == 0
 
 
+@pytest.mark.checkout
 def test_shell_and_python_blocks_run_in_order(checkout: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "HARMONY"))}
     environment["PATH"] = f"{REPOSITORY / '.venv' / 'bin'}:{os.environ['PATH']}"
@@ -94,6 +95,7 @@ def test_operators_table_in_the_pages_is_one_that_is_read(tmp_path: Path) -> Non
     assert [own.label for own in told.candidates] == ["HISTORICAL", "SSP245"]
 
 
+@pytest.mark.checkout
 def test_ci_runs_the_command_of_the_readme() -> None:
     assert ("README.md", "bash", "bin/test\n") in blocks("bash")
     script = (REPOSITORY / ".ci" / "run").read_text()

@@ -19,6 +19,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.checkout
 def test_wheel_has_the_version_of_the_image_and_all_modules(built: Path) -> None:
     (path,) = built.glob("*.whl")
     assert (built / f"harmony_vds-{VERSION}.tar.gz").is_file()
