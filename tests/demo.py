@@ -99,6 +99,7 @@ def _answer(store: Path, folder: Path) -> Outcome:
                 "HARMONY_VDS_TRUSTED_PREFIXES": f"{folder.as_uri()}/",
                 "PYTHONWARNINGS": "ignore",
             },
+            anew=True,
         )
 
 

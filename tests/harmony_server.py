@@ -182,7 +182,7 @@ class Harmony:
             environment |= {"AWS_ENDPOINT_URL_S3": self.s3, "AWS_ACCESS_KEY_ID": "x",
                             "AWS_SECRET_ACCESS_KEY": "x"}  # fmt: skip
         with waiting:
-            job.outcome = invoke(message, job.folder, environment=environment)
+            job.outcome = invoke(message, job.folder, environment=environment, anew=True)
 
     def _uploaded(self, shape: str, ident: str) -> str:
         if not self.s3:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 from nacl.secret import SecretBox
 from nacl.utils import random
 
@@ -129,23 +130,31 @@ def invoke(
     sources: str = "",
     input_file: bool = False,
     cwd: Path | None = None,
+    anew: bool = False,
 ) -> Outcome:
-    """Run ``python -m harmony_vds --harmony-action invoke …``.
+    """Run ``python -m harmony_vds --harmony-action invoke …`` in a process of its own.
+
+    The process is started `anew`, or else forked from one that has the libraries imported.
 
     `data_location` defaults to a folder of its own; None leaves the message's stagingLocation.
     With `input_file` the message comes in a file, as the runner hands on long ones.
     """
     metadata_dir = folder / "metadata"
-    command = [sys.executable, "-m", "harmony_vds", "--harmony-action", "invoke",
-               "--harmony-input", json.dumps(message), "--harmony-sources", sources,
-               "--harmony-metadata-dir", metadata or str(metadata_dir)]  # fmt: skip
+    arguments = ["--harmony-action", "invoke", "--harmony-input", json.dumps(message),
+                 "--harmony-sources", sources,
+                 "--harmony-metadata-dir", metadata or str(metadata_dir)]  # fmt: skip
     if input_file:
         (folder / "operation.json").write_text(json.dumps(message))
-        command[5:7] = ["--harmony-input-file", str(folder / "operation.json")]
+        arguments[2:4] = ["--harmony-input-file", str(folder / "operation.json")]
     if data_location is not None:
-        command += ["--harmony-data-location", data_location or str(folder / "data")]
+        arguments += ["--harmony-data-location", data_location or str(folder / "data")]
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")}
     given = {"HOME": str(folder), "SHARED_SECRET_KEY": SHARED_SECRET, "ENV": "", **kept,
              "PYTHONWARNINGS": "default", **(environment or {})}  # fmt: skip
-    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300, cwd=cwd)
+    if anew:
+        command = [sys.executable, "-m", "harmony_vds", *arguments]
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300,
+                              cwd=cwd)  # fmt: skip
+    else:
+        done = forks.run(forks.SERVICE, arguments, given, cwd=cwd)
     return Outcome(done.returncode, done.stderr + done.stdout, metadata_dir)

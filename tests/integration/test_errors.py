@@ -63,7 +63,8 @@ def checked(outcome: Outcome, category: str, level: str = "Error") -> str:
 
 def test_priming_call_fails_fast_and_quietly(tmp_path: Path) -> None:
     start = time.monotonic()
-    outcome = invoke({"requestId": "abc"}, tmp_path, environment={"PYTHONWARNINGS": "ignore"})
+    outcome = invoke({"requestId": "abc"}, tmp_path, environment={"PYTHONWARNINGS": "ignore"},
+                     anew=True)  # fmt: skip
     assert time.monotonic() - start < 3
     assert "no collection" in checked(outcome, "NoRetry")
     lines = [json.loads(line) for line in outcome.stderr.splitlines()]

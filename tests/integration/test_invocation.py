@@ -176,7 +176,7 @@ def test_request_is_answered_into_local_folders(
     message = make_message(archive.collections[route], variables=["analysed_sst"], bbox=BOX,
                            temporal=TIMES)  # fmt: skip
     archive.forget()
-    outcome = invoke(message, tmp_path, environment=archive.environment)
+    outcome = invoke(message, tmp_path, environment=archive.environment, anew=True)
     assert outcome.status == 0, outcome.stderr
     log_lines(outcome, message)
     (data,) = outcome.data
@@ -261,7 +261,8 @@ def test_message_in_a_file_is_answered_like_one_on_the_command_line(
 ) -> None:
     message = make_message(archive.collections["json file"], variables=["analysed_sst"],
                            bbox=BOX, temporal=TIMES)  # fmt: skip
-    outcome = invoke(message, tmp_path, environment=archive.environment, input_file=True)
+    outcome = invoke(message, tmp_path, environment=archive.environment, input_file=True,
+                     anew=True)  # fmt: skip
     assert outcome.status == 0, outcome.stderr
     check_item(outcome.items[0], outcome.data[0].stat().st_size)
     log_lines(outcome, message)

@@ -27,7 +27,8 @@ def test_only_the_temporary_folder_is_written_to_and_the_log_tells_times_and_byt
             "TMPDIR": str(places["temporary"]),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        outcome = invoke(message, places["job"], cwd=places["here"], environment=environment)
+        outcome = invoke(message, places["job"], cwd=places["here"], environment=environment,
+                         anew=True)  # fmt: skip
     assert outcome.status == 0, outcome.stderr
     # Emptied where it was written to, and never written to elsewhere.
     assert [list(places[own].iterdir()) for own in ("home", "here", "temporary")] == [[], [], []]

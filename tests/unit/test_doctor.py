@@ -5,13 +5,13 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from archive import EULA, SECRET, SESSION, Archive, archive
 from servers import Server, cmr_server
@@ -19,8 +19,6 @@ from world import umm_collection
 
 from harmony_vds.cli.checks import Verdict, check_token, token_end
 from harmony_vds.settings import Settings
-
-COMMAND = str(Path(sys.executable).with_name("harmony-vds"))
 
 
 def jwt(seconds: float) -> str:
@@ -57,8 +55,7 @@ def doctor(
     }  # fmt: skip
     if token:
         environment["EARTHDATA_TOKEN"] = token
-    done = subprocess.run([COMMAND, "doctor", *arguments], env=environment, cwd=home, text=True,
-                          capture_output=True, check=False, timeout=60)  # fmt: skip
+    done = forks.run(forks.COMMAND_LINE, ["doctor", *arguments], environment, cwd=home)
     for secret in (token or SECRET, SECRET, SESSION, TOKEN.split(".")[1]):
         assert secret not in done.stdout + done.stderr
     return done

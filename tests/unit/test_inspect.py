@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forks
 import h5py
 import netCDF4
 import pytest
@@ -23,8 +22,6 @@ from world import (
 
 from harmony_vds.cli.main import app
 
-COMMAND = str(Path(sys.executable).parent / "harmony-vds")
-
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -38,10 +35,7 @@ def store(days: list[Path]) -> Path:
 
 def inspect(store: Path | str, *options: str, status: int = 0, **environment: str) -> str:
     given = {**os.environ, "PYTHONWARNINGS": "default", **environment}
-    done = subprocess.run(
-        [COMMAND, "inspect", str(store), *options], env=given, capture_output=True, text=True,
-        timeout=120,
-    )  # fmt: skip
+    done = forks.run(forks.COMMAND_LINE, ["inspect", str(store), *options], given)
     assert done.returncode == status, done.stderr
     return done.stdout
 
