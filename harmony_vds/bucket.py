@@ -6,8 +6,7 @@ they are where that is the one wanted; what a run left unfinished is cleared awa
 """
 
 import logging
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,22 +18,51 @@ from harmony_service_lib.aws import aws_parameters
 
 logger = logging.getLogger(__name__)
 
-_UPLOADS = 8
-_ROOTS = ("zarr.json", "repo")
-"""The documents without which nothing opens a Zarr store, or an icechunk repository."""
-_FINGERPRINT, _CHECKSUM = "virtual-store-fingerprint", "sha256"
+FINGERPRINT, CHECKSUM = "virtual-store-fingerprint", "sha256"
+"""What objects tell of themselves: the plan they come from, SHA-256 of their bytes."""
+_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_MOST_DELETED = 1000
+"""Objects that S3 deletes by one request."""
+
+
+class TakenError(Exception):
+    """An object is not as it was when it was last looked at: another run has put it there."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An object as the bucket holds it."""
+
+    etag: str
+    """Of the state it is in."""
+    nbytes: int
+    """Its size."""
+    told: Mapping[str, str]
+    """What whoever put it there told of it."""
+    media_type: str = ""
+    """MIME type."""
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of its bytes, hexadecimal; empty where it tells none. **Reads:** nothing."""
+        return self.told.get(CHECKSUM, "")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the plan it comes from; empty where it tells none. **Reads:** nothing."""
+        return self.told.get(FINGERPRINT, "")
 
 
 @dataclass(frozen=True)
 class StagedObject:
-    """An object that an earlier run has completed."""
+    """An object, or a folder of them, that is complete."""
 
     href: str
     """Its ``s3://`` URL."""
     nbytes: int
     """Its size."""
     checksum: str
-    """SHA-256 of its bytes, hexadecimal."""
+    """SHA-256 as `Output.checksum` says."""
     media_type: str
     """MIME type."""
 
@@ -62,49 +90,110 @@ class StagingBucket:
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         return cls(boto3.client("s3", **parameters), bucket, f"{prefix.rstrip('/')}/")
 
-    def put(self, path: Path, name: str, media_type: str, checksum: str, fingerprint: str) -> str:
-        """Upload a file, or a folder that holds a store; gives its URL.
+    def put(
+        self, path: Path, name: str, media_type: str, checksum: str, fingerprint: str
+    ) -> StagedObject:
+        """Upload a file, unless the same one is there. **Reads:** nothing."""
+        href, told = self.href(name), {CHECKSUM: checksum, FINGERPRINT: fingerprint}
+        there = self.find(name, fingerprint) if fingerprint else None
+        if there is None or there.checksum != checksum:
+            extra = {"ContentType": media_type, "Metadata": told if fingerprint else {}}
+            self.client.upload_file(str(path), self.name, f"{self.prefix}{name}", ExtraArgs=extra)
+        return StagedObject(href, path.stat().st_size, checksum, media_type)
 
-        The root document of a store, without which none opens, goes last. **Reads:** nothing.
-        """
-        told = {_CHECKSUM: checksum, _FINGERPRINT: fingerprint} if fingerprint else {}
-        if not path.is_dir():
-            return self._put_file(path, name, media_type, told)
-        files = [own.relative_to(path).as_posix() for own in path.rglob("*") if own.is_file()]
-
-        root = next(own for own in _ROOTS if own in files)
-
-        def put(own: str) -> str:
-            kind = "application/json" if own.endswith(".json") else "application/octet-stream"
-            return self._put_file(path / own, f"{name}/{own}", kind, {})
-
-        with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="harmony-vds-stage") as pool:
-            for _ in pool.map(put, sorted(set(files) - {root})):
-                pass
-        return put(root).removesuffix(f"/{root}")
-
-    def _put_file(self, path: Path, name: str, media_type: str, told: Mapping[str, str]) -> str:
-        key = f"{self.prefix}{name}"
-        extra = {"ContentType": media_type, "Metadata": dict(told)}
-        self.client.upload_file(str(path), self.name, key, ExtraArgs=extra)
-        return f"s3://{self.name}/{key}"
+    def href(self, name: str) -> str:
+        """The ``s3://`` URL of what is called `name`. **Reads:** nothing."""
+        return f"s3://{self.name}/{self.prefix}{name}"
 
     def find(self, name: str, fingerprint: str) -> StagedObject | None:
         """The object that holds what a plan with `fingerprint` writes, if there is one.
 
         **Reads:** nothing of any archive.
         """
-        key = f"{self.prefix}{name}"
+        held = self.head(name)
+        if held is None or held.fingerprint != fingerprint or not held.checksum:
+            return None
+        return StagedObject(self.href(name), held.nbytes, held.checksum, held.media_type)
+
+    def head(self, name: str) -> Held | None:
+        """An object as it is; None where there is none that can be looked at.
+
+        **Reads:** nothing of any archive.
+        """
         try:
-            head = self.client.head_object(Bucket=self.name, Key=key)
+            head = self.client.head_object(Bucket=self.name, Key=f"{self.prefix}{name}")
         except (ClientError, BotoCoreError):
             return None
         told = head.get("Metadata", {})
-        if told.get(_FINGERPRINT) != fingerprint or not told.get(_CHECKSUM):
+        return Held(head["ETag"], head["ContentLength"], told, head["ContentType"])
+
+    def replace(
+        self, body: Path | bytes, name: str, told: Mapping[str, str], former: str | None
+    ) -> Held:
+        """Put an object in the place of `former`, its ETag, or of nothing where that is None.
+
+        Raises
+        ------
+        TakenError
+            Something else is there by now.
+
+        **Reads:** nothing.
+        """
+        kind = "application/json" if name.endswith(".json") else "application/octet-stream"
+        only = {"IfNoneMatch": "*"} if former is None else {"IfMatch": former}
+        content = body if isinstance(body, bytes) else body.open("rb")
+        size = len(body) if isinstance(body, bytes) else body.stat().st_size
+        try:
+            put = self.client.put_object(
+                Bucket=self.name, Key=f"{self.prefix}{name}", Body=content, ContentType=kind,
+                Metadata=dict(told), **only,
+            )  # fmt: skip
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _TAKEN:
+                raise TakenError(name) from None
+            raise
+        finally:
+            if not isinstance(content, bytes):
+                content.close()
+        return Held(put["ETag"], size, told, kind)
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes of an object; None where there is none that can be read.
+
+        **Reads:** nothing of any archive.
+        """
+        try:
+            found = self.client.get_object(Bucket=self.name, Key=f"{self.prefix}{name}")
+            return bytes(found["Body"].read())
+        except (ClientError, BotoCoreError):
             return None
-        return StagedObject(
-            f"s3://{self.name}/{key}", head["ContentLength"], told[_CHECKSUM], head["ContentType"]
-        )
+
+    def names(self, beginning: str) -> dict[str, str] | None:
+        """Name → ETag of all objects whose names begin so; None where the role may not list them.
+
+        **Reads:** nothing of any archive.
+        """
+        try:
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=f"{self.prefix}{beginning}"
+            )
+            return {
+                own["Key"].removeprefix(self.prefix): own["ETag"]
+                for page in pages for own in page.get("Contents", [])
+            }  # fmt: skip
+        except (ClientError, BotoCoreError) as error:
+            logger.info("Outputs of earlier runs cannot be listed (%s)", type(error).__name__)
+            return None
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects, where the role may do so. **Reads:** nothing."""
+        keys = [{"Key": f"{self.prefix}{name}"} for name in names]
+        try:
+            for start in range(0, len(keys), _MOST_DELETED):
+                told = {"Objects": keys[start : start + _MOST_DELETED], "Quiet": True}
+                self.client.delete_objects(Bucket=self.name, Delete=told)
+        except (ClientError, BotoCoreError) as error:
+            logger.info("Unneeded objects are left as they are (%s)", type(error).__name__)
 
     def clear_unfinished(self, older_than: float) -> int:
         """Give up uploads below the prefix that no run can still be busy with; counts them.

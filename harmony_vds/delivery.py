@@ -3,15 +3,18 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harmony_vds import __version__
 from harmony_vds.bucket import StagingBucket
+from harmony_vds.combining import subset_of
+from harmony_vds.folder import FOLDERS, StagedFolder
 from harmony_vds.model.output import Output
-from harmony_vds.outputs.write import described, file_of
+from harmony_vds.outputs.write import expected
 from harmony_vds.pipeline import written
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
@@ -50,10 +53,12 @@ def deliver(
 
     **Reads:** chunks.
     """
-    staged = {} if config is None else _staged_before(prepared, services, location, config)
+    earlier = {} if config is None else _staged_before(prepared, services, location, config)
+    leaving_out = {number: own.left_out for number, own in earlier.items()}
+    staged = {number: dict(own.staged) for number, own in earlier.items()}
     with tempfile.TemporaryDirectory(prefix="vds-") as workdir:
-        outputs = written(prepared, Path(workdir), services, progress, leaving_out=staged.keys())
-        names = [other.name for own in staged.values() for other in own]
+        outputs = written(prepared, Path(workdir), services, progress, leaving_out)
+        names = [other.name for own in staged.values() for other in own.values()]
         for output in outputs:
             own = prepared[output.plan_number]
             name = output_name(own.source, own.plan, output, names, own.label)
@@ -62,10 +67,14 @@ def deliver(
             # First what goes beside it, so that an output which is there has all of it.
             beside = _stage_beside(output, name, own, location, config)
             (found,) = stage([output], [name], location, config, mark)
-            held = staged.setdefault(output.plan_number, [])
-            held.append(replace(found, beside=beside))
+            held = staged.setdefault(output.plan_number, {})
+            held[output.variable] = replace(found, beside=beside)
             _delete(output.path)
-    return [other for number in sorted(staged) for other in staged[number]]
+    return [
+        staged[number][variable]
+        for number in sorted(staged)
+        for variable in (earlier[number].variables if number in earlier else staged[number])
+    ]
 
 
 def _stage_beside(
@@ -88,28 +97,59 @@ def fingerprint_of(prepared: Prepared) -> str:
     return f"{prepared.plan.fingerprint}-{__version__}"
 
 
+@dataclass(frozen=True)
+class _Earlier:
+    """What an earlier run of this work item has completed of a plan's outputs."""
+
+    variables: tuple[str, ...]
+    """Those that the plan's outputs are of, in order; one empty name where all are in one."""
+    staged: Mapping[str, StagedOutput]
+    """Variable → the output, where it is complete."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """As `written` has it. **Reads:** nothing."""
+        return () if len(self.staged) == len(self.variables) else tuple(self.staged)
+
+
 def _staged_before(
     prepared: Sequence[Prepared], services: Services, location: str, config: Any
-) -> dict[int, list[StagedOutput]]:
-    """The outputs that an earlier run of this work item has completed, by their plan's number."""
-    if not location.startswith("s3://") or any(own.plan.format.per_variable for own in prepared):
+) -> dict[int, _Earlier]:
+    """Plan's number → what is complete of it; plans of which nothing is are left out."""
+    if not location.startswith("s3://"):
         return {}
     bucket = StagingBucket.of(location, config)
     if cleared := bucket.clear_unfinished(services.limits.max_seconds):
         logger.info("Gave up %d uploads that an earlier run left unfinished", cleared)
-    found: dict[int, list[StagedOutput]] = {}
+    if bucket.names("") == {}:
+        return {}
+    found: dict[int, _Earlier] = {}
     names: list[str] = []
     for number, own in enumerate(prepared):
-        path, media_type = file_of(own.plan)
-        output = described(Path(path), media_type, 0, "", own.plan, own.notes)
-        names.append(output_name(own.source, own.plan, output, names, own.label))
-        held = bucket.find(names[-1], fingerprint_of(own))
-        if held is not None:
-            logger.info("%s is complete from an earlier run", names[-1])
-            output = replace(output, plan_number=number, nbytes=held.nbytes, checksum=held.checksum)
-            beside = _beside_before(output, names[-1], own, bucket)
-            found[number] = [StagedOutput(names[-1], held.href, output, beside)]
+        outputs = expected(own.plan, own.notes, partial(subset_of, own))
+        held: dict[str, StagedOutput] = {}
+        for output in outputs:
+            names.append(output_name(own.source, own.plan, output, names, own.label))
+            there = _complete(replace(output, plan_number=number), names[-1], own, bucket)
+            if there is not None:
+                held[output.variable] = there
+        if held:
+            found[number] = _Earlier(tuple(other.variable for other in outputs), held)
     return found
+
+
+def _complete(
+    output: Output, name: str, prepared: Prepared, bucket: StagingBucket
+) -> StagedOutput | None:
+    """An output that an earlier run has completed, with what it has put beside it."""
+    mark = fingerprint_of(prepared)
+    is_folder = output.extension in FOLDERS
+    held = StagedFolder(bucket, name).find(mark) if is_folder else bucket.find(name, mark)
+    if held is None:
+        return None
+    logger.info("%s is complete from an earlier run", name)
+    output = replace(output, nbytes=held.nbytes, checksum=held.checksum)
+    return StagedOutput(name, held.href, output, _beside_before(output, name, prepared, bucket))
 
 
 def _beside_before(

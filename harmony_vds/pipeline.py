@@ -4,7 +4,7 @@ This is the one place where the stages meet.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,13 +275,12 @@ def written(
     workdir: Path,
     services: Services,
     progress: Progress = no_progress,
-    leaving_out: Collection[int] = (),
+    leaving_out: Mapping[int, Collection[str]] | None = None,
 ) -> Iterator[Output]:
     """Read and write what was planned; the only place that reads data chunks.
 
-    Each plan gives one output or more, in the order of the plans. It is written when the outputs
-    of the one before have been taken, so whoever puts outputs away and deletes them needs the disk
-    of one plan.
+    Each plan gives one output or more, in the order of the plans. Each is written when the one
+    before has been taken, so whoever puts outputs away and deletes them needs the disk of one.
 
     Parameters
     ----------
@@ -294,7 +293,7 @@ def written(
     progress
         Told the bytes written so far and in all.
     leaving_out
-        Numbers of plans whose outputs are there already.
+        Number of a plan → variables whose outputs are there already; none of them where all are.
 
     Raises
     ------
@@ -305,7 +304,8 @@ def written(
 
     **Reads:** chunks.
     """
-    wanted = [pair for pair in enumerate(prepared) if pair[0] not in leaving_out]
+    left = leaving_out or {}
+    wanted = [pair for pair in enumerate(prepared) if left.get(pair[0], True)]
     total = sum(own.plan.cost.bytes_written for _, own in wanted)
     done = finished = 0
     log = ProgressLog(len(wanted), total)
@@ -320,9 +320,9 @@ def written(
     for number, own in wanted:
         folder = workdir / str(number)
         folder.mkdir(parents=True)
-        with timed("write"):
-            subset = _shared(subset_of(own), own, services)
-            outputs = write(subset, own.plan, folder, own.notes, step)
+        subset = _shared(subset_of(own), own, services)
+        for output in write(subset, own.plan, folder, own.notes, step, left.get(number, ())):
+            yield replace(output, plan_number=number)
         if own.plan.cost.missing:
             logger.warning(
                 "%d of %d chunks are not in the manifest of %s and read as fill",
@@ -330,7 +330,6 @@ def written(
             )  # fmt: skip
         finished += 1
         log.tell(finished, done, finished=True)
-        yield from (replace(output, plan_number=number) for output in outputs)
     traffic = services.access.fetcher.traffic
     logger.info("Read %s", traffic, extra=traffic.as_fields())
     if services.cluster is not None:

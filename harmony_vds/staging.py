@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,7 +15,8 @@ from harmony_service_lib.util import config as harmony_config
 from harmony_service_lib.util import generate_output_filename
 
 from harmony_vds.bucket import StagingBucket
-from harmony_vds.errors import SettingsError, UpstreamError
+from harmony_vds.errors import SettingsError, UpstreamError, VdsError
+from harmony_vds.folder import StagedFolder
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
@@ -97,7 +98,8 @@ def stage(
     """Put `outputs` under `location`, an S3 prefix or a local folder.
 
     A file appears under its name only when it is complete, and the root of a folder after all else
-    that is in it. Objects in S3 carry `fingerprint`, so that another run can tell what they hold.
+    that is in it. Objects in S3 carry `fingerprint`, so that another run can tell what they hold;
+    what another run has completed there meanwhile is taken as it is.
 
     Raises
     ------
@@ -116,9 +118,11 @@ def stage(
     put = _upload if location.startswith("s3://") else _move
     staged = []
     for output, name in zip(outputs, names, strict=True):
-        href = put(output, name, location, config, fingerprint)
-        logger.info("Staged %s (%d bytes, sha256 %s)", name, output.nbytes, output.checksum)
-        staged.append(StagedOutput(name, href, output))
+        found = put(output, name, location, config, fingerprint)
+        logger.info(
+            "Staged %s (%d bytes, sha256 %s)", name, found.output.nbytes, found.output.checksum
+        )
+        staged.append(found)
     return staged
 
 
@@ -140,17 +144,26 @@ def try_location(location: str) -> str:
         return stage([trial], [_TRIAL], location, harmony_config(validate=False))[0].href
 
 
-def _upload(output: Output, name: str, location: str, config: Any, fingerprint: str) -> str:
+def _upload(
+    output: Output, name: str, location: str, config: Any, fingerprint: str
+) -> StagedOutput:
     try:
         bucket = StagingBucket.of(location, config)
-        return bucket.put(output.path, name, output.media_type, output.checksum, fingerprint)
+        if output.path.is_dir():
+            there = StagedFolder(bucket, name).put(output.path, fingerprint)
+        else:
+            there = bucket.put(output.path, name, output.media_type, output.checksum, fingerprint)
+        kept = replace(output, nbytes=there.nbytes, checksum=there.checksum)
+        return StagedOutput(name, there.href, kept)
+    except VdsError:
+        raise
     except Exception as error:  # boto3 has no common ancestor for what may go wrong here
         raise UpstreamError(
             f"The output {name} could not be put into the staging bucket ({type(error).__name__})."
         ) from error
 
 
-def _move(output: Output, name: str, location: str, _: Any, __: str) -> str:
+def _move(output: Output, name: str, location: str, _: Any, __: str) -> StagedOutput:
     folder = Path(unquote(urlsplit(location).path) if location.startswith("file:") else location)
     unfinished = folder / f".{name}.part"
     try:
@@ -165,7 +178,7 @@ def _move(output: Output, name: str, location: str, _: Any, __: str) -> str:
     except OSError as error:
         _delete(unfinished)
         raise SettingsError(f"The output cannot be put into {folder}: {error.strerror}.") from None
-    return str((folder / name).resolve())
+    return StagedOutput(name, str((folder / name).resolve()), output)
 
 
 def _delete(path: Path) -> None:

@@ -4,8 +4,10 @@ What the output says of itself decides, by CF's conventions, so that rasters com
 a grid is the store's own or was made for the request.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -162,9 +164,6 @@ def _units(variable: SubsetVariable) -> str:
 
 def _crs(variable: SubsetVariable, subset: Subset, grid: GridPlan | None) -> str:
     """The reference system that the grid mapping names, else that of the plan, else degrees."""
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
     if grid is not None and grid.crs:
         return grid.crs
     named = str(variable.data.attrs.get("grid_mapping", "")).partition(":")[0].strip()
@@ -174,12 +173,26 @@ def _crs(variable: SubsetVariable, subset: Subset, grid: GridPlan | None) -> str
             group_of(own.planned.path)
         ):
             continue
-        try:
-            found = CRS.from_cf({str(key): value for key, value in own.data.attrs.items()})
-        except (CRSError, KeyError, TypeError, ValueError):
-            break
-        return DEGREES if found.is_geographic and grid is not None else found.to_wkt()
+        told = {str(key): np.asarray(value).tolist() for key, value in own.data.attrs.items()}
+        wkt, is_geographic = _system(json.dumps(told, sort_keys=True, default=str))
+        return DEGREES if is_geographic and grid is not None else wkt
     return DEGREES
+
+
+@lru_cache(maxsize=16)
+def _system(grid_mapping: str) -> tuple[str, bool]:
+    """What a grid mapping's attributes say, as WKT, and whether it counts in degrees.
+
+    PROJ takes tenths of a second to look up a datum that it does not know.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        found = CRS.from_cf(json.loads(grid_mapping))
+    except (CRSError, KeyError, TypeError, ValueError):
+        return DEGREES, True
+    return found.to_wkt(), found.is_geographic
 
 
 def _places(axis: SubsetVariable, crs: str) -> npt.NDArray[np.float64]:

@@ -1,10 +1,10 @@
 """Chooses the writer for a format and describes what it wrote."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import (
@@ -27,6 +27,7 @@ from harmony_vds.outputs.image import refuse_layers
 from harmony_vds.outputs.pieces import Step
 from harmony_vds.outputs.provenance import now
 from harmony_vds.outputs.raster import Raster, rasters
+from harmony_vds.telemetry import timed
 
 type Writer = Callable[[Subset, Plan, Path, Step], None]
 """Writes a subset to a path."""
@@ -66,10 +67,13 @@ def refuse_unwritable(subset: Subset, plan: Plan) -> None:
         table_of(subset, plan)
 
 
-def write(
-    subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step: Step
-) -> list[Output]:
+def write(  # noqa: PLR0913, PLR0917  what is written, where, and what of it
+    subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes, step: Step,
+    leaving_out: Collection[str] = (),
+) -> Iterator[Output]:  # fmt: skip
     """Write `subset` into `folder` and describe the files, one or one for each variable.
+
+    Of formats with a file for each variable those of `leaving_out`, full paths, are not written.
 
     Where the data have no time axis, the output's time is that of the records, and so is its box
     where they have no grid.
@@ -84,14 +88,30 @@ def write(
     module, function = WRITERS[plan.format.media_type]
     if plan.format.per_variable:
         each: RasterWriter = getattr(import_module(module), function)
-        return _write_each(each, subset, plan, folder, notes, step)
+        yield from _write_each(each, subset, plan, folder, notes, step, leaving_out)
+        return
     writer: Writer = getattr(import_module(module), function)
     name, media_type = file_of(plan)
     path = folder / name
-    writer(subset, plan, path, step)
-    nbytes = sum(own.stat().st_size for own in files_of(path))
-    output = described(path, media_type, nbytes, checksum(path), plan, notes)
-    return [_with_companions(output, subset, plan, notes)]
+    with timed("write"):
+        writer(subset, plan, path, step)
+        nbytes = sum(own.stat().st_size for own in files_of(path))
+        output = described(path, media_type, nbytes, checksum(path), plan, notes)
+        output = _with_companions(output, subset, plan, notes)
+    yield output
+
+
+def expected(plan: Plan, notes: CollectionNotes, subset: Callable[[], Subset]) -> list[Output]:
+    """What `write` gives, in order, described without size and checksum.
+
+    The subset is made only where what is in it tells how many files there are. Errors as in
+    `refuse_unwritable`. **Reads:** nothing; coordinates for a raster.
+    """
+    name, media_type = file_of(plan)
+    output = described(Path(name), media_type, 0, "", plan, notes)
+    if not plan.format.per_variable:
+        return [output]
+    return [replace(output, variable=own.variable.planned.path) for own in rasters(subset(), plan)]
 
 
 def _with_companions(output: Output, subset: Subset, plan: Plan, notes: CollectionNotes) -> Output:
@@ -104,19 +124,22 @@ def _with_companions(output: Output, subset: Subset, plan: Plan, notes: Collecti
 
 def _write_each(  # noqa: PLR0913, PLR0917  as `write`
     writer: RasterWriter, subset: Subset, plan: Plan, folder: Path, notes: CollectionNotes,
-    step: Step,
-) -> list[Output]:  # fmt: skip
+    step: Step, leaving_out: Collection[str],
+) -> Iterator[Output]:  # fmt: skip
     """One file for each requested variable that lies on a grid; others have no place in any."""
-    outputs = []
     for number, own in enumerate(rasters(subset, plan)):
+        if own.variable.planned.path in leaving_out:
+            step(own.variable.data.nbytes)
+            continue
         path = folder / str(number) / f"subset{plan.format.extension}"
         path.parent.mkdir()
-        writer(own, subset, plan, path, step)
-        nbytes, sha256 = path.stat().st_size, checksum(path)
-        output = described(path, plan.format.media_type, nbytes, sha256, plan, notes)
-        output = replace(output, variable=own.variable.planned.path)
-        outputs.append(_with_companions(output, subset, plan, notes))
-    return outputs
+        with timed("write"):
+            writer(own, subset, plan, path, step)
+            nbytes, sha256 = path.stat().st_size, checksum(path)
+            output = described(path, plan.format.media_type, nbytes, sha256, plan, notes)
+            output = replace(output, variable=own.variable.planned.path)
+            output = _with_companions(output, subset, plan, notes)
+        yield output
 
 
 def file_of(plan: Plan) -> tuple[str, str]:
@@ -158,8 +181,19 @@ def checksum(path: Path) -> str:
     if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = [f"{checksum(own)}  {own.relative_to(path).as_posix()}\n" for own in files_of(path)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    sums = {own.relative_to(path).as_posix(): checksum(own) for own in files_of(path)}
+    return hashlib.sha256(listing_of(sums).encode()).hexdigest()
+
+
+def listing_of(sums: Mapping[str, str]) -> str:
+    """Path → SHA-256 of the files in a folder, as ``sha256sum`` lists them. **Reads:** nothing.
+
+    >>> print(listing_of({"b": "12", "a/c": "34"}), end="")
+    34  a/c
+    12  b
+    """
+    names = sorted(sums, key=PurePosixPath)
+    return "".join(f"{sums[name]}  {name}\n" for name in names)
 
 
 def _time_of(plan: Plan, notes: CollectionNotes) -> TimeRange:
