@@ -19,6 +19,7 @@ from harmony_vds.discovery import umm
 from harmony_vds.discovery.granules import region_query
 from harmony_vds.discovery.placements.granule import credentials_endpoint, data_hrefs
 from harmony_vds.discovery.shares import Linked
+from harmony_vds.dmrpp_sidecars import with_sidecars
 from harmony_vds.errors import NoDataError, RequestError, StoreError
 from harmony_vds.model.request import Request
 from harmony_vds.services import Services
@@ -103,19 +104,26 @@ def files_of_collection(
 
 
 def files_of(linked: Sequence[Linked], access: Access, wanted: Wanted) -> list[GranuleFile]:
-    """The data files of granules, with the way to them; errors as `Wanted.of`.
+    """The data files of granules, with the way to them and their sidecars; errors as `Wanted.of`.
 
-    **Reads:** nothing.
+    **Reads:** metadata, whether a sidecar lies beside the first where records name none.
     """
     chosen = [wanted.of(own) for own in linked]
     worker = reaching(linked, access, wanted).for_worker()
-    return [
+    files = [
         GranuleFile(
             read, "" if published == read else published,
             None if own.granule.temporal is None else own.granule.temporal.start, access=worker,
         )
         for own, (read, published) in zip(linked, chosen, strict=True)
     ]  # fmt: skip
+    known = {
+        read: candidate.href
+        for own, (read, published) in zip(linked, chosen, strict=True)
+        for candidate in own.sidecars
+        if file_name(candidate.href).removesuffix(".dmrpp") == file_name(read)
+    }
+    return with_sidecars(files, access, known)
 
 
 def reaching(linked: Sequence[Linked], access: Access, wanted: Wanted) -> Access:
@@ -167,10 +175,11 @@ def files_of_stac(href: str, services: Services, wanted: Wanted) -> list[Granule
         raise NoDataError(f"{href} holds no item.")
     folders = {f"{read.rpartition('/')[0]}/" for read, _, _ in found}
     worker = services.access.recording(tuple(sorted(folders))).for_worker()
-    return [
+    files = [
         GranuleFile(read, published, moment, access=None if read.startswith("file:") else worker)
         for read, published, moment in found
     ]
+    return with_sidecars(files, services.access)
 
 
 def _items(href: str, access: Access) -> Iterator[tuple[str, Mapping[str, Any]]]:

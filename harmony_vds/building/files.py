@@ -14,6 +14,7 @@ from obstore.store import LocalStore
 
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.access.ranged import RangedFile
+from harmony_vds.building.sidecars import Sidecar
 from harmony_vds.errors import RequestError, StoreError
 
 _BLOCK, _BLOCKS = 256 * 1024, 256
@@ -34,6 +35,8 @@ class GranuleFile:
     """Begin of its time, UTC, by its record."""
     access: WorkerAccess | None = field(default=None, repr=False)
     """The way to it; None for local files, which their owner names."""
+    sidecar: Sidecar | None = field(default=None, repr=False)
+    """What describes it and lies beside it; None for the file alone."""
 
     @property
     def name(self) -> str:
@@ -44,6 +47,11 @@ class GranuleFile:
     def target(self) -> str:
         """The URL to which references point. **Reads:** nothing."""
         return self.published or self.href
+
+    @property
+    def path(self) -> Path:
+        """Where a local file is. **Reads:** nothing."""
+        return Path(unquote(urlsplit(self.href).path))
 
     @classmethod
     def of_path(cls, path: Path, published: str = "") -> "GranuleFile":
@@ -87,7 +95,7 @@ def opened(file: GranuleFile) -> Iterator[OpenFile]:
     """
     parts = urlsplit(file.href)
     if file.access is None:
-        path = Path(unquote(parts.path))
+        path = file.path
         if not path.is_file():
             raise RequestError(f"There is no file {path}.")
         with path.open("rb") as reader:

@@ -4,8 +4,8 @@ VirtualiZarr reads the references. Coordinates are read raw and stored in the ma
 that opening a store of ten thousand granules does not fetch ten thousand time steps.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,10 @@ from harmony_vds.building.marks import (
     time_dimension,
 )
 from harmony_vds.building.moments import with_moment
+from harmony_vds.building.sidecars import Sidecar, SidecarValues, dataset_of, refuse_doubts
 from harmony_vds.building.values import Values, digest, values_of
-from harmony_vds.errors import StoreError, VdsError
+from harmony_vds.errors import ForbiddenError, StoreError, UpstreamError, VdsError
+from harmony_vds.model.joined_times import is_time
 from harmony_vds.model.paths import group_of, name_of
 
 _COMPACT_LIMIT = 2**16
@@ -54,12 +56,26 @@ class VirtualGranule:
     """(Group, variable) → shape and fingerprint of what does not run along `along`."""
     notes: tuple[str, ...] = ()
     """What was put right, or will mislead other readers."""
+    by_sidecar: bool = False
+    """Whether its sidecar describes it, and not the file."""
+    doubt: str = ""
+    """Why its sidecar does not, where it has one."""
 
 
-def read_granule(file: GranuleFile, choice: Choice) -> VirtualGranule | None:
+@dataclass(frozen=True)
+class Omitted:
+    """A granule of which a store holds nothing."""
+
+    name: str
+    """Of its file."""
+    is_empty: bool
+    """Whether it has no step at all, and not merely none that was chosen."""
+
+
+def read_granule(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
     """The references of a netCDF-3, netCDF-4, HDF5 or TIFF file, as far as they were chosen.
 
-    None where nothing of it was: another month, or no step at all.
+    Its sidecar describes it where it has one that raises no doubt, else the file itself.
 
     Raises
     ------
@@ -72,43 +88,88 @@ def read_granule(file: GranuleFile, choice: Choice) -> VirtualGranule | None:
 
     **Reads:** metadata and coordinates.
     """
+    doubt = ""
+    if file.sidecar is not None:
+        try:
+            return _by_sidecar(file, file.sidecar, choice)
+        except (StoreError, ForbiddenError, UpstreamError) as error:
+            doubt = str(error)
     try:
-        with opened(file) as own:
-            if own.form == "tiff":
-                from harmony_vds.building.tiff import read_tiff
-
-                groups = {"/": read_tiff(file, own)}
-                return _finished(file, groups, [], choice, None)
-            with values_of(own) as values:
-                groups, notes, is_empty = _groups(file, own, values, choice)
-                if is_empty and choice.is_one_of_many:
-                    return None
-                return _finished(file, groups, notes, choice, values)
+        found = _by_file(file, choice)
     except VdsError as error:
         told = str(error)
         raise type(error)(told if file.name in told else f"{file.name}: {told}") from None
     except OSError as error:  # of the libraries that read the formats
         raise StoreError(f"{file.name} cannot be read: {error}") from None
+    return replace(found, doubt=doubt) if isinstance(found, VirtualGranule) else found
 
 
-def _groups(
-    file: GranuleFile, own: OpenFile, values: Values, choice: Choice
-) -> tuple[dict[str, xr.Dataset], list[str], bool]:
-    """Its virtual datasets, what is to be told of them, and whether it holds no step at all."""
-    groups, notes, is_empty = {}, [], False
+def _by_sidecar(
+    file: GranuleFile, sidecar: Sidecar, choice: Choice
+) -> VirtualGranule | Omitted:  # fmt: skip
+    with sidecar.described() as told:
+        refuse_doubts(told, choice.wants_group)
+        values = SidecarValues(told)
+        found = _of_groups(
+            file, values, choice, lambda group, _: dataset_of(told, group, file.href)
+        )
+    return replace(found, by_sidecar=True) if isinstance(found, VirtualGranule) else found
+
+
+def _by_file(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
+    with opened(file) as own:
+        if own.form == "tiff":
+            from harmony_vds.building.tiff import read_tiff
+
+            return _finished(file, {"/": read_tiff(file, own)}, [], choice, None)
+        with values_of(own) as values:
+            return _of_groups(
+                file, values, choice, lambda group, below: _parsed(file, own, group, below)
+            )
+
+
+def _of_groups(
+    file: GranuleFile, values: Values, choice: Choice, parse: Callable[[str, set[str]], xr.Dataset]
+) -> VirtualGranule | Omitted:
+    """The granule of virtual datasets that `parse` gives by a group and names of those below."""
+    groups, notes, empty = {}, [], []
     for group in values.groups():
         if not choice.wants_group(group):
             continue
         below = {name_of(own) for own in values.groups() if own != "/" and group_of(own) == group}
-        parsed = _short_dimensions(_parsed(file, own, group, below))
+        parsed = _short_dimensions(parse(group, below))
         dataset = _with_coordinates(parsed, values, group)
-        lost = values.names(group) - set(map(str, dataset.variables))
-        # Variables of no length vanish, the times of an empty granule among them.
-        is_empty |= any(values.is_empty(group, name) for name in lost)
-        notes += [f"{name} is left out: no references can describe it" for name in sorted(lost)]
+        for name in sorted(values.names(group) - set(map(str, dataset.variables))):
+            is_empty = 0 in values.sizes(group, name).values()
+            empty += [(group, name)] if is_empty else []
+            reason = "it has no values" if is_empty else "no references can describe it"
+            notes.append(f"{name} is left out: {reason}")
         groups[group] = dataset
         notes += [*_narrow_scales(values, group, dataset), *_no_json(dataset)]
-    return groups, notes, is_empty
+    if choice.is_one_of_many and _has_no_step(groups, empty, values, choice):
+        return Omitted(file.name, is_empty=True)
+    return _finished(file, groups, notes, choice, values)
+
+
+def _has_no_step(
+    groups: Mapping[str, xr.Dataset],
+    empty: Sequence[tuple[str, str]],
+    values: Values,
+    choice: Choice,
+) -> bool:
+    """Whether granules are joined along a dimension that has no length in this one.
+
+    Parsers leave variables without values out, the times of an empty granule among them.
+    """
+    if choice.dimension is not None:
+        return any(values.sizes(*own).get(choice.dimension) == 0 for own in empty)
+    return time_dimension(groups) is None and any(
+        is_time(_text(values.attribute(*own, "units"))) for own in empty
+    )
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _parsed(file: GranuleFile, own: OpenFile, group: str, below: set[str]) -> xr.Dataset:
@@ -134,7 +195,7 @@ def _finished(
     notes: list[str],
     choice: Choice,
     values: Values | None,
-) -> VirtualGranule | None:
+) -> VirtualGranule | Omitted:
     """The granule cut to what was chosen, with its time and the fingerprints of its constants."""
     told = {
         key: value for group, dataset in groups.items()
@@ -144,7 +205,8 @@ def _finished(
     along = choice.dimension or time_dimension(groups)
     kept = chosen(groups, choice, along)
     if kept is None:
-        return None
+        has_steps = all(own.sizes.get(str(along)) != 0 for own in groups.values())
+        return Omitted(file.name, is_empty=not has_steps)
     renamed = {group: _pointed(dataset, file) for group, dataset in kept.items()}
     alive = {
         (group, name): own for (group, name), own in told.items()

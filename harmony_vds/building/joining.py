@@ -1,7 +1,7 @@
 """Many virtual granules as one dataset; what would come out silently wrong is refused or mended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,16 +9,12 @@ import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
+from harmony_vds.building.encodings import encoded_as
 from harmony_vds.building.granules import VirtualGranule
 from harmony_vds.building.irregular import Irregular, as_irregular
-from harmony_vds.building.marks import bounded_units, is_time_like
+from harmony_vds.building.marks import MEANING, bounded_units, is_time_like, same_attribute
 from harmony_vds.errors import RequestError, StoreError
 from harmony_vds.model.joined_times import is_time, joined_times
-
-# Attributes that decide what stored numbers mean: one array can have only one set of them.
-_MEANING = (
-    "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "units", "calendar",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +57,7 @@ def join(granules: Sequence[VirtualGranule], dimension: str | None = None) -> Jo
     ordered, told = _in_order(rebased, along)
     groups, irregular = {}, {}
     for group, dataset in ordered[0].groups.items():
-        parts = [own.groups[group] for own in ordered]
+        parts = [_encoded_as(dataset, own.groups[group]) for own in ordered]
         if along in dataset.dims:
             uneven = as_irregular(parts, along, [own.name for own in ordered])
             irregular.update({(group, name): own for name, own in uneven.items()})
@@ -102,11 +98,11 @@ def _refuse_difference(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
     for key, variable in first.variables.items():
         twin = other.variables[key]
         held = not isinstance(variable.data, ManifestArray)
-        for attribute in _MEANING:
+        for attribute in MEANING:
             one, two = variable.attrs.get(attribute), twin.attrs.get(attribute)
             if attribute == "units" and held and str(key) in ours and str(key) in theirs:
                 continue  # times held by value are counted anew
-            if not _same(one, two):
+            if not same_attribute(one, two):
                 raise StoreError(
                     f"{name} gives {key} {attribute}={two!r} where the first granule has "
                     f"{one!r}; joined, its values would be read wrongly."
@@ -139,15 +135,6 @@ def _refuse_other_constants(first: VirtualGranule, other: VirtualGranule, along:
             )
 
 
-def _same(ours: Any, theirs: Any) -> bool:
-    if ours is None or theirs is None:
-        return ours is theirs
-    try:
-        return bool(np.array_equal(ours, theirs, equal_nan=True))
-    except TypeError:
-        return bool(np.array_equal(ours, theirs))
-
-
 def _with_common_times(
     granules: Sequence[VirtualGranule], along: str
 ) -> tuple[list[VirtualGranule], list[str]]:
@@ -164,10 +151,7 @@ def _with_common_times(
         # Bounds count as their times do, so that all of one family are counted anew together.
         for units, names in families.items():
             notes += _count_anew(found, group, names, units, [own.name for own in granules])
-    return [
-        VirtualGranule(own.name, groups, own.along, own.constants, own.notes)
-        for own, groups in zip(granules, found, strict=True)
-    ], notes
+    return [replace(own, groups=groups) for own, groups in zip(granules, found, strict=True)], notes
 
 
 def _count_anew(
@@ -254,6 +238,17 @@ def _times(granule: VirtualGranule, along: str) -> Any:
             if variable.dims == (along,) and is_time_like(variable) and held:
                 return np.asarray(variable.data)
     return None
+
+
+def _encoded_as(first: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+    """`other` with the settings of `first` where both are decoded alike."""
+    told = {
+        name: encoded_as(own, first.variables[name].data.metadata.codecs)
+        for name, own in other.variables.items()
+        if isinstance(first.variables[name].data, ManifestArray)
+    }
+    changed = {name: own for name, own in told.items() if own is not other.variables[name]}
+    return other.assign(changed) if changed else other
 
 
 def _concatenated(parts: list[xr.Dataset], along: str) -> xr.Dataset:

@@ -8,6 +8,11 @@ import xarray as xr
 
 from harmony_vds.model.joined_times import is_time
 
+# Attributes that decide what stored numbers mean: one array can have only one set of them.
+MEANING = (
+    "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "units", "calendar",
+)  # fmt: skip
+
 _DEGREES = {
     "Y": ("degrees_north", "degree_north", "degrees_N", "degree_N"),
     "X": ("degrees_east", "degree_east", "degrees_E", "degree_E"),
@@ -93,3 +98,16 @@ def is_json(name: object, value: Any) -> bool:
         return True
     array = np.asarray(value)
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+
+
+def same_attribute(ours: Any, theirs: Any) -> bool:
+    """Whether two values of an attribute, None where there is none, are equal.
+
+    **Reads:** nothing.
+    """
+    if ours is None or theirs is None:
+        return ours is theirs
+    try:
+        return bool(np.array_equal(ours, theirs, equal_nan=True))
+    except TypeError:
+        return bool(np.array_equal(ours, theirs))

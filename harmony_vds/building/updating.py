@@ -17,6 +17,7 @@ from virtualizarr.manifests import ManifestArray
 
 from harmony_vds.building.choice import Choice
 from harmony_vds.building.contents import Contents, contents_of
+from harmony_vds.building.encodings import encoded_as
 from harmony_vds.building.files import GranuleFile, file_name
 from harmony_vds.building.granules import VirtualGranule, read_granule
 from harmony_vds.building.joining import Joined, join, refuse_differences
@@ -81,14 +82,14 @@ def update(
     contents = contents_of(repository.readonly_session("main").store, choice.dimension)
     present = set(contents.urls)
     fresh = [own for own in files if own.target not in present]
-    granules = granules_of(fresh, choice, crew)
-    notes: tuple[str, ...] = ()
+    gathered = granules_of(fresh, choice, crew)
+    granules, notes = gathered.granules, gathered.notes
     added: tuple[str, ...] = ()
     if granules:
         known = {own.name: own.target for own in fresh}
         added = tuple(known[own.name] for own in granules)
         repository = _reaching(repository, place, added)
-        notes = _append(repository, choice, granules, _sample(files, contents, choice))
+        notes += _append(repository, choice, granules, _sample(files, contents, choice))
     snapshot = repository.lookup_branch("main")
     return Updated(snapshot, added, removed, notes)
 
@@ -149,7 +150,8 @@ def _sample(
     there = next((known[url] for url in contents.urls if url in known), None)
     if there is None:
         there = GranuleFile(contents.urls[0], access=files[0].access)
-    return read_granule(there, choice)
+    found = read_granule(there, choice)
+    return found if isinstance(found, VirtualGranule) else None
 
 
 def _append(
@@ -196,6 +198,7 @@ def _extend(session: Any, path: str, contents: Contents, joined: Joined) -> None
             f"The store's last chunk of {name} is not full, and no new granule can follow it; "
             "build the store anew."
         )
+    variable = encoded_as(variable, array.metadata.codecs)
     clean = sanitised(xr.Dataset({name: variable}))
     clean.attrs = {}
     try:

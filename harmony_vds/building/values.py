@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from harmony_vds.building.files import OpenFile
 from harmony_vds.errors import StoreError
+from harmony_vds.model.paths import name_of
 
 _PURE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
 _HASHED = 2**24
@@ -32,8 +33,8 @@ class Values(Protocol):
         Raises StoreError where references cannot say how it is stored.
         """
 
-    def is_empty(self, group: str, name: str) -> bool:
-        """Whether a variable has no value at all. **Reads:** metadata."""
+    def sizes(self, group: str, name: str) -> dict[str, int]:
+        """Dimension → length of a variable. **Reads:** metadata."""
 
     def read(self, group: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored, all or some rows of them. **Reads:** chunks of the granule."""
@@ -77,9 +78,10 @@ class ClassicValues:
         """Nothing is. **Reads:** nothing."""
         return False
 
-    def is_empty(self, _: str, name: str) -> bool:
-        """Whether a variable has no value at all. **Reads:** nothing."""
-        return bool(self._root[name].size == 0)
+    def sizes(self, _: str, name: str) -> dict[str, int]:
+        """Dimension → length of a variable. **Reads:** nothing."""
+        own = self._root[name]
+        return dict(zip(own.dimensions, own.shape, strict=True))
 
     def read(self, _: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored. **Reads:** chunks of the granule."""
@@ -126,9 +128,14 @@ class Hdf5Values:
             )
         return bool(plan.get_layout() == h5py.h5d.COMPACT)
 
-    def is_empty(self, group: str, name: str) -> bool:
-        """Whether a variable has no value at all. **Reads:** metadata."""
-        return bool(self._root[group][name].size == 0)
+    def sizes(self, group: str, name: str) -> dict[str, int]:
+        """Dimension → length of a variable, a number for what has no name. **Reads:** metadata."""
+        node = self._root[group][name]
+        found = {}
+        for axis, size in enumerate(node.shape or ()):
+            scales = [name_of(str(own.name)) for own in node.dims[axis].values()]
+            found[scales[0] if scales else name if node.is_scale else str(axis)] = size
+        return found
 
     def read(self, group: str, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         """Values as stored. **Reads:** chunks of the granule."""

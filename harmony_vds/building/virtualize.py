@@ -15,7 +15,8 @@ from virtualizarr.manifests import ManifestArray
 
 from harmony_vds.building.choice import Choice
 from harmony_vds.building.files import GranuleFile
-from harmony_vds.building.granules import VirtualGranule, read_granule
+from harmony_vds.building.gathering import Gathered, gather
+from harmony_vds.building.granules import Omitted, VirtualGranule, read_granule
 from harmony_vds.building.joining import Joined, join
 from harmony_vds.building.places import Place
 from harmony_vds.building.repository import write_repository
@@ -105,20 +106,21 @@ def virtualize(
         raise RequestError("There are no files to virtualise; name at least one.")
     choice = choice or Choice(is_one_of_many=len(files) > 1)
     place.refuse_taken()
-    granules = granules_of(files, choice, crew)
+    gathered = granules_of(files, choice, crew)
+    granules = gathered.granules
     if not granules:
         raise NoDataError(f"None of the {len(files)} granules holds a step of what was chosen.")
     joined = join(granules, choice.dimension)
     references = references_of(joined)
     _refuse_many(references, crew.most_references)
-    folder = place.folder
+    notes = (*gathered.notes, *joined.notes)
     if is_kerchunk(place):
         from harmony_vds.building.kerchunk import write_references
 
-        write_references(joined, Path(str(folder)))
-        return Built("", len(granules), references, joined.notes)
+        write_references(joined, Path(str(place.folder)))
+        return Built("", len(granules), references, notes)
     snapshot = write_repository(joined, place, [own.target for own in files], remembered(choice))
-    return Built(snapshot, len(granules), references, joined.notes, digest_of(joined))
+    return Built(snapshot, len(granules), references, notes, digest_of(joined))
 
 
 def is_kerchunk(place: Place) -> bool:
@@ -139,18 +141,19 @@ def is_kerchunk(place: Place) -> bool:
     return True
 
 
-def granules_of(files: Sequence[GranuleFile], choice: Choice, crew: Crew) -> list[VirtualGranule]:
+def granules_of(files: Sequence[GranuleFile], choice: Choice, crew: Crew) -> Gathered:
     """The chosen parts of `files`, read side by side; errors as `read_granule`.
 
     **Reads:** metadata and coordinates of the granules.
     """
-    found = []
-    with _pool(crew, len(files)) as pool:
-        for number, own in enumerate(_read(files, choice, pool), start=1):
-            if own is not None:
-                found.append(own)
-            crew.tell(number, len(files))
-    return found
+
+    def read(listed: Sequence[GranuleFile]) -> Iterator[VirtualGranule | Omitted]:
+        with _pool(crew, len(listed)) as pool:
+            for number, own in enumerate(_read(listed, choice, pool), start=1):
+                yield own
+                crew.tell(number, len(listed))
+
+    return gather(files, choice, read)
 
 
 def _pool(crew: Crew, files: int) -> AbstractContextManager[Executor | None]:
@@ -163,7 +166,7 @@ def _pool(crew: Crew, files: int) -> AbstractContextManager[Executor | None]:
 
 def _read(
     files: Sequence[GranuleFile], choice: Choice, pool: Executor | None
-) -> Iterator[VirtualGranule | None]:
+) -> Iterator[VirtualGranule | Omitted]:
     if pool is None:
         yield from (read_granule(own, choice) for own in files)
         return

@@ -109,6 +109,7 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     from harmony_vds.building.choice import Choice
     from harmony_vds.building.places import Place
     from harmony_vds.building.virtualize import Crew
+    from harmony_vds.dmrpp_sidecars import with_sidecars
     from harmony_vds.granule_files import Wanted, files_of_collection, files_of_stac
 
     log_to_stderr(verbose=verbose)
@@ -131,7 +132,8 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
         elif stac is not None:
             listed = files_of_stac(as_url(stac), services, wanted)
         else:
-            listed = list(_named(files or [], source_prefix, services))
+            named = list(_named(files or [], source_prefix, services))
+            listed = with_sidecars(named, services.access)
         choice = Choice(
             dimension, tuple(variable or ()), tuple(group or ()), months_of(months), box, time_from,
             is_one_of_many=len(listed) > 1 or bool(time_from),

@@ -9,6 +9,7 @@ import icechunk
 import numpy as np
 import pytest
 from building import contents, files_at
+from dmrpp import write_dmrpp
 from servers import Server, cmr_server, file_server, s3_client
 from systems.kits import ask, raw, request, services
 from typer.testing import CliRunner
@@ -75,6 +76,24 @@ def test_collection_is_published_then_grows_and_shrinks_with_cmr(
         told = run(*options, "--update", "--remove-deleted", CMR_ENDPOINT=cmr.url)
     assert "2 granules added, 1 removed" in told
     np.testing.assert_array_equal(read(store, archive, tmp_path / "b"), truth(days[1:]))
+
+
+def test_sidecars_that_records_name_describe_their_granules(
+    days: list[Path], archive: Server, tmp_path: Path
+) -> None:
+    known = records(days[:2], archive)
+    public = days[0].parent / "public"
+    public.mkdir(exist_ok=True)
+    for own, path in zip(known, days, strict=False):
+        write_dmrpp(path, public / f"{path.name}.dmrpp")
+        link = {"URL": f"{archive.url}/public/{path.name}.dmrpp", "Type": "EXTENDED METADATA",
+                "Subtype": "DMR++"}  # fmt: skip
+        own["umm"]["RelatedUrls"].append(link)
+    options = ("--collection", "C1-TEST", "--output", tmp_path / "store")
+    with cmr_server({"C1-TEST": umm_collection("C1-TEST", [])}, *known) as cmr:
+        told = run(*options, "--trust", f"{archive.url}/", CMR_ENDPOINT=cmr.url)
+    assert "note: 2 of 2 granules are described by their DMR++ sidecars" in told
+    np.testing.assert_array_equal(read(tmp_path / "store", archive, tmp_path), truth(days[:2]))
 
 
 def test_only_granules_created_since_are_asked_for(
