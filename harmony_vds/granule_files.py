@@ -19,7 +19,6 @@ from harmony_vds.discovery import umm
 from harmony_vds.discovery.granules import region_query
 from harmony_vds.discovery.placements.granule import credentials_endpoint, data_hrefs
 from harmony_vds.discovery.shares import Linked
-from harmony_vds.dmrpp_sidecars import with_sidecars
 from harmony_vds.errors import NoDataError, RequestError, StoreError
 from harmony_vds.model.request import Request
 from harmony_vds.services import Services
@@ -108,6 +107,8 @@ def files_of(linked: Sequence[Linked], access: Access, wanted: Wanted) -> list[G
 
     **Reads:** metadata, whether a sidecar lies beside the first where records name none.
     """
+    from harmony_vds.dmrpp_sidecars import with_sidecars  # XML and VirtualiZarr, which few need
+
     chosen = [wanted.of(own) for own in linked]
     worker = reaching(linked, access, wanted).for_worker()
     files = [
@@ -154,6 +155,8 @@ def files_of_stac(href: str, services: Services, wanted: Wanted) -> list[Granule
 
     **Reads:** metadata.
     """
+    from harmony_vds.dmrpp_sidecars import with_sidecars
+
     found = []
     for place, item in _items(href, services.access):
         told = item.get("properties", {})

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from obspec_utils.readers import BlockStoreReader
@@ -14,8 +14,10 @@ from obstore.store import LocalStore
 
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.access.ranged import RangedFile
-from harmony_vds.building.sidecars import Sidecar
 from harmony_vds.errors import RequestError, StoreError
+
+if TYPE_CHECKING:
+    from harmony_vds.building.sidecars import Sidecar
 
 _BLOCK, _BLOCKS = 256 * 1024, 256
 """Bytes fetched at once from elsewhere, and how many such blocks are kept for one file."""
@@ -35,7 +37,7 @@ class GranuleFile:
     """Begin of its time, UTC, by its record."""
     access: WorkerAccess | None = field(default=None, repr=False)
     """The way to it; None for local files, which their owner names."""
-    sidecar: Sidecar | None = field(default=None, repr=False)
+    sidecar: "Sidecar | None" = field(default=None, repr=False)
     """What describes it and lies beside it; None for the file alone."""
 
     @property
