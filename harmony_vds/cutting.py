@@ -8,7 +8,9 @@ from harmony_vds.model.formats import AS_STORED, Layout, Picture
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import Request, Source, Stretch
+from harmony_vds.model.scratch import bytes_of_parts
 from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.parts import can_be_cut, in_parts
 from harmony_vds.planning.planner import make_plan
@@ -39,14 +41,33 @@ class Cutting:
             if not self.by_region:
                 raise
             plan = self._plan_whole(request, source, str(error))
-        disk = round(plan.format.disk * plan.cost.peak_disk)  # some forms are written twice
+        cost = plan.cost
+        cost = replace(cost, peak_disk=round(plan.format.disk * cost.peak_disk))  # written twice
         layout = self.layout
         if request.synchronous:  # whoever waits gets exactly one file
             layout = replace(layout, beside="none")
         if request.is_map_image:
             picture: Picture = "transparent" if request.transparent else "opaque"
             layout = replace(layout, picture=picture, dpi=request.dpi)
-        return replace(plan, layout=layout, cost=replace(plan.cost, peak_disk=disk))
+        if layout.chunks_for != "store" and plan.format.is_chunked:
+            cost = self._relaid(plan, cost)
+        return replace(plan, layout=layout, cost=cost)
+
+    def _relaid(self, plan: Plan, cost: Cost) -> Cost:
+        """`cost` where chunks are put together from pieces of many others, which wait on disk."""
+        hierarchy = Hierarchy(self.store)
+        times = {own for path in plan.time_axes for own in hierarchy.dimensions(path)}
+        kept = [plan.selection.get(own) for own in times]
+        steps = [
+            hierarchy.length(own) if cut is None else len(cut)
+            for own, cut in zip(times, kept, strict=True)
+        ]
+        return replace(
+            cost,
+            peak_disk=cost.peak_disk + cost.bytes_written,
+            peak_memory=cost.peak_memory
+            + bytes_of_parts(cost.bytes_written, max(steps, default=1)),
+        )
 
     def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:
         """The plan without the region, which chose the frame and cannot cut it."""

@@ -47,6 +47,11 @@ class Format:
     disk: float = 1.0
     """Most bytes of local disk for each byte written, before compression."""
 
+    @property
+    def is_chunked(self) -> bool:
+        """Whether it holds the values in chunks of its own. **Reads:** nothing."""
+        return not (self.per_variable or self.by_reference or self.is_table)
+
 
 FORMATS = (
     Format("netcdf", NETCDF, ".nc4", frozenset({

@@ -19,6 +19,7 @@ from harmony_vds.model.stored import Held, RawChunks
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.outputs.order import in_order
 from harmony_vds.outputs.pieces import read_ahead
+from harmony_vds.outputs.scratch import Scratch
 from harmony_vds.outputs.tiles import Tiling
 
 
@@ -110,7 +111,7 @@ def _chunks(targets: Sequence[Target], scratch: Path) -> Iterator[_Chunk]:
                 yield from ((number, place, held) for place, held in found.items())
                 continue
             if number not in tilings:  # pieces of several variables may take turns
-                (variable, encoding), own = targets[number], scratch / f"scratch-{number}"
+                (variable, encoding), own = targets[number], Scratch(scratch / f"scratch-{number}")
                 tiling = Tiling(variable.data.shape, encoding.chunks, variable.data.dtype, own)
                 tilings[number] = stack.enter_context(tiling)
             yield from ((number, *tile) for tile in tilings[number].add(block, found))

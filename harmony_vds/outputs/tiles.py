@@ -2,20 +2,20 @@
 
 The pieces follow the chunks of the store, so that each of those is read once; where the chunks of
 the output begin elsewhere, a piece fills only parts of them. Parts wait in memory up to a budget,
-then in a scratch file, until their chunk is complete.
+then in scratch files, until their chunk is complete.
 """
 
 import itertools
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.subset import Block
+from harmony_vds.outputs.scratch import Scratch
 
 WAITING_BYTES = 8 * 2**20
 """Parts of unfinished chunks held in memory."""
@@ -33,7 +33,7 @@ class _Unfinished:
     parts: list[tuple[int, Values]] = field(default_factory=list)
     """Number of the piece that each part in memory came with, and its values."""
     filed: "array[int]" = field(default_factory=lambda: array("q"))
-    """Of each part in the scratch file the number of the piece, and where it begins, in turn.
+    """Of each part on disk the numbers of its piece and of its file, and where it begins, in turn.
 
     There may be millions of them: plain numbers take a fortieth of what objects would.
     """
@@ -42,7 +42,7 @@ class _Unfinished:
 class Tiling:
     """Puts the chunks of one output variable together.
 
-    A context manager that drops its scratch file, and refuses to leave a chunk unfinished.
+    A context manager that drops its scratch files, and refuses to leave a chunk unfinished.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Tiling:
         shape: tuple[int, ...],
         chunks: tuple[int, ...],
         dtype: np.dtype[Any],
-        scratch: Path,
+        scratch: Scratch,
         budget: int = WAITING_BYTES,
     ) -> None:
         self._shape, self._chunks, self._dtype = shape, chunks, dtype
@@ -58,7 +58,6 @@ class Tiling:
         self._unfinished: dict[tuple[int, ...], _Unfinished] = {}
         self._pieces: list[Block] = []
         self._held = 0
-        self._file: IO[bytes] | None = None
 
     def add(self, block: Block, values: Values) -> Iterator[Tile]:
         """The chunks that `values`, belonging at `block`, complete; in index order.
@@ -103,9 +102,9 @@ class Tiling:
         for piece, held in own.parts:
             whole[self._cut(self._pieces[piece], numbers)[1]] = held
             self._held -= held.nbytes
-        for piece, begin in itertools.batched(own.filed, 2):
+        for piece, file, begin in itertools.batched(own.filed, 3):
             place = self._cut(self._pieces[piece], numbers)[1]
-            whole[place] = self._fetched(begin, whole[place].shape)
+            whole[place] = self._fetched(file, begin, whole[place].shape)
         return whole
 
     def _keep(self, unfinished: _Unfinished, part: Values) -> None:
@@ -115,23 +114,16 @@ class Tiling:
             self._held += part.nbytes
             unfinished.parts.append((latest, part.copy()))
             return
-        if self._file is None:
-            self._file = self._scratch.open("w+b")
-        unfinished.filed.extend((latest, self._file.seek(0, 2)))
-        self._file.write(np.ascontiguousarray(part).tobytes())
+        unfinished.filed.extend((latest, *self._scratch.keep(np.ascontiguousarray(part).tobytes())))
 
-    def _fetched(self, place: int, shape: tuple[int, ...]) -> Values:
-        assert self._file is not None
-        self._file.seek(place)
-        body = self._file.read(int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize)
-        return np.frombuffer(body, self._dtype).reshape(shape)
+    def _fetched(self, file: int, begin: int, shape: tuple[int, ...]) -> Values:
+        nbytes = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
+        return np.frombuffer(self._scratch.take(file, begin, nbytes), self._dtype).reshape(shape)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._scratch.unlink()
+        self._scratch.close()
         if failed is None and self._unfinished:
             raise ValueError(f"{len(self._unfinished)} chunks of the output were never complete.")

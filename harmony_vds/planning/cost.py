@@ -23,6 +23,7 @@ from harmony_vds.model.limits import BYTES_IN_FLIGHT, DECODERS, REQUESTS_IN_FLIG
 from harmony_vds.model.place_reads import PlaceReads
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
+from harmony_vds.model.scratch import waiting_bytes
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans, merged_totals
 from harmony_vds.model.target import Resampling, made_type
@@ -65,7 +66,7 @@ def price(
     tally = ChunkTally()
     written = 0
     held = sum(own.inside.nbytes for own in masks) + (0 if average is None else average.nbytes)
-    largest_chunk = working_most = 0
+    largest_chunk = working_most = waiting = 0
     merged, averaged = True, 0
     for variable in variables:
         raw = hierarchy.variables[variable.path]
@@ -93,6 +94,7 @@ def price(
             working_most = max(working_most, working)
             found = index.tally(kept)
             found = _merged(found, index, positions, pieces, gap) if gap >= 0 else found
+            waiting += 0 if own else waiting_bytes(positions, index.cuts, raw.dtype.itemsize)
         else:
             cells = placement.reading(variable.path)
             working_most = max(working_most, WINDOW_BYTES if between else 0)
@@ -112,7 +114,7 @@ def price(
         + working_most
         + in_flight(tally, largest_chunk, merged=merged)
         + min(written, max(AHEAD_BYTES, largest_chunk) + max(WINDOW_BYTES, largest_chunk)),
-        peak_disk=written,
+        peak_disk=written + waiting,
         missing=tally.missing,
         computing=round(averaged / AVERAGED, 6),
     )

@@ -16,7 +16,7 @@ from harmony_vds.errors import TooLargeError
 from harmony_vds.memory import allowed_memory
 from harmony_vds.model.duration import expected
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import KERCHUNK
+from harmony_vds.model.formats import CSV, KERCHUNK, Layout
 from harmony_vds.model.limits import PROCESS_BYTES, Limits
 from harmony_vds.model.plan import Cost
 from harmony_vds.model.request import Request, Source, TargetGrid
@@ -277,3 +277,22 @@ def test_disk_limit_is_what_is_free_unless_the_operator_allows_less() -> None:
     set_ = limits_of(Settings(max_disk_bytes=1000))
     assert (set_.max_disk_bytes, set_.max_disk_setting) == (1000, "HARMONY_VDS_MAX_DISK_BYTES")
     assert limits_of(Settings(max_memory_bytes=10**9)).max_memory_bytes == 10**9
+
+
+def test_price_counts_what_waits_on_disk_for_chunks_that_are_not_the_stores(
+    opened: VirtualStore,
+) -> None:
+    request = Request((SOURCE,))
+    straight = Cutting(opened, PLENTY).plan(request, SOURCE).cost
+    assert straight.peak_disk == straight.bytes_written  # whole chunks, copied as they come
+    relaid = Cutting(opened, PLENTY, layout=Layout(chunks_for="series")).plan(request, SOURCE).cost
+    assert relaid.peak_disk == 2 * straight.bytes_written
+    assert relaid.peak_memory > straight.peak_memory
+    request = dataclasses.replace(request, media_type=CSV)
+    assert (
+        Cutting(opened, PLENTY, layout=Layout(chunks_for="series")).plan(request, SOURCE).cost
+        == Cutting(opened, PLENTY).plan(request, SOURCE).cost
+    )
+    request = Request((SOURCE,), bbox=BoundingBox(-20, -20, 20, 20))
+    cost = Cutting(opened, PLENTY).plan(request, SOURCE).cost
+    assert cost.bytes_written < cost.peak_disk <= 2 * cost.bytes_written
