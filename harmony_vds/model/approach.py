@@ -2,9 +2,10 @@
 
 import math
 
+from harmony_vds.model.scales import EVEN_SCALE
 from harmony_vds.model.scatter import Way
 from harmony_vds.model.target import Resampling
-from harmony_vds.model.warp import EVEN_SCALE, Warp
+from harmony_vds.model.warp import Warp
 from harmony_vds.model.window import Window
 
 _MOST_PARTS = 32
@@ -22,20 +23,27 @@ class Approach:
         target cells lie under one."""
         self.reach = (0, 0)
         """Rows and columns of the grid that are needed on either side of a place."""
-        if method.is_kernel or self.is_exact_average:
+        if method.is_kernel:
             tall, wide = (math.ceil(method.reach * own) + 1 for own in warp.scale)
             self.reach = tall, wide
-        elif method is not Resampling.NEAREST and isinstance(warp, Warp):
-            self.reach = math.ceil(warp.scale[0] / 2) + 1, math.ceil(warp.scale[1] / 2) + 1
-            most = max(warp.scale) - EVEN_SCALE
+        elif self.is_gathered:
+            self.reach = 1, 1
+        if self.is_gathered and not self.is_exact and isinstance(warp, Warp):
+            most = max(warp.under) - EVEN_SCALE
             self.parts = min(max(2, 2 * math.ceil(most)), _MOST_PARTS)
         self.fine = warp.finer(self.parts) if self.parts > 1 and isinstance(warp, Warp) else warp
         """The way from those points."""
 
     @property
-    def is_exact_average(self) -> bool:
-        """Whether a mean is worked out from the sides of cells. **Reads:** nothing."""
-        return self.method is Resampling.AVERAGE and self.warp.is_cylindrical
+    def is_gathered(self) -> bool:
+        """Whether values are made of all that lies under a target cell. **Reads:** nothing."""
+        return self.method is not Resampling.NEAREST and not self.method.is_kernel
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether values are worked out from the sides of cells. **Reads:** nothing."""
+        gathered = self.is_gathered and self.method is not Resampling.MODE
+        return gathered and self.warp.is_cylindrical
 
     def points(self, cells: slice) -> slice:
         """The rows, or columns, of the points in those of cells. **Reads:** nothing."""
@@ -43,4 +51,8 @@ class Approach:
 
     def window(self, rows: slice, columns: slice) -> Window | None:
         """What a block of the target needs of the grid; None if nothing. **Reads:** nothing."""
+        if self.parts > 1 and self.warp.is_cylindrical:
+            return self.fine.window(self.points(rows), self.points(columns), self.reach)
+        if self.is_exact and isinstance(self.warp, Warp):
+            return self.warp.window(rows, columns, self.reach, entire=True)
         return self.warp.window(rows, columns, self.reach)

@@ -124,16 +124,42 @@ class SourceAxis:
     def spread(self, values: Floats) -> tuple[Floats, Floats]:
         """Least and greatest position of each group of `values`, whose last two axes are a group.
 
-        Longitudes of a group run on without a jump, and so do its positions: they may end below 0
-        or above `size`. **Reads:** nothing.
+        A little is added on both sides. Longitudes of a group run on without a jump; where the last
+        cell meets the first so do its positions, which may end below 0 or above `size`. Elsewhere
+        what lies outside of the cells is left out: not-a-number for a group that does not meet
+        them. **Reads:** nothing.
         """
-        if self.turns:
-            middle = values[..., :1, :1]
-            away = (values - middle) / (self.finest * np.sign(self.step))
-            places = self.positions(middle) + away
-        else:
-            places = self.positions(values)
-        return places.min(axis=(-2, -1)), places.max(axis=(-2, -1))
+        low, high = values.min(axis=(-2, -1)), values.max(axis=(-2, -1))
+        turns = [0.0]
+        if self.turns:  # a group may meet cells at both ends of the axis, in different turns
+            whole = TURN * np.floor((low - min(self.edges)) / TURN)
+            low, high = low - whole, high - whole
+            turns = [0.0] if self.is_round else [0.0, -TURN]
+        found = []
+        for turn in turns:
+            ends = [self._counted(own + turn) for own in (low, high)]
+            first, last = np.minimum(*ends), np.maximum(*ends)
+            more = 0.05 * (last - first) + 1.0
+            found.append((first - more, last + more))
+        if self.is_round:
+            return found[0]
+        size = self.centres.size
+        clipped = [(np.maximum(first, 0.0), np.minimum(last, size - 1.0)) for first, last in found]
+        firsts, lasts = (
+            np.stack([np.where(first <= last, (first, last)[end], np.nan)
+                      for first, last in clipped])
+            for end in (0, 1)
+        )  # fmt: skip
+        return np.fmin.reduce(firsts), np.fmax.reduce(lasts)
+
+    def _counted(self, values: Floats) -> Floats:
+        """As `positions`, but of this turn, and counted on in the finest cells beyond the edges."""
+        sign = np.sign(self.step) or 1.0
+        first, last = (own * sign for own in self.edges)
+        inner = np.clip(values * sign, first, last)
+        known = np.concatenate([[first], self.centres * sign, [last]])
+        places = np.concatenate([[0.0], np.arange(self.centres.size) + 0.5, [self.centres.size]])
+        return np.asarray(np.interp(inner, known, places) + (values * sign - inner) / self.finest)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,15 +4,17 @@ Planning prices by it and reading reads by it, so both mean the same cells.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.lattice import TILE, Floats, Lattice
+from harmony_vds.model.maps import transformation, world_of
+from harmony_vds.model.scales import in_the_middle, spacing
 from harmony_vds.model.target import TURN, SourceAxis, SourceGrid, TargetPlan
 from harmony_vds.model.window import Window, pieces_of, shortest_run
 
@@ -20,20 +22,17 @@ type Mask = npt.NDArray[np.bool_]
 type Spans = tuple[Floats, Floats]
 """Where cells begin and where they end."""
 
-DEGREES = "OGC:CRS84"
-"""What latitudes and longitudes without a reference system of their own are taken to be in."""
 _ALIKE = 1e-6
 """Cells by which a row may be bent and still be a row: rounding is far less."""
 _MOST_OFF = 1e-3
 """Cells by which interpolated places may be off; those that matter are then worked out exactly."""
+_HALVINGS = 40
 _TILES_AT_ONCE = 4096
 _EDGE = 1e-9
 """Degrees: a box is closed, rounding aside."""
 _SAMPLES = 17
 _BESIDE = 1e-10
 """Cells: a centre on the edge between two cells belongs to the further one, rounding aside."""
-EVEN_SCALE = 0.05
-"""By how much a scale may differ from a whole number and count as it, as with GDAL."""
 _BACK = 0.01
 """Target cells by which a place may come back from the grid elsewhere and still lie in it."""
 
@@ -49,13 +48,6 @@ class Places:
     """Likewise; shape (1, columns) or (rows, columns)."""
 
 
-def transformation(source: str, target: str) -> Any:
-    """The operation from one reference system to another, x before y. **Reads:** nothing."""
-    from pyproj import Transformer
-
-    return Transformer.from_crs(source or DEGREES, target or DEGREES, always_xy=True)
-
-
 class Warp:
     """The way from the cells of a target to those of one grid; immutable."""
 
@@ -64,6 +56,7 @@ class Warp:
         self.source = source
         self._way = transformation(target.crs, source.crs)
         self._checked = False
+        self._world = world_of(target.crs)
         self.rows: Floats | None = None
         """Places of the target's rows, where each of them is one row of the grid."""
         self.columns: Floats | None = None
@@ -71,8 +64,12 @@ class Warp:
         self._finest = (source.y.finest, source.x.finest)
         off = (_MOST_OFF * self._finest[0], _MOST_OFF * self._finest[1])
         self._lattice = Lattice(self.locate, off, turns=source.x.turns)
-        self.scale = self._survey()
-        """Cells of the grid under one of the target, (rows, columns), at least 1."""
+        survey = self._survey()
+        self.scale = survey[0]
+        """Steps along the grid's (rows, columns) that go as far as a target cell is wide, in the
+        middle of all target cells; at least 1."""
+        self.under = survey[1]
+        """(Rows, columns) of the box around a target cell on the grid, likewise."""
 
     @property
     def is_round(self) -> bool:
@@ -105,10 +102,13 @@ class Warp:
         back_x, back_y = self._way.transform(found[1], found[0], direction="INVERSE")
         a, e = self.target.transform[0], self.target.transform[4]
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.hypot((back_x - x) / a, (back_y - y) / e))
+            away_x, away_y = back_x - x, back_y - y
+            if self._world:  # a map that runs on across its edge says the same place twice
+                away_x -= self._world * np.round(away_x / self._world)
+            return np.asarray(np.hypot(away_x / a, away_y / e))
 
-    def _survey(self) -> tuple[float, float]:
-        """Find out of which kind the way is, and how many cells lie under one of the target."""
+    def _survey(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Find out of which kind the way is; gives `scale` and `under`."""
         tall, wide = (
             np.unique(np.linspace(0, size - 1, min(size, _SAMPLES)).round()) + 0.5
             for size in self.target.shape
@@ -126,9 +126,21 @@ class Warp:
             a, _, left, _, e, top = self.target.transform
             away = self._astray(found, left + a * columns, top + e * rows)
             self._checked = bool((away[np.isfinite(found[0])] >= _BACK).any())
-        beside = self.locate(rows + 0.5, columns + 0.5) - self.locate(rows - 0.5, columns - 0.5)
-        across = self.locate(rows + 0.5, columns - 0.5) - self.locate(rows - 0.5, columns + 0.5)
-        return self._under(beside[0], across[0], 0), self._under(beside[1], across[1], 1)
+        down = self._steps(rows, columns, (0.5, 0.0))
+        over = self._steps(rows, columns, (0.0, 0.5))
+        return spacing(down, over), in_the_middle(np.abs(down) + np.abs(over))
+
+    def _steps(self, rows: Floats, columns: Floats, half: tuple[float, float]) -> Floats:
+        """Cells of the grid, (rows, columns), that one of the target spans in one direction.
+
+        Shape (2, places); not-a-number where there are none.
+        """
+        tall, wide = half
+        ahead = self.locate(rows + tall, columns + wide)
+        spans = (ahead - self.locate(rows - tall, columns - wide)).reshape(2, -1)
+        if self.source.x.turns:
+            spans[1] -= TURN * np.round(spans[1] / TURN)
+        return np.asarray(spans / np.array(self._finest)[:, None])
 
     def _is_straight(self, found: Floats) -> bool:
         good = np.isfinite(found[0])
@@ -143,16 +155,6 @@ class Warp:
         return bool(
             bent_y.max() <= _ALIKE * self._finest[0] and bent_x.max() <= _ALIKE * self._finest[1]
         )
-
-    def _under(self, beside: Floats, across: Floats, axis: int) -> float:
-        """Cells along one axis of the grid under a cell of the target, in the middle of all."""
-        spans = np.maximum(np.abs(beside), np.abs(across))
-        if axis and self.source.x.turns:
-            spans = spans[spans < TURN / 2]
-        spans = spans[np.isfinite(spans)]
-        scale = float(np.median(spans)) / self._finest[axis] if spans.size else 1.0
-        whole = round(scale)
-        return max(1.0, float(whole) if abs(scale - whole) < EVEN_SCALE else scale)
 
     def _rows_at(self, y: Floats) -> Floats:
         return _within(self.source.y.positions(y), self.source.y)
@@ -195,21 +197,34 @@ class Warp:
         assert self.rows is not None
         assert self.columns is not None
         row, column = (float(np.isfinite(own).argmax()) + 0.5 for own in (self.rows, self.columns))
-        tall, wide = (np.arange(own.start, own.stop + 1.0) for own in (rows, columns))
-        y = self.source.y.positions(self.locate(tall, np.full(tall.size, column))[0])
-        x = self.source.x.positions(self.locate(np.full(wide.size, row), wide)[1])
-        turn = TURN / abs(self.source.x.step) if self.source.x.turns else 0.0
-        return _around(self.rows[rows], y, 0.0), _around(self.columns[columns], x, turn)
 
-    def window(self, rows: slice, columns: slice, reach: tuple[int, int]) -> Window | None:
+        def down(places: Floats) -> Floats:
+            return self.source.y.positions(self.locate(places, np.full(places.size, column))[0])
+
+        def along(places: Floats) -> Floats:
+            return self.source.x.positions(self.locate(np.full(places.size, row), places)[1])
+
+        turn = TURN / abs(self.source.x.step) if self.source.x.turns else 0.0
+        return (
+            _around(self.rows[rows], rows, down, 0.0),
+            _around(self.columns[columns], columns, along, turn),
+        )
+
+    def window(
+        self, rows: slice, columns: slice, reach: tuple[int, int], *, entire: bool = False
+    ) -> Window | None:
         """What a block needs of the grid, `reach` (rows, columns) on every side included.
 
-        None where nothing of the grid lies under it. **Reads:** nothing.
+        That is what lies under the block's centres, or if `entire` under all of its cells. None
+        where nothing of the grid lies under it. **Reads:** nothing.
         """
         if self.rows is not None and self.columns is not None:
             y, x = self.rows[rows], self.columns[columns]
-            y, x = y[np.isfinite(y)], x[np.isfinite(x)]
-            tall, wide = (y, y + _BESIDE), (x, x + _BESIDE)
+            sides = self.sides(rows, columns) if entire else ((y, y + _BESIDE), (x, x + _BESIDE))
+            tall, wide = (
+                (low[np.isfinite(own)], high[np.isfinite(own)])
+                for own, (low, high) in zip((y, x), sides, strict=True)
+            )
         else:
             tall, wide = self._spans(rows, columns)
         if not tall[0].size or not wide[0].size:
@@ -223,7 +238,7 @@ class Warp:
         """Least and greatest rows, and columns, under each of the tiles that a block touches."""
         tall, wide = (slice(o.start // TILE, -(-o.stop // TILE)) for o in (rows, columns))
         low_y, high_y, low_x, high_x = self._tiles[:, tall, wide].reshape(4, -1)
-        met = (high_y >= 0) & (low_y < self.source.shape[0])
+        met = np.isfinite(low_y) & np.isfinite(low_x)
         return (low_y[met], high_y[met]), (low_x[met], high_x[met])
 
     @cached_property
@@ -240,7 +255,7 @@ class Warp:
             tiles = self._lattice.tiles(rows, range(wide))
             rough = np.isnan(tiles.off[0])
             for number, axis in enumerate((self.source.y, self.source.x)):
-                sides = _padded(axis.spread(tiles.known[number]))
+                sides = axis.spread(tiles.known[number])
                 found[2 * number : 2 * number + 2, rows.start : rows.stop] = sides
             for row, column in zip(*np.nonzero(rough), strict=True):
                 found[:, top + row, column] = self._rough(int(top + row), int(column))
@@ -287,20 +302,21 @@ def _within(places: Floats, axis: SourceAxis) -> Floats:
     return np.where(inside, np.maximum(places, 0.0), np.nan)
 
 
-def _around(centres: Floats, edges: Floats, turn: float) -> Spans:
-    """Least and greatest side of each cell; where one is unknown, as far away as the other."""
+def _around(centres: Floats, cells: slice, at: Callable[[Floats], Floats], turn: float) -> Spans:
+    """Least and greatest side of each cell; of one beyond the edge of the map, that edge."""
+    edges = at(np.arange(cells.start, cells.stop + 1.0))
     sides = np.stack([edges[:-1], edges[1:]])
+    for number, own in enumerate(sides):
+        lost = np.flatnonzero(np.isnan(own) & np.isfinite(centres))
+        near, far = cells.start + lost + 0.5, cells.start + lost + float(number)
+        for _ in range(_HALVINGS if lost.size else 0):
+            middle = (near + far) / 2
+            known = np.isfinite(at(middle))
+            near, far = np.where(known, middle, near), np.where(known, far, middle)
+        own[lost] = at(near)
     if turn:
         sides += turn * np.round((centres - sides) / turn)
-    sides = np.where(np.isfinite(sides), sides, 2 * centres - sides[::-1])
     return sides.min(axis=0), sides.max(axis=0)
-
-
-def _padded(spans: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """Spans between nodes, a little wider: a polynomial may swing beyond its nodes."""
-    low, high = spans
-    more = 0.05 * (high - low) + 1.0
-    return low - more, high + more
 
 
 def within(target: TargetPlan, box: BoundingBox) -> Warp:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harmony_vds.model.extent import TimeRange
+from harmony_vds.model.maps import transformation
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.model.subset import Subset
 from harmony_vds.model.target import TURN, TargetPlan
-from harmony_vds.model.warp import transformation
 from harmony_vds.model.warp_blocks import BLOCK_BYTES
 
 _CLOSE = 1e-6

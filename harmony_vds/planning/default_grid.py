@@ -8,10 +8,10 @@ import numpy as np
 
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.maps import transformation
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceGrid
-from harmony_vds.model.warp import transformation
 from harmony_vds.planning.default_swath import swath_cells
 from harmony_vds.planning.target_grid import Cells, Extent
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.maps import transformation
 from harmony_vds.model.swath import Floats, Swath
 from harmony_vds.model.target import TURN
-from harmony_vds.model.warp import transformation
 from harmony_vds.planning.target_grid import Cells
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.maps import DEGREES, transformation
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, SourceGrid, TargetPlan, is_blendable
-from harmony_vds.model.warp import DEGREES, transformation
 from harmony_vds.planning.axes import has_time_units
 from harmony_vds.planning.default_grid import default_cells
 from harmony_vds.planning.hierarchy import Hierarchy

@@ -12,7 +12,7 @@ from harmony_vds.model.approach import Approach
 from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
-from harmony_vds.model.scatter import Way, way_to
+from harmony_vds.model.scatter import way_to
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans
 from harmony_vds.model.swath import Swath
@@ -32,6 +32,8 @@ RESAMPLED = {
     Resampling.MAXIMUM: 7.0e6,
 }  # fmt: skip
 """Cells of the target a second that one core makes."""
+_SAMPLED = 1.0e7
+"""Points a second at which one core looks, where values are made of points in a cell."""
 
 
 def price_target(
@@ -64,7 +66,8 @@ def price_target(
         assert source is not None
         read = _read(own, selection, hierarchy, masks)
         warp = warps[source.dimensions]
-        found, blocks, itemsize = _of_variable(own, warp, read, hierarchy, target)
+        approach = Approach(warp, target.resampling_of(own.path))
+        found, blocks, itemsize = _of_variable(own, approach, read, hierarchy)
         tally += found
         met |= any(block.window is not None for block in blocks)
         cells = math.prod(
@@ -73,7 +76,7 @@ def price_target(
             if d not in source.dimensions
         ) * math.prod(target.shape)  # fmt: skip
         written += cells * itemsize
-        computing += cells / RESAMPLED[target.resampling_of(own.path)]
+        computing += cells * _seconds_a_cell(approach)
         largest = max([largest, *(_held(block, itemsize) for block in blocks)])
         chunk = max(chunk, found.decoded // max(found.chunks, 1))
     if moved and not met:
@@ -114,21 +117,16 @@ def _read(
 
 def _of_variable(
     variable: PlannedVariable,
-    warp: Way,
+    approach: Approach,
     read: tuple[list[npt.NDArray[np.int64]], ChunkIndex],
     hierarchy: Hierarchy,
-    target: TargetPlan,
 ) -> tuple[ChunkTally, tuple[WarpBlock, ...], int]:
     """Its chunks, its blocks, and the bytes of one of its values in the output."""
     raw = hierarchy.variables[variable.path]
     positions, index = read
-    method = target.resampling_of(variable.path)
-    made = made_type(raw.dtype, method).itemsize
-    axes = tuple(variable.dimensions.index(own) for own in warp.source.dimensions)
-    blocks = warp_blocks(
-        Approach(warp, method), positions, index.cuts, axes,
-        max(made, raw.dtype.itemsize),
-    )  # fmt: skip
+    made = made_type(raw.dtype, approach.method).itemsize
+    axes = tuple(variable.dimensions.index(own) for own in approach.warp.source.dimensions)
+    blocks = warp_blocks(approach, positions, index.cuts, axes, max(made, raw.dtype.itemsize))
     gap = hierarchy.store.merge_gap(variable.path)
     tally = ChunkTally()
     for block in blocks:
@@ -136,6 +134,12 @@ def _of_variable(
             kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
             tally += _tally(index, kept, gap)
     return tally, blocks, made
+
+
+def _seconds_a_cell(approach: Approach) -> float:
+    if approach.parts > 1:
+        return approach.parts**2 / _SAMPLED
+    return 1.0 / RESAMPLED[approach.method]
 
 
 def _tally(index: ChunkIndex, kept: Sequence[npt.NDArray[np.int64]], gap: int) -> ChunkTally:

@@ -24,8 +24,9 @@ from harmony_vds.model.warp import Places, Warp, within
 from harmony_vds.model.warp_blocks import WarpBlock, warp_blocks, window_reads
 from harmony_vds.model.window import Window
 from harmony_vds.transform.computed import computed
+from harmony_vds.transform.footprints import gathered, over_rectangles
 from harmony_vds.transform.mask import fill_of
-from harmony_vds.transform.resample import averaged, blended, gathered, mixed, nearest
+from harmony_vds.transform.resample import blended, mixed, nearest
 from harmony_vds.transform.target_attributes import (
     axis_attributes,
     mapping_attributes,
@@ -233,7 +234,7 @@ def _resampled(source: _Source, values: Values, piece: WarpBlock, way: Reproject
         (local.rows, local.rows + high - low),
         (local.columns, local.columns + end - begin),
     )
-    found = averaged(values, rows, columns, turns=turns)
+    found = over_rectangles(values, rows, columns, method, turns=turns)
     found[..., np.isnan(places.rows) | np.isnan(places.columns)] = np.nan
     return found
 

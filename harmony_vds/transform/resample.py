@@ -1,14 +1,11 @@
-"""Values of target cells from those of a window of the store.
+"""Values of target cells from those of the store's cells around their centres.
 
 The nearest value is the stored one. Bilinear and cubic values are made as GDAL makes them, with
 kernels as wide as a target cell where that is larger than the store's; beyond the grid its
-outermost cells go on. An average is the mean over the part of the store's grid under the target
-cell: exactly, where target rows are rows of the grid, and otherwise over points spread evenly over
-the target cell, as mode, least and greatest value are everywhere.
+outermost cells go on.
 
 A target cell has a value where the nearest cell has one, with bilinear and cubic too, as GDAL has
-it; missing neighbours then give their weight to the others. Of what is gathered from an area at
-least half must be there.
+it; missing neighbours then give their weight to the others.
 """
 
 import math
@@ -25,13 +22,10 @@ from harmony_vds.model.warp import Places
 
 type Values = npt.NDArray[Any]
 type Floats = npt.NDArray[np.float64]
-type Spans = tuple[Floats, Floats]
-"""Where each row, or column, of a target block begins and ends, counted in cells of the window."""
 type Tap = tuple[npt.NDArray[np.intp], Values, npt.NDArray[np.bool_]]
 """Index of a cell for each place, its weight, and whether it is not one gone on from the edge."""
 
 _BESIDE = 1e-10
-_HALF = 0.5 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,14 +53,17 @@ def nearest(values: Values, places: Places, fill: Any) -> Values:
     **Reads:** nothing.
     """
     no_row, no_column = np.isnan(places.rows), np.isnan(places.columns)
+    upright = no_row.shape[1] == 1 and no_column.shape[0] == 1
+    if not upright:  # of a cell beside the grid the row may be known, and lie beside the window
+        no_row = no_column = no_row | no_column
     y = (np.where(no_row, 0.0, places.rows) + _BESIDE).astype(np.intp)
     x = (np.where(no_column, 0.0, places.columns) + _BESIDE).astype(np.intp)
     found = _at(values, y, x)
-    if no_row.shape[1] == 1 and no_column.shape[0] == 1:
+    if upright:
         found[..., no_row[:, 0], :] = fill
         found[..., no_column[0]] = fill
-    elif (outside := no_row | no_column).any():
-        found[..., outside] = fill
+    elif no_row.any():
+        found[..., no_row] = fill
     return found
 
 
@@ -203,81 +200,4 @@ def _taps(places: Floats, size: int, kernel: Kernel, scale: float, *, turns: boo
         weight = kernel.weights((cell + 0.5 - known) / scale)
         inner = (cell >= 0) & (cell < size) | turns
         found.append((cell % size if turns else np.clip(cell, 0, size - 1), weight, inner))
-    return found
-
-
-def averaged(values: Values, rows: Spans, columns: Spans, *, turns: bool) -> Values:
-    """Means over rectangles of the grid; not-a-number where less than half of one has values.
-
-    Parameters
-    ----------
-    values
-        Floating; shape (..., rows, columns), missing ones not-a-number.
-    rows, columns
-        Sides of the rectangles.
-    turns
-        Whether the last column is a neighbour of the first.
-
-    **Reads:** nothing.
-    """
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0).astype(np.float64)
-    counts = there.astype(np.float64)
-    if turns:
-        filled, counts = (np.concatenate([own, own], axis=-1) for own in (filled, counts))
-    sums, met = (_over(_over(own, rows, -2), columns, -1) for own in (filled, counts))
-    area = (rows[1] - rows[0])[:, None] * (columns[1] - columns[0])[None, :]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(met >= _HALF * area, sums / met, np.nan).astype(values.dtype)
-
-
-def _over(values: Floats, spans: Spans, axis: int) -> Floats:
-    """Sums of `values` over spans along an axis, cells that lie in part counted in part."""
-    sums = np.cumsum(np.moveaxis(values, axis, -1), axis=-1)
-    sums = np.concatenate([np.zeros((*sums.shape[:-1], 1)), sums], axis=-1)
-    ends = []
-    for side in spans:
-        place = np.clip(np.nan_to_num(side), 0, sums.shape[-1] - 1)
-        below = np.minimum(place.astype(np.intp), sums.shape[-1] - 2)
-        part = place - below
-        ends.append(sums[..., below] * (1 - part) + sums[..., below + 1] * part)
-    return np.moveaxis(ends[1] - ends[0], -1, axis)
-
-
-def gathered(samples: Values, method: Resampling) -> Values:
-    """One value of several; not-a-number where less than half of them are there.
-
-    Parameters
-    ----------
-    samples
-        Floating; shape (..., samples), missing ones not-a-number.
-    method
-        `Resampling.AVERAGE`, `Resampling.MODE`, `Resampling.MINIMUM` or `Resampling.MAXIMUM`. Of
-        values that are equally frequent the least is the mode.
-
-    **Reads:** nothing.
-    """
-    there = np.isfinite(samples)
-    count = there.sum(axis=-1)
-    if method is Resampling.MODE:
-        found = _most_frequent(samples)
-    elif method is Resampling.AVERAGE:
-        found = np.where(there, samples, 0.0).sum(axis=-1) / np.maximum(count, 1)
-    elif method is Resampling.MINIMUM:
-        found = np.where(there, samples, np.inf).min(axis=-1)
-    else:
-        found = np.where(there, samples, -np.inf).max(axis=-1)
-    return np.where(2 * count >= samples.shape[-1], found, np.nan)
-
-
-def _most_frequent(samples: Values) -> Values:
-    ordered = np.sort(samples, axis=-1)
-    found = ordered[..., 0]
-    for more in range(1, ordered.shape[-1]):
-        alike = ordered[..., more:] == ordered[..., :-more]
-        any_alike = alike.any(axis=-1)
-        if not any_alike.any():
-            break
-        first = np.take_along_axis(ordered, alike.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-        found = np.where(any_alike, first, found)
     return found

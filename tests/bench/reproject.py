@@ -24,6 +24,7 @@ from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.subset import SubsetVariable
 from harmony_vds.model.target import Resampling, SourceAxis, SourceGrid, TargetPlan
+from harmony_vds.model.warp import Warp
 from harmony_vds.transform.reproject import Reprojection, reprojected
 
 ROWS, COLUMNS = 3600, 7200
@@ -36,6 +37,12 @@ CASES = {
     "3413 bilinear": ("EPSG:3413", (-6e6, 6e6, 6e6, -6e6), (2400, 2400), "bilinear", False),
 }  # fmt: skip
 """Reference system, (left, top, right, bottom), (rows, columns), method, whether cylindrical."""
+
+
+SOURCE = SourceGrid(
+    ("/lat", "/lon"), "", SourceAxis(-180 + 0.05 * (np.arange(COLUMNS) + 0.5), turns=True),
+    SourceAxis(90 - 0.05 * (np.arange(ROWS) + 0.5)),
+)  # fmt: skip
 
 
 class Grid(NamedTuple):
@@ -92,16 +99,16 @@ def _median(work: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.nda
     return float(np.median(spent)), result
 
 
-def _ours(values: np.ndarray, grid: Grid) -> np.ndarray:
-    source = SourceGrid(
-        ("/lat", "/lon"), "", SourceAxis(-180 + 0.05 * (np.arange(COLUMNS) + 0.5), turns=True),
-        SourceAxis(90 - 0.05 * (np.arange(ROWS) + 0.5)),
-    )  # fmt: skip
-    target = TargetPlan(
+def _target(grid: Grid) -> TargetPlan:
+    return TargetPlan(
         pyproj.CRS(grid.crs).to_wkt(), grid.transform, grid.shape, Resampling(grid.method),
         frozenset(), ("/y", "/x"),
-        "/crs", BoundingBox(-180, -90, 180, 90), None, (source,),
+        "/crs", BoundingBox(-180, -90, 180, 90), None, (SOURCE,),
     )  # fmt: skip
+
+
+def _ours(values: np.ndarray, grid: Grid) -> np.ndarray:
+    target = _target(grid)
     variable = SubsetVariable(
         PlannedVariable("/v", ("/lat", "/lon"), Role.REQUESTED),
         xr.Variable(("lat", "lon"), values, {"_FillValue": np.float32(np.nan), "units": "K"}),
@@ -132,7 +139,8 @@ def _scale(grid: Grid, tolerance: float) -> dict[str, float]:
     """The width of our kernel, where values are compared; GDAL's own guess where time is."""
     if grid.method == "near" or tolerance:
         return {}
-    return {"XSCALE": 1 / 1.4457451637309757, "YSCALE": 1.0} if grid.crs == "EPSG:3413" else {}
+    rows, columns = Warp(_target(grid), SOURCE).scale
+    return {"XSCALE": 1 / columns, "YSCALE": 1 / rows}
 
 
 def _gdalwarp(values: np.ndarray, grid: Grid) -> np.ndarray:

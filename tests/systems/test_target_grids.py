@@ -1,97 +1,50 @@
 """Real products on target grids, value by value against pyproj and the source files."""
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 import pyproj
 import pytest
-from systems.kits import ask, place, raw, request, services, write_store
+from products import GOES, SEA_ICE, SMAP, SSMIS, TEMPO, decoded, last_axes
+from systems.kits import raw
 
 from harmony_vds.model.request import TargetGrid
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
 pytestmark = pytest.mark.shared
 
-
-@dataclass(frozen=True)
-class Product:
-    """A granule, and how its file itself says where its cells are."""
-
-    folder: str
-    pattern: str
-    variable: str
-    x: str
-    y: str
-    crs: str
-    """Of x and y, as the product's documentation has it."""
-    target: TargetGrid
-    factor: float = 1.0
-    """Metres, or degrees, in a unit of x and y."""
-
-
-GOES = "+proj=geos +h=35786023 +lon_0=-75 +sweep=x +a=6378137 +b=6356752.31414"
-PRODUCTS = {
-    "EASE-2 to degrees": Product(
-        "s08_smap_l4_ease2", "*.h5", "/Analysis_Data/sm_profile_analysis", "/x", "/y", "EPSG:6933",
-        TargetGrid("EPSG:4326", scale_size=(0.21, 0.17)),
+CASES = {
+    "EASE-2 to degrees": (SMAP, TargetGrid("EPSG:4326", scale_size=(0.21, 0.17))),
+    "polar stereographic to Mercator": (
+        SEA_ICE, TargetGrid("EPSG:3857", "", (-15e6, 5e6, 16e6, 18e6), None, 310, 230),
     ),
-    "polar stereographic to Mercator": Product(
-        "s16_seaice_polar", "*nh*.nc", "/cdr_seaice_conc", "/xgrid", "/ygrid", "EPSG:3411",
-        TargetGrid("EPSG:3857", "", (-15e6, 5e6, 16e6, 18e6), None, 310, 230),
+    "geostationary to degrees": (GOES, TargetGrid("EPSG:4326", scale_size=(0.05, 0.05))),
+    "longitudes from Greenwich to polar": (
+        SSMIS, TargetGrid("EPSG:3413", "", (-6e6, -6e6, 6e6, 6e6), None, 300, 300),
     ),
-    "geostationary to degrees": Product(
-        "s18_goes_geostationary", "*.nc", "/LST", "/x", "/y", GOES,
-        TargetGrid("EPSG:4326", scale_size=(0.05, 0.05)), 35786023.0,
-    ),
-    "longitudes from Greenwich to polar": Product(
-        "s27_hoss_ssmis", "f16_ssmis_20200102v7.nc", "/wind_speed", "/longitude", "/latitude", "",
-        TargetGrid("EPSG:3413", "", (-6e6, -6e6, 6e6, 6e6), None, 300, 300),
-    ),
-    "TEMPO to UTM": Product(
-        "s09_tempo_l3_groups", "*.nc4", "/product/vertical_column", "/longitude", "/latitude", "",
-        TargetGrid("EPSG:32614", scale_size=(3000, 3000)),
+    "TEMPO to UTM": (TEMPO, TargetGrid("EPSG:32614", scale_size=(3000, 3000))),
+    "TEMPO to a wider map": (
+        TEMPO, TargetGrid("EPSG:3978", "", (-1e6, -1e6, 2e6, 1e6), (6000, 5000)),
     ),
 }  # fmt: skip
 
 
-def decoded(path: Path, name: str) -> np.ndarray:
-    with netCDF4.Dataset(path) as nc:
-        return np.ma.filled(np.ma.masked_invalid(nc[name][...]).astype(np.float64), np.nan)
-
-
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("name", CASES)
 def test_each_target_cell_holds_the_nearest_stored_value(name: str, tmp_path: Path) -> None:
-    own = PRODUCTS[name]
-    (source, *_) = sorted((DATA / own.folder).glob(own.pattern))
-    stores = tmp_path / "stores"
-    stores.mkdir()
-    with warnings.catch_warnings(), place("file", source.parent, stores) as here:
-        warnings.simplefilter("ignore")
-        store = write_store("icechunk", [source], stores, here.granules, along=None)
-        wanted = replace(request((own.variable,)), target=own.target)
-        answer = ask(wanted, here.stores + store, services(here), tmp_path / "out")
+    own, target = CASES[name]
+    answer = own.on(target, "", tmp_path)
     plan = answer.prepared.plan.target
-    way = pyproj.Transformer.from_crs(plan.crs, own.crs or "OGC:CRS84", always_xy=True)
+    degrees = own.crs == "OGC:CRS84"
+    way = pyproj.Transformer.from_crs(plan.crs, own.crs, always_xy=True)
     x, y = way.transform(*np.meshgrid(plan.xs, plan.ys))
-    rows = nearest(decoded(source, own.y) * own.factor, y, None)
-    columns = nearest(decoded(source, own.x) * own.factor, x, None if own.crs else 360.0)
+    own_y, own_x = (decoded(own.granule, axis) * own.factor for axis in (own.y, own.x))
+    rows, columns = nearest(own_y, y, None), nearest(own_x, x, 360.0 if degrees else None)
     sure = (rows >= 0) & (columns >= 0)
-    assert sure.mean() > 0.01
-    found, stored = answer.read(own.variable), raw(source, own.variable)
-    lying = _last(stored.shape, decoded(source, own.y).size, decoded(source, own.x).size)
-    flat = np.moveaxis(stored, lying, (-2, -1))
+    assert sure.sum() > 100
+    found, stored = answer.read(own.variable), raw(own.granule, own.variable)
+    flat = np.moveaxis(stored, last_axes(stored.shape, own_y.size, own_x.size), (-2, -1))
     expected = flat[..., np.where(sure, rows, 0), np.where(sure, columns, 0)]
     assert found.dtype == stored.dtype.newbyteorder("=")
     np.testing.assert_array_equal(found[..., sure], expected[..., sure])
-
-
-def _last(shape: Sequence[int], rows: int, columns: int) -> tuple[int, int]:
-    return shape.index(rows), len(shape) - 1 - shape[::-1].index(columns)
 
 
 def nearest(centres: np.ndarray, places: np.ndarray, turn: float | None) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Places on grids of every order and spacing, and variables with dimensions in any order."""
 
+import itertools
+
 import numpy as np
 import pyproj
 import pytest
@@ -143,3 +145,101 @@ def test_window_of_a_block_holds_the_cells_that_its_centres_take(coarse, ratio, 
         assert taken <= held
         assert window.rows.start <= places.rows.min()
         assert places.rows.max() + 1e-10 < window.rows.stop
+
+
+@pytest.mark.parametrize("method", [Resampling.AVERAGE, Resampling.MINIMUM, Resampling.MAXIMUM])
+def test_cells_at_a_pole_take_all_that_lies_under_them(method):
+    """On an equal-area cylinder cells there are as tall as a dozen of those in the middle."""
+    lat, lon = np.arange(-89.75, 90, 0.5), np.arange(-179.75, 180, 0.5)
+    crs = pyproj.CRS("EPSG:6933")
+    top, right = 7342230.13649868, 17367530.44516137
+    plan = target(
+        grid(lat, lon), "EPSG:6933", method, shape=(100, 30),
+        transform=(right / 15, 0, -right, 0, -top / 50, top),
+    )  # fmt: skip
+    values = np.repeat((lat**3).astype(np.float32)[:, None], lon.size, axis=1)
+    found = moved(values, ("lat", "lon"), plan, units="K").data
+    whole = found.values
+    way = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    sides = way.transform(np.zeros(101), np.linspace(top - 1e-3, -top + 1e-3, 101))[1]
+    for row, (north, south) in enumerate(itertools.pairwise(sides)):
+        part = np.clip(np.minimum(lat + 0.25, north) - np.maximum(lat - 0.25, south), 0, None)
+        part[part < 1e-7] = 0
+        expected = {
+            Resampling.AVERAGE: (part * lat**3).sum() / part.sum(),
+            Resampling.MINIMUM: (lat**3)[part > 0].min(),
+            Resampling.MAXIMUM: (lat**3)[part > 0].max(),
+        }[method]
+        np.testing.assert_allclose(whole[row], expected, rtol=3e-5, atol=0.2)
+        np.testing.assert_array_equal(found[row : row + 1, 3:9].values, whole[row : row + 1, 3:9])
+
+
+@pytest.mark.parametrize("lon", [
+    np.arange(126.75, 128, 0.5), np.arange(-179.0, 172), 359.5 - np.arange(340),
+    np.array([-60.0, -58, -50, -49, -20]),
+])  # fmt: skip
+@pytest.mark.parametrize("centre", [0, 127, 180])
+def test_grid_that_does_not_go_round_is_found_from_every_side(lon, centre):
+    """A target that begins beside the grid takes its first columns too."""
+    lat = np.arange(30.0, 75, 0.9)
+    plan = target(
+        grid(lat, lon), f"+proj=laea +lat_0=50 +lon_0={centre}", shape=(150, 150),
+        transform=(9e4, 0, -6.7e6, 0, -9e4, 6.7e6),
+    )  # fmt: skip
+    values = np.arange(lat.size * lon.size, dtype=np.int32).reshape(lat.size, lon.size)
+    found = moved(values, ("lat", "lon"), plan, _FillValue=-1).data.values
+    way = pyproj.Transformer.from_crs(plan.crs, "OGC:CRS84", always_xy=True)
+    x, y = way.transform(*np.meshgrid(plan.xs, plan.ys))
+    edges = sorted(SourceAxis(lon, turns=True).edges)
+    x = edges[0] + (x - edges[0]) % 360
+    row, column = np.abs(y[..., None] - lat), np.abs(x[..., None] - lon)
+    inside = (x > edges[0] + 1e-6) & (x < edges[1] - 1e-6) & (y > 29.55 + 1e-6) & (y < 75.45 - 0.91)
+    expected = np.where(inside, row.argmin(-1) * lon.size + column.argmin(-1), -1)
+    ties = [np.abs(np.diff(np.sort(own, -1)[..., :2], axis=-1)[..., 0]) < 1e-6
+            for own in (row, column)]  # fmt: skip
+    sure = (inside | (x > edges[1] + 1e-6) | (y < 29.5) | (y > 75.5)) & ~ties[0] & ~ties[1]
+    assert (expected[sure] >= 0).sum() > 40
+    assert np.array_equal(found[sure], expected[sure])
+
+
+@pytest.mark.parametrize(("crs", "world"), [("EPSG:4326", 360), ("EPSG:3857", 40075016.68557849)])
+def test_map_that_runs_on_across_its_edge_holds_what_lies_on_both_sides(crs, world):
+    """Of a grid in metres on both sides of the antimeridian."""
+    source = SourceGrid(
+        ("/y", "/x"), pyproj.CRS("EPSG:32660").to_wkt(), SourceAxis(np.arange(6e5, 8e5, 1e3)),
+        SourceAxis(np.arange(5.6e6, 5.8e6, 1e3)),
+    )  # fmt: skip
+    values = np.arange(200 * 200, dtype=np.float32).reshape(200, 200)
+    pixel, left, top = world / 9e3, world / 2 - world / 180, (52.2 if crs == "EPSG:4326" else 6.8e6)
+    both = []
+    for turn in (0, -world):
+        plan = target(source, crs, shape=(40, 90),
+                      transform=(pixel, 0, left + turn, 0, -pixel, top))  # fmt: skip
+        both.append(moved(values, ("y", "x"), plan, units="K").data.values)
+    assert np.isfinite(both[0][:, :20]).any()
+    assert np.isfinite(both[0][:, 60:]).any()
+    assert np.array_equal(*both, equal_nan=True)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1, 1.0), (3, 3.0), (0.5, 1.0)])
+@pytest.mark.parametrize("lon", [0, 30, 45, 90])
+def test_kernels_are_as_wide_as_a_target_cell_however_it_is_turned(lon, factor, expected):
+    centres = np.arange(-1e6, 1e6, 1e4)
+    source = SourceGrid(("/y", "/x"), pyproj.CRS("+proj=stere +lat_0=90").to_wkt(),
+                        SourceAxis(centres), SourceAxis(centres))  # fmt: skip
+    cell, half = 1e4 * factor, 3e5 * factor
+    plan = target(source, f"+proj=stere +lat_0=90 +lon_0={lon}", shape=(60, 60),
+                  transform=(cell, 0, -half, 0, -cell, half))  # fmt: skip
+    assert Warp(plan, source).scale == pytest.approx((expected, expected))
+
+
+def test_kernels_are_no_wider_on_a_slanting_grid():
+    """Far from the middle of a sinusoidal map columns run on a slant, and as close together."""
+    source = SourceGrid(("/y", "/x"), pyproj.CRS("+proj=sinu +R=6371007.181").to_wkt(),
+                        SourceAxis(np.arange(-12.2e6, -11.1e6, 463.0)),
+                        SourceAxis(np.arange(6.6e6, 5.5e6, -463.0)))  # fmt: skip
+    plan = target(source, "EPSG:4326", shape=(300, 300),
+                  transform=(0.0065, 0, -172, 0, -0.0041, 53))  # fmt: skip
+    warp = Warp(plan, source)
+    assert warp.scale == (1.0, 1.0)
+    assert warp.under[1] > 2
