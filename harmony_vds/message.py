@@ -1,6 +1,8 @@
 """Reads a Harmony message into a `Request`; past this module nobody knows Harmony's format."""
 
+import contextlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +21,16 @@ from harmony_vds.model.request import (
     VariableLink,
 )
 
+_BOX = ("west", "south", "east", "north")
+_PLACE = ("longitude", "latitude")
+_EXTENT = ("x min", "y min", "x max", "y max")
+_SIZE = ("x size", "y size")
+_WITH_HEIGHTS = (_BOX, _PLACE)
+_COMPASS = re.compile(r"[\d.]+\s*°?\s*[NSEWO]", re.IGNORECASE)
+_COLLECTION = re.compile(r"C\d+-\w+")
+_CONCEPT = re.compile(r"(?P<kind>[A-Z]+)\d+-\w+")
+_KINDS = {"G": "a granule", "V": "a variable", "S": "a service", "T": "a tool", "GRD": "a grid"}
+_LONGEST = 80
 _MOST_DPI = 100_000
 """Far more than any screen or press has."""
 
@@ -40,8 +52,8 @@ def request_from_message(message: Message) -> Request:
     bbox = None if message.subset is None else message.subset.bbox
     return Request(
         sources=tuple(_source(source) for source in message.sources),
-        bbox=None if is_map or bbox is None else BoundingBox(*_numbers("subset.bbox", bbox, 4)),
-        map_box=_quadruple("subset.bbox", bbox) if is_map and bbox else None,
+        bbox=None if is_map or bbox is None else BoundingBox(*_numbers("subset.bbox", bbox, _BOX)),
+        map_box=_quadruple("subset.bbox", bbox, _BOX) if is_map and bbox else None,
         is_map_image=is_map,
         transparent=bool(is_map and message.format.isTransparent),
         dpi=_dpi(message.format.dpi) if is_map else None,
@@ -75,6 +87,7 @@ def _media_type(message: Message) -> str:
 def _source(source: Any) -> Source:
     if not source.collection:
         raise RequestError("A source of the message has no collection id.")
+    _refuse_other_ids(str(source.collection))
     # An empty list means all variables, as an absent one does.
     variables = [_variable_name(own) for own in source.variables]
     return Source(
@@ -84,6 +97,20 @@ def _source(source: Any) -> Source:
         variables=tuple(dict.fromkeys(variables)),
         variable_links=tuple(link for own in source.variables for link in _variable_links(own)),
     )
+
+
+def _refuse_other_ids(text: str) -> None:
+    """Raise for what can be no concept id of a collection, before CMR is asked for it."""
+    if _COLLECTION.fullmatch(text):
+        return
+    told = f"The collection of the message is {_shown(text)}"
+    form = "A collection's id is of the form C1234567890-PROVIDER"
+    if len(re.findall(r"C\d+-\w+", text)) > 1:
+        raise RequestError(f"{told}, which are several ids; give each a source of its own.")
+    other = _CONCEPT.fullmatch(text)
+    if other is not None and other["kind"] in _KINDS:
+        raise RequestError(f"{told}, which is the id of {_KINDS[other['kind']]}. {form}.")
+    raise RequestError(f"{told}, which is no concept id. {form}.")
 
 
 def _variable_links(variable: Any) -> list[VariableLink]:
@@ -120,7 +147,7 @@ def _moment(field: str, text: str | None) -> datetime | None:
 def _point(message: Message) -> tuple[float, float] | None:
     if message.subset is None or not message.subset.point:
         return None
-    longitude, latitude = _numbers("subset.point", message.subset.point, 2)
+    longitude, latitude = _numbers("subset.point", message.subset.point, _PLACE)
     return longitude, latitude
 
 
@@ -154,13 +181,16 @@ def readable_message(text: str) -> str:
 
 def _dimensions(message: Message) -> tuple[DimensionRange, ...]:
     listed = [] if message.subset is None else (message.subset.dimensions or [])
-    return tuple(
-        DimensionRange(str(own.name), _optional(own.min), _optional(own.max)) for own in listed
-    )
+    return tuple(_dimension(own) for own in listed)
 
 
-def _optional(value: object) -> float | None:
-    return None if value is None else _numbers("subset.dimensions", [value], 1)[0]
+def _dimension(told: Any) -> DimensionRange:
+    if not told.name:
+        raise RequestError("A range of subset.dimensions does not name its dimension.")
+    field = f"subset.dimensions of {str(told.name)[:_LONGEST]}"
+    sides = (("min", told.min), ("max", told.max))
+    lower, upper = (None if own is None else _number(field, side, own) for side, own in sides)
+    return DimensionRange(str(told.name), lower, upper)
 
 
 def _target(message: Message) -> TargetGrid | None:
@@ -175,10 +205,10 @@ def _target(message: Message) -> TargetGrid | None:
         x, y = form.scaleExtent.x, form.scaleExtent.y
         if x is None or y is None:
             raise RequestError("format.scaleExtent should hold ranges of both x and y.")
-        extent = _quadruple("format.scaleExtent", [x.min, y.min, x.max, y.max])
+        extent = _quadruple("format.scaleExtent", [x.min, y.min, x.max, y.max], _EXTENT)
     size = None
     if form.scaleSize is not None:
-        width, height = _numbers("format.scaleSize", [form.scaleSize.x, form.scaleSize.y], 2)
+        width, height = _numbers("format.scaleSize", [form.scaleSize.x, form.scaleSize.y], _SIZE)
         size = (width, height)
     target = TargetGrid(
         crs or form.crs or "", form.interpolation or "", extent, size, form.width, form.height
@@ -186,15 +216,42 @@ def _target(message: Message) -> TargetGrid | None:
     return None if target == TargetGrid(interpolation=target.interpolation) else target
 
 
-def _quadruple(field: str, values: Sequence[object]) -> tuple[float, float, float, float]:
-    a, b, c, d = _numbers(field, values, 4)
+def _quadruple(
+    field: str, values: Sequence[object], names: tuple[str, ...]
+) -> tuple[float, float, float, float]:
+    a, b, c, d = _numbers(field, values, names)
     return a, b, c, d
 
 
-def _numbers(field: str, values: Sequence[object], count: int) -> list[float]:
-    if not isinstance(values, list | tuple) or len(values) != count:
-        raise RequestError(f"{field} should hold {count} numbers and holds {values!r}.")
-    try:
-        return [float(value) for value in values]
-    except (TypeError, ValueError):
-        raise RequestError(f"{field} should hold {count} numbers and holds {values!r}.") from None
+def _numbers(field: str, values: object, names: tuple[str, ...]) -> list[float]:
+    takes = f"it takes a list of {len(names)} numbers: {', '.join(names)}"
+    if not isinstance(values, list | tuple):
+        raise RequestError(f"{field} is {_shown(values)}, which is no list; {takes}.")
+    if names in _WITH_HEIGHTS and len(values) == len(names) * 3 // 2:
+        raise RequestError(
+            f"{field} holds heights beside its {', '.join(names)} ({_shown(values)}); leave them "
+            "out, and ask for heights by a range of their dimension."
+        )
+    if len(values) != len(names):
+        raise RequestError(f"{field} holds {len(values)} values ({_shown(values)}); {takes}.")
+    return [_number(field, *own) for own in zip(names, values, strict=True)]
+
+
+def _number(field: str, name: str, value: object) -> float:
+    told = f"The {name} of {field} is {_shown(value)}"
+    if value is None:
+        raise RequestError(f"The {name} of {field} is missing; it should be a number.")
+    if isinstance(value, str) and _COMPASS.fullmatch(value):
+        raise RequestError(f"{told}; write south and west as negative numbers, without letters.")
+    number = None
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            number = float(value)
+    if number is None:
+        raise RequestError(f"{told}, which is no number.")
+    return number
+
+
+def _shown(value: object) -> str:
+    told = repr(value)
+    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"

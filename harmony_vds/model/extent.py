@@ -31,7 +31,8 @@ class BoundingBox:
             )
         if self.south > 90 or self.north < -90:
             raise RequestError(
-                f"The bounding box {self} lies beyond the poles; latitudes end at ±90."
+                f"The bounding box {self} lies beyond the poles; the order is west, south, "
+                "east, north, and latitudes end at ±90."
             )
         if max(abs(self.west), abs(self.east)) > 720:
             raise RequestError(

@@ -3,6 +3,7 @@
 Writers are chosen by these in `harmony_vds.outputs.write`; a test holds the two together.
 """
 
+import difflib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,8 @@ ZARR = "application/x-zarr"
 ZIP = "application/zip"
 GEOTIFF = "image/tiff"
 PNG = "image/png"
+_HDF = ("application/x-hdf", "application/x-hdf5", "application/x-hdf-eos", "hdf5", "h5")
+_LONGEST = 80
 KERCHUNK = "application/x-zarr;profile=kerchunk"
 ICECHUNK = "application/x-zarr;profile=icechunk"
 CSV = "text/csv"
@@ -126,7 +129,32 @@ def format_of(media_type: str) -> Format:
     found = find_format(media_type)
     if found is None:
         written = ", ".join(own.media_type for own in FORMATS)
+        shown = repr(media_type if len(media_type) <= _LONGEST else f"{media_type[:_LONGEST]}…")
         raise UnsupportedError(
-            f"The format {media_type!r} is not written by this service; ask for one of {written}."
+            f"The format {shown} is not written by this service{_reason(media_type)}; ask for one "
+            f"of {written}."
         )
     return found
+
+
+def _reason(media_type: str) -> str:
+    """What is odd about a format that is not written, where more can be said than that."""
+    wanted = "".join(media_type.split()).lower()
+    plain, _, parameters = wanted.partition(";")
+    if "opendap" in parameters:
+        return ", which gives files and no addresses of OPeNDAP"
+    if plain == ZARR and parameters.startswith("profile="):
+        return ": the profiles of references are kerchunk and icechunk"
+    if parameters and (known := find_format(plain)) is not None:
+        return f": of {known.media_type} it knows no form with {parameters[:_LONGEST]}"
+    if plain in _HDF:
+        return ": files of HDF5 are those of netCDF-4"
+    if "json" in plain:
+        return ": tables are CSV or Parquet"
+    names = {text: own.name for own in FORMATS for text in (own.name, *own.spellings) if text}
+    near = difflib.get_close_matches(plain, names, n=1, cutoff=0.85)
+    if near:
+        return f": {names[near[0]]} may have been meant"
+    if plain.startswith("image/"):
+        return f": pictures are {PNG}, and images of values {GEOTIFF}"
+    return "" if "/" in plain else ": it is neither a media type nor the name of a format"

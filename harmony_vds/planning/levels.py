@@ -6,7 +6,7 @@ leaves the others whole. Edges that the request gives in decimals meet values th
 in single precision: equal means to within the precision of the stored type.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -87,13 +87,21 @@ def _coordinates(
             f"The dimension {wanted.name} has no coordinate values in this store, so a range of "
             "them cannot be cut; ask without it."
         )
-    if not found:
-        offered = sorted(name_of(own) for own in known)
+    if not found and any(_is_called(own, wanted.name) for own in hierarchy.variables):
         raise RequestError(
-            f"No requested variable has a dimension {wanted.name!r}. Their dimensions are "
-            f"{', '.join(offered[:_MOST_NAMED])}."
+            f"{wanted.name!r} is no dimension of a requested variable but a variable itself, and "
+            f"cells are not chosen by their values. {_offer(known)}"
+        )
+    if not found:
+        raise RequestError(
+            f"No requested variable has a dimension {wanted.name!r}. {_offer(known)}"
         )
     return found
+
+
+def _offer(dimensions: Collection[str]) -> str:
+    offered = sorted(name_of(own) for own in dimensions)[:_MOST_NAMED]
+    return f"Its dimensions are {', '.join(offered)}." if offered else "It has no dimensions."
 
 
 def _is_called(path: str, name: str) -> bool:

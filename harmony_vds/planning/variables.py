@@ -4,7 +4,6 @@ A variable without its coordinates, bounds, grid mapping and ancillary variables
 meaning; one that nobody asked for and nothing needs is a burden.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +13,7 @@ from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.planning.axes import is_coordinate
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.unknown import listed, unknown_variable
 
 # Attributes that name other variables: a list of names, or "key: name" pairs (CF, appendix A).
 _NAME_LISTS = ("coordinates", "ancillary_variables", "bounds", "climatology", "geometry")
@@ -60,28 +60,13 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
         return alike[0]
     if within or any(path.endswith(p) for p in alike):
         raise UnknownVariableError(
-            f"The variable name {name!r} is not unique: the store holds {_listed(alike)}. "
+            f"The variable name {name!r} is not unique: the store holds {listed(alike)}. "
             "Ask by the full path."
         )
     for place, reason in hierarchy.store.defects.items():
         if place.endswith(path) or path.endswith(place):
             raise StoreError(f"The variable {name!r} cannot be read: {reason}.")
-    near = [p for p in hierarchy.variables if short and short.lower() in name_of(p).lower()][:3]
-    near = near or difflib.get_close_matches(path, list(hierarchy.variables), n=3, cutoff=0.5)
-    offered = near or list(hierarchy.variables)
-    raise UnknownVariableError(
-        f"The store holds no variable {_short(name)!r}; it holds {_listed(offered)}"
-        f"{' and others' if near else ''}. Ask for one of these."
-    )
-
-
-def _short(name: str, most: int = 80) -> str:
-    return name if len(name) <= most else f"{name[:most]}…"
-
-
-def _listed(paths: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(p.lstrip("/") for p in paths[:most])
-    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
+    raise unknown_variable(name, hierarchy)
 
 
 def with_required(
