@@ -28,8 +28,8 @@ CASES = [(*own, "NoRetry", "Error") for own in NO_RETRY]
 CASES += [(*own, "NoData", "Warning") for own in NO_DATA]
 LINKS = {
     "C2-BARE": [], "C5-DENIED": [], "C6-PIPE": ["s3://bucket/store|tar:inner"],
-    "C7-VERSION": ["s3://bucket/store|icechunk://newest/a"], "C8-NOTHING": ["{folder}/nothing-here"],
-    "C9-HTTP": ["http://archive.example.com/a.icechunk"],
+    "C7-VERSION": ["s3://bucket/store|icechunk://newest/a"],
+    "C8-NOTHING": ["{folder}/nothing-here"], "C9-HTTP": ["http://archive.example.com/a.icechunk"],
     "C10-PRIVATE": ["https://10.1.2.3/a.icechunk"],
     "C11-USER": ["https://me:secret@archive.podaac.earthdata.nasa.gov/a.icechunk"],
     "C12-FTP": ["ftp://archive.podaac.earthdata.nasa.gov/a.icechunk"],

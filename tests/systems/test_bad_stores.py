@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from bad_stores import BUILDERS, CHANGES, LAT, LON, SST, write_bad_store
 from invocation import CANARY
+from templates import template_of
 from world import kerchunk_references, write_days
 
 from harmony_vds.access.credentials import Credentials
@@ -56,28 +57,28 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "nested too deep": (StoreError, ("very deep JSON",)),
     "gzip data break off": (StoreError, ("gzip cut short",)),
     "expressions in braces are not run": (StoreError, ("template that is not defined",)),
-    "The template 'u' is more than a text": (StoreError, ("template with a program",)),
+    "The template … is more than a text": (StoreError, ("template with a program",)),
     "analysed_sst/.zarray is not JSON": (StoreError, ("metadata that is no JSON",)),
-    "'analysed_sst' cannot be read: the shapes of it and its chunks do not fit":
+    "… cannot be read: the shapes of it and its chunks do not fit":
         (StoreError, ("no shape", "negative shape", "shape of other rank than chunks",
                       "chunk of no length")),
     "No Zarr data type found": (StoreError, ("unknown type",)),
     "which this service does not decode":
         (StoreError, ("object type", "unknown filter", "filter without a name")),
-    r"decodes to [\d,]+ bytes instead of [\d,]+ \(chunk [01].0.0 of analysed_sst":
+    "decodes to # bytes instead of #":
         (StoreError, ("wider type than stored", "filters left out")),
-    r"Decompression failed \(chunk [01].0.0 of analysed_sst":
+    "Decompression failed":
         (StoreError, ("narrower type than stored", "compressor twice", "length of nothing",
                       "reference to another chunk", "reference one byte off", "inline too short",
                       "bomb")),
     "Invalid type: blue": (StoreError, ("fill value of another type",)),
-    "99999 out of bounds for int16": (StoreError, ("fill value out of range",)),
-    r"'analysed_sst' cannot be read: it has [\d,]+ chunks; at most":
+    "out of bounds for int#": (StoreError, ("fill value out of range",)),
+    "… cannot be read: it has # chunks; at most":
         (StoreError, ("impossibly many chunks",)),
     "bytes in one chunk; at most": (StoreError, ("impossibly large chunk",)),
-    "parse input for 'order'": (StoreError, ("order that is none",)),
-    "'analysed_sst' cannot be read: .*input for 'zarr_format'": (StoreError, ("zarr 3 inside zarr 2",)),
-    "sst.json holds metadata that cannot be read: Failed to parse input for 'zarr_format'":
+    r"metadata cannot be read \(Failed to parse input for …: expected Literal\[…": (StoreError, ("order that is none",)),
+    r"metadata cannot be read \(Failed to parse input for …: expected Literal\[#": (StoreError, ("zarr 3 inside zarr 2",)),
+    "… holds metadata that cannot be read: Failed to parse input":
         (StoreError, ("zarr 9",)),
     r"no time coordinate \(time cannot be read: it has":
         (UnsupportedError, ("dimension without end",)),
@@ -85,55 +86,53 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
         (StoreError, ("no names of dimensions", "too few names of dimensions")),
     r"two of its dimensions \(time, lat, lat\) have one name":
         (StoreError, ("one name for two dimensions",)),
-    "its dimension lat has 35 entries": (StoreError, ("dimensions of another length",)),
-    "analysed_sst/0.0.0 has an unusable offset or length":
+    "its dimension lat has # entries": (StoreError, ("dimensions of another length",)),
+    "analysed_sst/# has an unusable offset or length":
         (StoreError, ("negative offset", "offset beyond 64 bits", "offset of text",
                       "negative length", "fractional offset")),
-    "ends before byte 1,000,0": (StoreError, ("offset past the end", "length past the end")),
-    "sst_001.nc.gone does not exist": (MissingSourceError, ("file that is gone",)),
+    "ends before byte #": (StoreError, ("offset past the end", "length past the end")),
+    "… does not exist": (MissingSourceError, ("file that is gone", "icechunk whose source has moved")),
     "file addresses are read only where": (UntrustedError, ("address without scheme",)),
     "http addresses are read only where": (UntrustedError, ("address of this machine",)),
-    "names '', which is no complete address": (StoreError, ("address of nothing",)),
-    "analysed_sst/0.0.0 names a file without offset and length":
+    r"which is no complete address\.$": (StoreError, ("address of nothing",)),
+    "analysed_sst/# names a file without offset and length":
         (StoreError, ("address that is a number", "reference of two parts",
                       "whole file as a chunk")),
-    "analysed_sst/0.0.0 is not valid base64": (StoreError, ("inline that is no base64",)),
+    "analysed_sst/# is not valid base#": (StoreError, ("inline that is no base64",)),
     "cannot cut analysed_sst: the store has no latitudes": (UncutBoxError, ("latitudes missing",)),
-    "1 of the 1 chunks of the coordinate lat": (StoreError, ("latitudes without chunk",)),
-    "/lat holds missing values": (StoreError, ("latitudes not a number",)),
-    "/lat reach 175 degrees": (StoreError, ("latitudes past the pole",)),
+    "# of the # chunks of the coordinate lat": (StoreError, ("latitudes without chunk",)),
+    "/lat reach # degrees": (StoreError, ("latitudes past the pole",)),
     "latitudes of /lat are in no order": (StoreError, ("latitudes in no order",)),
-    "/lon holds missing values": (StoreError, ("longitudes not a number", "longitudes infinite")),
+    "holds missing values": (StoreError, ("latitudes not a number", "longitudes not a number", "longitudes infinite")),
     "longitudes of /lon are in no order": (StoreError, ("longitudes in no order",)),
-    "no time coordinate. Ask": (UnsupportedError, ("times without units",)),
+    r"no time coordinate\. Ask": (UnsupportedError, ("times without units",)),
     "units must be one of": (StoreError, ("times in units of nothing",)),
     "calendar must be one of": (StoreError, ("times of an unknown calendar",)),
     "zero not allowed as a reference year": (StoreError, ("times of a year without days",)),
     "time values outside range": (StoreError, ("times beyond all dates",)),
-    "metadata document analysed_sst/.zattrs has 20,000,": (StoreError, ("attribute that is a mountain",)),
-    "path '..' is invalid": (StoreError, ("variable named by a path upward",)),
+    "metadata document analysed_sst/.zattrs has # bytes": (StoreError, ("attribute that is a mountain",)),
+    "The path … is invalid": (StoreError, ("variable named by a path upward",)),
     "could not read zarr.json: object not found":
         (MissingSourceError, ("icechunk without its snapshots",)),
     "session error: object not found": (MissingSourceError, ("icechunk without its manifests",)),
     "The repository is damaged": (StoreError, ("icechunk whose snapshot is damaged",)),
     "no icechunk repository": (NoStoreError, ("icechunk whose branch is gone",)),
-    "granules/sst_001.nc does not exist": (MissingSourceError, ("icechunk whose source has moved",)),
     "byte offsets can no longer be trusted": (StaleSourceError, ("icechunk whose source was written anew",)),
-    "manifest holds none of the 4 chunks": (NoDataError, ("Parquet without its records",)),
-    "refs.0.parq has no column offset": (StoreError, ("Parquet whose records lack a column",)),
-    "refs.0.parq cannot be read as Parquet": (StoreError, ("Parquet whose records are no Parquet",)),
-    r"sst.parq holds metadata that cannot be read: No group$": (StoreError, ("Parquet without metadata",)),
-    "records of 0 rows": (StoreError, ("Parquet whose records have no size",)),
+    "manifest holds none of the # chunks": (NoDataError, ("Parquet without its records",)),
+    "… has no column offset": (StoreError, ("Parquet whose records lack a column",)),
+    "… cannot be read as Parquet": (StoreError, ("Parquet whose records are no Parquet",)),
+    r"… holds metadata that cannot be read: No group$": (StoreError, ("Parquet without metadata",)),
+    "records of # rows": (StoreError, ("Parquet whose records have no size",)),
     "is not readable XML": (StoreError, ("DMR++ that is no XML",)),
     "declares a document type": (StoreError, ("DMR++ with an entity",)),
     "offsets, lengths or places is no usable number": (StoreError, ("DMR++ whose chunks lie at no number",)),
     "its chunks have another number of dimensions": (StoreError, ("DMR++ whose chunk sizes are of another rank",)),
-    "Required key 'node_type' is missing": (StoreError, ("Zarr without an array's metadata",)),
-    "it claims 4278734848 bytes instead of 576": (StoreError, ("Zarr with a damaged chunk",)),
+    "Required key … is missing": (StoreError, ("Zarr without an array's metadata",)),
+    "it claims # bytes instead of #": (StoreError, ("Zarr with a damaged chunk",)),
     "Stored and computed checksum do not match": (StoreError, ("Zarr shard whose index is damaged",)),
     "is no zip file that can be read": (StoreError, ("zip file cut short",)),
 }  # fmt: skip
-"""What an error says → its class, and the stores that get it."""
+"""What the template of an error says, and of no other → its class, and the stores that get it."""
 
 type Expected = Callable[[np.ndarray], np.ndarray]
 
@@ -231,7 +230,8 @@ def test_store_that_cannot_be_read_says_why(said, name, tmp_path, *, granules, d
     with pytest.raises(VdsError) as caught:
         answer(name, tmp_path, granules, document)
     assert type(caught.value) is SAID[said][0]
-    assert [own for own in SAID if re.search(own, str(caught.value))] == [said]
+    template = template_of(str(caught.value))
+    assert [own for own in SAID if re.search(own, template)] == [said], template
     assert time.monotonic() - started < 30  # what may pass is tried again
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert CANARY not in told + "".join(map(logging.Formatter().format, caplog.records))
