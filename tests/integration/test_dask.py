@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from aiohttp import web
+from harmony_service_lib.util import config as harmony_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invocation import CANARY
+from invocation import CANARY, SHARED_SECRET
 from servers import Server, file_server, ranged, serve
 from systems.test_memory import repeated
 from world import kerchunk_references, write_granule, write_references
@@ -24,12 +25,13 @@ from world import kerchunk_references, write_granule, write_references
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
 from harmony_vds.errors import MissingSourceError, SettingsError, UpstreamError
+from harmony_vds.handoff import part_catalogs, parts_of
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.formats import ZARR
 from harmony_vds.model.output import Output
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
-from harmony_vds.pipeline import fulfil, prepare
+from harmony_vds.pipeline import fulfil, prepare, prepare_part
 from harmony_vds.services import Services
 from harmony_vds.settings import Settings
 from harmony_vds.stores.blocks import dataset_in_blocks, tree_in_blocks, variable_in_blocks
@@ -377,16 +379,55 @@ def test_workers_and_threads_write_the_same_bytes(
     assert int(local.split()[0]) < int(workers.split()[0])
 
 
-def test_parts_come_out_the_same_of_workers_and_of_threads(
-    cluster: Any, served: tuple[VirtualStore, Server], tmp_path: Path,
+def chained(
+    href: str, wanted: Request, folder: Path, address: str = "", **more: Any
+) -> tuple[list[Output], int]:
+    """What a step that plans and a work item for each Part make of a request, and how many bytes
+    workers read for it."""
+    root, config = href.rpartition("/")[0], harmony_config(validate=False)
+    settings = Settings(trusted_prefixes=(f"{root}/",), dask=address, **more)
+    written, read = [], 0
+    folder.mkdir()
+    (folder / "documents").mkdir()
+    with Services.of(settings, Credentials.of_token(None)) as services:
+        prepared = prepare(wanted, services, href, apart=True)
+        catalogs = part_catalogs(
+            prepared, folder / "documents", str(folder / "handed on"), config, "request"
+        )
+    for number, catalog in enumerate(catalogs):
+        (part,) = parts_of(catalog.get_items(), folder, config)
+        with Services.of(settings, Credentials.of_token(None)) as services:
+            prepared = [prepare_part(part, services)]
+            written += fulfil(prepared, folder / f"part {number}", services)
+            read += 0 if services.cluster is None else services.cluster.traffic.nbytes
+    return written, read
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["inside a shape", *(pytest.param(own, marks=pytest.mark.scale)
+                         for own in ("whole, chunks copied", "on another grid", "as Zarr"))],
+)  # fmt: skip
+def test_parts_are_the_same_bytes_of_threads_of_workers_and_through_a_chain_with_either(
+    named: str, cluster: Any, served: tuple[VirtualStore, Server], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    href, more = f"{served[1].url}/sst.json", {"part_bytes": "20kB"}
-    here, _ = outputs(href, asked(), tmp_path / "threads", **more)
-    there, _ = outputs(href, asked(), tmp_path / "cluster", cluster.scheduler_address, **more)
+    monkeypatch.setenv("SHARED_SECRET_KEY", SHARED_SECRET)
+    href, wanted = f"{served[1].url}/sst.json", REQUESTS[named]
+    more = {"part_bytes": "1kB" if named == "inside a shape" else "20kB"}
+    address = cluster.scheduler_address
+    here, _ = outputs(href, wanted, tmp_path / "threads", **more)
     assert len(here) > 1
-    assert [own.checksum for own in there] == [own.checksum for own in here]
+    there, told = outputs(href, wanted, tmp_path / "workers", address, **more)
+    assert int(told.partition("; ")[2].split()[0]) > 0
+    in_steps, none = chained(href, wanted, tmp_path / "steps", **more)
+    by_both, read = chained(href, wanted, tmp_path / "steps of workers", address, **more)
+    assert read > none == 0
+    sums = [own.checksum for own in here]
+    assert len(set(sums)) == len(sums)
+    for others in (there, in_steps, by_both):
+        assert [own.checksum for own in others] == sums
 
 
 def test_what_a_worker_cannot_read_is_the_same_error_and_shows_no_token(

@@ -158,6 +158,31 @@ def test_a_planning_step_and_a_work_item_for_each_part_write_the_same_files(
     assert published.cmr.asked == []  # planned once
 
 
+@pytest.mark.scale
+def test_work_items_that_have_a_cluster_write_the_same_files_alone_and_in_a_chain(
+    in_one: list[dict[str, Any]], published: Published, tmp_path: Path
+) -> None:
+    from distributed import LocalCluster
+
+    sums = [item["assets"]["data"]["file:checksum"] for item in in_one]
+    planned = checked(invoke(message(extraArgs=PLAN), tmp_path, environment=published.environment))
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        own = {**published.environment, "HARMONY_VDS_DASK": cluster.scheduler_address}
+        (tmp_path / "alone").mkdir()
+        alone = checked(invoke(message(), tmp_path / "alone", environment=own))
+        assert [item["assets"]["data"]["file:checksum"] for item in alone.items] == sums
+        assert "Workers read" in alone.stderr
+        for number, catalog in enumerate(planned.batch):
+            folder = tmp_path / f"part{number}"
+            folder.mkdir()
+            outcome = checked(invoke(message(), folder, environment=own, sources=str(catalog)))
+            (written,) = outcome.items
+            assert written["assets"]["data"]["file:checksum"] == sums[number]
+            assert "Workers read" in outcome.stderr
+
+
 def test_parts_travel_over_s3_as_harmony_hands_them_on(
     in_one: list[dict[str, Any]], published: Published, bucket: Any, tmp_path: Path
 ) -> None:
