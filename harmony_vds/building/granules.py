@@ -25,6 +25,7 @@ from harmony_vds.building.marks import (
     is_json,
     nbytes,
     time_dimension,
+    without_odd_marks,
 )
 from harmony_vds.building.moments import with_moment
 from harmony_vds.building.sidecars import Sidecar, SidecarValues, dataset_of, refuse_doubts
@@ -121,7 +122,8 @@ def _by_file(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
         if own.form == "tiff":
             from harmony_vds.building.tiff import read_tiff
 
-            return _finished(file, {"/": read_tiff(file, own)}, [], choice, None)
+            image, notes = read_tiff(file, own)
+            return _finished(file, {"/": image}, notes, choice, None)
         with values_of(own) as values:
             return _of_groups(
                 file, values, choice, lambda group, below: _parsed(file, own, group, below)
@@ -137,7 +139,7 @@ def _of_groups(
         if not choice.wants_group(group):
             continue
         below = {name_of(own) for own in values.groups() if own != "/" and group_of(own) == group}
-        parsed = _short_dimensions(parse(group, below))
+        parsed, odd = without_odd_marks(_short_dimensions(parse(group, below)))
         dataset = _with_coordinates(parsed, values, group)
         for name in sorted(values.names(group) - set(map(str, dataset.variables))):
             is_empty = 0 in values.sizes(group, name).values()
@@ -145,7 +147,7 @@ def _of_groups(
             reason = "it has no values" if is_empty else "no references can describe it"
             notes.append(f"{name} is left out: {reason}")
         groups[group] = dataset
-        notes += [*_narrow_scales(values, group, dataset), *_no_json(dataset)]
+        notes += [*odd, *_narrow_scales(values, group, dataset), *_no_json(dataset)]
     if choice.is_one_of_many and _has_no_step(groups, empty, values, choice):
         return Omitted(file.name, is_empty=True)
     return _finished(file, groups, notes, choice, values)

@@ -63,7 +63,13 @@ def _references(dataset: xr.Dataset) -> References:
     clean = sanitised(dataset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        told = VirtualiZarrDatasetAccessor(clean).to_kerchunk(None, "dict")
+        try:
+            told = VirtualiZarrDatasetAccessor(clean).to_kerchunk(None, "dict")
+        except (KeyError, ValueError, TypeError, NotImplementedError) as error:
+            raise StoreError(
+                "Kerchunk references, which are of version 2 of Zarr, cannot say how the chunks "
+                f"are encoded ({error!r}). Write icechunk instead."
+            ) from None
     refs: References = {}
     for key, value in told["refs"].items():
         if isinstance(value, list) and "://" not in value[0]:

@@ -97,7 +97,9 @@ def is_json(name: object, value: Any) -> bool:
     if name == "_FillValue":
         return True
     array = np.asarray(value)
-    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+    if array.dtype.kind == "c":
+        return False
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def same_attribute(ours: Any, theirs: Any) -> bool:
@@ -111,3 +113,26 @@ def same_attribute(ours: Any, theirs: Any) -> bool:
         return bool(np.array_equal(ours, theirs, equal_nan=True))
     except TypeError:
         return bool(np.array_equal(ours, theirs))
+
+
+def without_odd_marks(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """`dataset` without marks of missing values that its variables cannot hold, and which.
+
+    **Reads:** nothing.
+    """
+    changed, notes = {}, []
+    for name, own in dataset.variables.items():
+        mark = own.attrs.get("_FillValue")
+        if mark is None or _is_held_by(own.dtype, mark):
+            continue
+        attributes = {key: value for key, value in own.attrs.items() if key != "_FillValue"}
+        changed[name] = xr.Variable(own.dims, own.data, attributes, own.encoding)
+        notes.append(f"the _FillValue {mark!r} of {name} is left out: {own.dtype} cannot hold it")
+    return dataset.assign(changed) if changed else dataset, notes
+
+
+def _is_held_by(dtype: np.dtype[Any], mark: Any) -> bool:
+    if dtype.kind not in "iu":
+        return dtype.kind in "fb"
+    limits = np.iinfo(dtype)
+    return isinstance(mark, int | np.integer) and limits.min <= int(mark) <= limits.max

@@ -13,8 +13,10 @@ _NAME = "data"
 _MAPPING = "spatial_ref"
 
 
-def read_tiff(file: GranuleFile, own: OpenFile) -> xr.Dataset:
+def read_tiff(file: GranuleFile, own: OpenFile) -> tuple[xr.Dataset, list[str]]:
     """The full-resolution image of a GeoTIFF, with coordinates and its reference system.
+
+    Beside it what is to be told of it.
 
     Raises
     ------
@@ -42,13 +44,14 @@ def read_tiff(file: GranuleFile, own: OpenFile) -> xr.Dataset:
     x, y = _axes(tags, image.sizes["x"], image.sizes["y"])
     image.attrs = {k: v for k, v in tags.items() if isinstance(v, str | int | float | list)}
     image.attrs["grid_mapping"] = _MAPPING
+    notes = _scaled(image)
     code = tags.get("projected_type") or tags.get("geographic_type")
     crs, units = _reference_system(code)
     mapping = xr.Variable((), np.int32(0), crs, {"_FillValue": None})
     degrees = units == "degrees"
     rows = ("latitude", "degrees_north") if degrees else ("projection_y_coordinate", units)
     columns = ("longitude", "degrees_east") if degrees else ("projection_x_coordinate", units)
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {
             _NAME: image,
             "y": _axis("y", y, *rows),
@@ -57,6 +60,21 @@ def read_tiff(file: GranuleFile, own: OpenFile) -> xr.Dataset:
         },
         attrs={"Conventions": "CF-1.8"},
     )
+    return dataset, notes
+
+
+def _scaled(image: xr.Variable) -> list[str]:
+    """Give `image` the CF attributes of GDAL's scale and offset, and tell of it."""
+    told = {"SCALE": ("scale_factor", 1.0), "OFFSET": ("add_offset", 0.0)}
+    if not told.keys() & image.attrs.keys():
+        return []
+    for tag, (attribute, default) in told.items():
+        text = image.attrs.pop(tag, default)
+        try:
+            image.attrs[attribute] = float(text)
+        except (TypeError, ValueError):
+            raise StoreError(f"Its {tag} is {text!r}, which is no number.") from None
+    return [f"{_NAME} is scaled by GDAL's SCALE and OFFSET, now as scale_factor and add_offset"]
 
 
 def _axis(name: str, values: Any, standard: str, units: str) -> xr.Variable:
