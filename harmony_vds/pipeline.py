@@ -159,8 +159,10 @@ def _prepare_answer(
         raise outside[0]
     every = [own for _, parts in prepared for own in parts]
     alone = any(found.variables is not None for found, _ in prepared)
-    if request.target is None or len(prepared) < 2 or alone or len(every) > len(prepared):
+    alone |= request.target is None or request.average is not None  # averages are of one store each
+    if alone or len(prepared) < 2 or len(every) > len(prepared):
         return every
+    assert request.target is not None
     prepared.sort(key=lambda pair: (pair[0].label, pair[0].locations[0].href))
     shared = targets_shared([own for _, (own,) in prepared], request.target)
     if shared is not None:

@@ -109,6 +109,16 @@ def warp_blocks(
     return tuple(found)
 
 
+def whole_planes(
+    dimensions: Sequence[str], shape: Sequence[int], along: Sequence[str]
+) -> tuple[Cut, ...]:
+    """How a variable is cut that is held in memory: not along the dimensions of its grid.
+
+    **Reads:** nothing.
+    """
+    return tuple(size if own in along else 1 for own, size in zip(dimensions, shape, strict=True))
+
+
 def _rectangles(
     approach: Approach,
     whole: tuple[slice, slice],

@@ -25,6 +25,7 @@ from harmony_vds.planning.averages import Cuts, plan_average
 from harmony_vds.planning.axes import is_coordinate, read_axis
 from harmony_vds.planning.between import blend, is_blended
 from harmony_vds.planning.cells import CellCuts
+from harmony_vds.planning.cost import Course
 from harmony_vds.planning.grids import Footing
 from harmony_vds.planning.ground import grid_of
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -155,11 +156,12 @@ class Draft:
             )
 
     def put_on_target(
-        self, asked: TargetGrid, variables: Sequence[PlannedVariable], masks: Sequence[Mask]
+        self, asked: TargetGrid, variables: Sequence[PlannedVariable], course: Course
     ) -> tuple[TargetPlan, tuple[PlannedVariable, ...], Cost]:
         """The target, the variables of an output on it, and their price."""
         # Imported here: it takes libraries that few requests need.
-        from harmony_vds.planning.target import plan_target, replaced_paths
+        from harmony_vds.planning.averaged_target import price_averaged_target
+        from harmony_vds.planning.target import counted, plan_target, replaced_paths
         from harmony_vds.planning.target_cost import price_target
 
         sources = self.grids.sources(self.selection)
@@ -168,7 +170,12 @@ class Draft:
         stay = tuple(own for own in variables if own.path not in gone)
         target, remarks = plan_target(asked, sources, box, stay, self.hierarchy)
         self.notes += notes + remarks + self.grids.unmoved()
-        return target, stay, price_target(stay, self.selection, self.hierarchy, target, masks)
+        if course.average is None:
+            cost = price_target(stay, self.selection, self.hierarchy, target, course.masks)
+            return target, stay, cost
+        target = counted(target, course.average)
+        cost = price_averaged_target(stay, self.selection, self.hierarchy, target, course)
+        return target, stay, cost
 
     def pick_granules(self) -> None:
         """Find the parts of a stack that are the selected granules', by name or else by time."""

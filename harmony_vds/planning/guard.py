@@ -48,11 +48,13 @@ def refuse_unsupported(request: Request) -> None:
             f"The format {form.name} tells cells one by one and has no target grid; ask for netCDF "
             "or Zarr, or without outputCrs, scaleExtent, scaleSize, width, height and grid."
         )
-    if request.target is not None and (request.is_placed or request.average is not None):
-        what = "Points" if request.is_placed else "Averages"
+    over_area = request.average == AverageKind.AREA
+    if request.target is not None and (request.is_placed or over_area):
+        what = "Points" if request.is_placed else "Averages over an area"
         raise UnsupportedError(
-            f"{what} are not put on a target grid; ask for them without outputCrs, scaleExtent, "
-            "scaleSize, width, height and grid."
+            f"{what} have no rows and columns to be put on a target grid; ask for them without "
+            "outputCrs, scaleExtent, scaleSize, width, height and grid, which changes none of "
+            "their values."
         )
     if request.extend:
         raise UnsupportedError(

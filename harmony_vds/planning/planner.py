@@ -73,7 +73,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         course = Course(average, draft.placements, masks)
         cost = price(variables, draft.selection, hierarchy, course)
     else:
-        target, variables, cost = draft.put_on_target(request.target, variables, masks)
+        course = Course(average, masks=masks)
+        target, variables, cost = draft.put_on_target(request.target, variables, course)
     if (cost.missing or form.by_reference) and request.stretch is None:
         refuse_nothing(variables, draft.selection, hierarchy, masks)
     draft.notes += doubts(variables, hierarchy)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.average import AveragePlan
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.maps import DEGREES, transformation
 from harmony_vds.model.paths import group_of, name_of
@@ -101,6 +103,14 @@ def plan_target(
         sources=tuple(sources),
     )
     return target, notes
+
+
+def counted(target: TargetPlan, average: AveragePlan) -> TargetPlan:
+    """`target`, on which numbers of values are those of the nearest cell. **Reads:** nothing."""
+    counts = {path for own in average.variables for _, path in own.measures[1:]}
+    if target.resampling is Resampling.NEAREST:
+        return target
+    return replace(target, picked=target.picked | counts)
 
 
 def _refuse_disorder(source: SourceGrid) -> None:

@@ -76,7 +76,7 @@ def price_target(
             if d not in source.dimensions
         ) * math.prod(target.shape)  # fmt: skip
         written += cells * itemsize
-        computing += cells * _seconds_a_cell(approach)
+        computing += cells * seconds_a_cell(approach)
         largest = max([largest, *(_held(block, itemsize) for block in blocks)])
         chunk = max(chunk, found.decoded // max(found.chunks, 1))
     if moved and not met:
@@ -85,7 +85,7 @@ def price_target(
             "north). Ask for another extent."
         )
     axes = 8 * sum(target.shape) + 4  # coordinates, and the reference system
-    working = min(_AT_ONCE * _COPIES * min(largest, 2 * BLOCK_BYTES), 64 * largest)
+    working = _working(largest)
     working += sum(own.nbytes for own in target.sources if isinstance(own, Swath))
     merged = all(hierarchy.store.merge_gap(own.path) >= 0 for own in moved)
     coming = in_flight(tally, chunk, merged=merged)
@@ -136,7 +136,20 @@ def _of_variable(
     return tally, blocks, made
 
 
-def _seconds_a_cell(approach: Approach) -> float:
+def working_of(blocks: Sequence[WarpBlock], itemsize: int) -> int:
+    """Bytes that are held while blocks of values of `itemsize` bytes are made.
+
+    **Reads:** nothing.
+    """
+    return _working(max((_held(block, itemsize) for block in blocks), default=0))
+
+
+def _working(largest: int) -> int:
+    return min(_AT_ONCE * _COPIES * min(largest, 2 * BLOCK_BYTES), 64 * largest)
+
+
+def seconds_a_cell(approach: Approach) -> float:
+    """Processor seconds that a cell of the target takes. **Reads:** nothing."""
     if approach.parts > 1:
         return approach.parts**2 / _SAMPLED
     return 1.0 / RESAMPLED[approach.method]

@@ -21,6 +21,7 @@ from harmony_vds.model.subset import References, Subset, SubsetVariable
 from harmony_vds.model.target import TargetPlan
 from harmony_vds.transform.average import averaged, feature_names
 from harmony_vds.transform.blend import blended
+from harmony_vds.transform.held import held
 from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
 from harmony_vds.transform.sampling import sampled
@@ -32,7 +33,7 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
 
     Values, types, attributes and fill values are those of the store; only longitudes that run on
     across the edge of the data are renumbered, what the plan masks is blanked, what it
-    averages is averaged, and what has a target grid is put on it.
+    averages is averaged, and what has a target grid is put on it, averages too.
     **Reads:** nothing.
     """
     variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
@@ -74,13 +75,22 @@ def _on_target(
     store: VirtualStore, variables: Sequence[SubsetVariable], plan: Plan, target: TargetPlan
 ) -> tuple[SubsetVariable, ...]:
     # Imported here: it takes libraries that few requests need.
+    from harmony_vds.model.warp_blocks import whole_planes
     from harmony_vds.transform.reproject import Reprojection, reprojected, target_variables
 
     way = Reprojection(target, frozenset(name_of(own.planned.path) for own in variables))
     moved = []
-    for own in variables:
-        positions = [kept.positions for kept in _kept(store, own.planned, plan)]
-        cuts = store.chunk_index(own.planned.path, positions).cuts
+    for own in held(variables):
+        source = target.source_of(own.planned.dimensions)
+        if source is None:
+            moved.append(own)
+            continue
+        if own.together:  # an average: no chunk of the store holds it
+            positions = [np.arange(size) for size in own.data.shape]
+            cuts = whole_planes(own.planned.dimensions, own.data.shape, source.dimensions)
+        else:
+            positions = [kept.positions for kept in _kept(store, own.planned, plan)]
+            cuts = store.chunk_index(own.planned.path, positions).cuts
         moved.append(reprojected(own, positions, cuts, way))
     return (*target_variables(target), *moved)
 

@@ -155,17 +155,22 @@ def test_longitudes_of_another_turn_give_the_same(stores, tmp_path):
         assert np.array_equal(*both)
 
 
-def by_gdal(answer: Answer, method: str, scale: tuple[float, float] = (1, 1)) -> np.ndarray:
-    """The first day by GDAL with exact coordinates; the world thrice, for it knows no turns."""
-    plan = answer.prepared.plan.target
+def first_day() -> np.ndarray:
+    """In kelvin, from north to south."""
     kelvin = truth(0)[::-1] * np.float32(0.01) + np.float32(273.15)
-    kelvin = np.where(truth(0)[::-1] == FILL, np.nan, kelvin).astype(np.float32)
+    return np.where(truth(0)[::-1] == FILL, np.nan, kelvin).astype(np.float32)
+
+
+def by_gdal(answer: Answer, method: str, values: np.ndarray | None = None) -> np.ndarray:
+    """By GDAL with exact coordinates; the world thrice, for it knows no turns."""
+    plan = answer.prepared.plan.target
+    kelvin = first_day() if values is None else values
     found = np.full(plan.shape, np.nan, np.float32)
     rasterio.warp.reproject(
         np.tile(kelvin, 3), found, src_transform=Affine(2, 0, -540, 0, -2, 90),
         src_crs="EPSG:4326", src_nodata=np.nan, dst_nodata=np.nan, dst_crs=plan.crs,
         dst_transform=Affine(*plan.transform), resampling=Resampling[method], tolerance=0,
-        XSCALE=1 / scale[1], YSCALE=1 / scale[0],
+        XSCALE=1, YSCALE=1,
     )  # fmt: skip
     return found
 
@@ -326,6 +331,78 @@ def test_target_beside_the_data_holds_no_data(stores, tmp_path):
         prepare(wanted, using, href)
 
 
+def averaged(href: str, target: TargetGrid, folder: Path, box=None, **more) -> Answer:
+    folder.mkdir(exist_ok=True)
+    wanted = replace(request(("analysed_sst",), box), target=target, average="time", **more)
+    return ask(wanted, href, services(trusted=[f"{href.rpartition('/')[0]}/"]), folder)
+
+
+def mean_of_days() -> tuple[np.ndarray, np.ndarray]:
+    """Mean in kelvin, not-a-number where nothing is, and number of values; as `truth` lies."""
+    days = np.stack([truth(day) for day in range(3)])
+    there = days != FILL
+    count = there.sum(axis=0)
+    total = np.where(there, days * np.float64(np.float32(0.01)) + np.float32(273.15), 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
+
+
+@pytest.mark.parametrize("name", ["mercator across", "polar"])
+def test_average_over_time_is_made_first_and_then_put_on_the_target(name, stores, tmp_path):
+    answer = averaged(stores("from Greenwich"), TARGETS[name], tmp_path)
+    found, counts = answer.read("analysed_sst"), answer.read("analysed_sst_count")
+    rows, columns = brute_force(answer)
+    sure = rows >= 0
+    mean, count = mean_of_days()
+    assert found.shape == counts.shape == (1, *rows.shape)
+    np.testing.assert_allclose(found[0][sure], mean[rows, columns][sure], rtol=1e-12)
+    assert np.array_equal(counts[0][sure], count[rows, columns][sure])
+    with netCDF4.Dataset(answer.path) as nc:
+        assert nc["analysed_sst"].cell_methods == "time: mean"
+        assert nc["analysed_sst"].grid_mapping == "crs"
+        assert nc["analysed_sst"].ancillary_variables == "analysed_sst_count"
+        assert nc["time"].bounds in nc.variables
+        assert nc["time"].size == 1
+
+
+@pytest.mark.parametrize("method", ["bilinear", "cubic"])
+def test_kernels_of_an_average_equal_gdals_of_the_mean(method, stores, tmp_path):
+    answer = averaged(stores("plain"), replace(POLAR, interpolation=method), tmp_path)
+    mean, _ = mean_of_days()
+    theirs = by_gdal(answer, method, values=mean[::-1].astype(np.float32))
+    found = answer.read("analysed_sst")[0]
+    both = np.isfinite(found) & np.isfinite(theirs)
+    assert both.mean() > 0.4
+    assert (np.isfinite(found) == np.isfinite(theirs)).mean() > 0.999
+    assert np.abs(found - theirs)[both].max() < 2e-4
+    counts = answer.read("analysed_sst_count")
+    assert counts.dtype == np.int32
+    assert {0, 1, 2, 3} >= {*np.unique(counts[0][both])}
+
+
+def test_average_on_a_target_reads_each_chunk_once_for_its_price(stores, tmp_path):
+    href = stores("plain")
+    wanted = replace(request(("analysed_sst",)), target=TARGETS["mercator"], average="time")
+    with services(trusted=[f"{href.rpartition('/')[0]}/"]) as using:
+        prepared = prepare(wanted, using, href)
+        plain = prepare(replace(wanted, target=None), using, href)
+        before = using.access.fetcher.traffic.nbytes
+        (output,) = fulfil(prepared, tmp_path, using)
+        cost = prepared[0].plan.cost
+        assert using.access.fetcher.traffic.nbytes - before == cost.bytes_read
+    assert cost.bytes_read == plain[0].plan.cost.bytes_read > 0
+    assert prepared[0].plan.fingerprint != plain[0].plan.fingerprint
+    with netCDF4.Dataset(output.path) as nc:
+        sizes = [nc[own].size * nc[own].dtype.itemsize
+                 for own in ("analysed_sst", "analysed_sst_count", "x", "y")]  # fmt: skip
+    assert sum(sizes) <= cost.bytes_written < sum(sizes) + 1000
+
+
+def test_average_beside_the_target_holds_no_data(stores, tmp_path):
+    target = TargetGrid("EPSG:3857", "", (9e6, 9e6, 10e6, 10e6), None, 10, 10)
+    with pytest.raises(NoDataError, match="under the target grid"):
+        averaged(stores("plain"), target, tmp_path, (0, 0, 20, 20))
+
+
 def test_price_is_what_is_read(stores, tmp_path):
     href = stores("plain")
     for name in ("mercator across", "polar"):
@@ -371,8 +448,8 @@ def test_unusable_target_is_refused(target, named, stores):
     with services(trusted=[f"{href.rpartition('/')[0]}/"]) as using:
         with pytest.raises(RequestError, match=named):
             prepare(replace(request(("mask",)), target=target), using, href)
-        averaged = replace(request(("mask",)), target=POLAR, average="time")
-        with pytest.raises(UnsupportedError, match="Averages are not put on a target grid"):
+        averaged = replace(request(("mask",)), target=POLAR, average="area")
+        with pytest.raises(UnsupportedError, match="Averages over an area have no rows and"):
             prepare(averaged, using, href)
 
 
