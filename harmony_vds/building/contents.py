@@ -13,7 +13,7 @@ from harmony_vds.errors import StoreError
 from harmony_vds.model.joined_times import is_time
 
 _BATCH = 100_000
-_VIRTUAL = 2
+VIRTUAL = 2
 """icechunk's number for a chunk that lies elsewhere."""
 
 
@@ -127,7 +127,7 @@ async def _references(store: Any, path: str, axis: int) -> list[tuple[int, str]]
     seen: dict[tuple[int, str], None] = {}
     batches = store.array_chunk_iterator(path, batch_size=_BATCH)
     async for coordinates, kinds, paths, *_ in batches:
-        virtual = np.flatnonzero(np.asarray(kinds) == _VIRTUAL)
+        virtual = np.flatnonzero(np.asarray(kinds) == VIRTUAL)
         numbers = np.asarray(coordinates)[virtual, axis].tolist()
         for number, row in zip(numbers, virtual.tolist(), strict=True):
             seen.setdefault((number, str(paths[row])))

@@ -91,7 +91,7 @@ def _write_irregular(store: Any, group: str, name: str, own: Irregular) -> None:
             path, grid, manifest._paths.ravel().tolist(),  # noqa: SLF001  has no public name
             np.ascontiguousarray(manifest._offsets.ravel()),  # noqa: SLF001
             np.ascontiguousarray(manifest._lengths.ravel()),  # noqa: SLF001
-            arr_offset=tuple(offset), checksum=_now(),
+            arr_offset=tuple(offset), checksum=just_now(),
         )  # fmt: skip
         start += grid[own.axis]
 
@@ -103,7 +103,8 @@ def _split(codecs: Any) -> dict[str, Any]:
     return {"filters": filters, "serializer": serializer, "compressors": compressors}
 
 
-def _now() -> datetime:
+def just_now() -> datetime:
+    """A time that no file written before this moment is newer than. **Reads:** nothing."""
     return datetime.now(UTC) + timedelta(seconds=1)  # icechunk counts whole seconds
 
 

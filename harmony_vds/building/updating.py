@@ -3,7 +3,7 @@
 Each is one commit. What is there already is not read again, and nothing to do is no commit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,14 +15,17 @@ import zarr
 from virtualizarr.accessor import VirtualiZarrDatasetAccessor
 from virtualizarr.manifests import ManifestArray
 
+from harmony_vds.building.arrangement import arrange, order_by_time
 from harmony_vds.building.choice import Choice
 from harmony_vds.building.contents import Contents, contents_of
 from harmony_vds.building.encodings import encoded_as
-from harmony_vds.building.files import GranuleFile, file_name
+from harmony_vds.building.files import GranuleFile
 from harmony_vds.building.granules import VirtualGranule, read_granule
 from harmony_vds.building.joining import Joined, join, refuse_differences
 from harmony_vds.building.places import Place, configuration, containers
+from harmony_vds.building.replaced import Described, replaced
 from harmony_vds.building.repository import sanitised
+from harmony_vds.building.shared_arrays import lead_to, leading_to
 from harmony_vds.building.virtualize import ALONE, Crew, granules_of, remembered
 from harmony_vds.errors import RequestError, StoreError
 from harmony_vds.model.extent import BoundingBox
@@ -39,6 +42,8 @@ class Updated:
     """URLs of granules that came in."""
     removed: tuple[str, ...]
     """URLs of granules that went out."""
+    renewed: tuple[str, ...] = ()
+    """URLs of granules that were written anew, and are described anew."""
     notes: tuple[str, ...] = ()
     """What was put right on the way."""
 
@@ -56,7 +61,7 @@ def update(
     ----------
     files
         All granules that there are now. Those that the repository refers to already are left as
-        they are.
+        they are, but for such as were written anew since.
     place
         An icechunk repository that `virtualize` wrote.
     removing
@@ -69,32 +74,56 @@ def update(
     RequestError
         There is no repository, or nothing of it would be left.
     StoreError
-        A new granule does not fit to those that are there; nothing of it is then committed.
+        A new granule does not fit to those that are there, or all of those were written anew;
+        nothing of it is then committed.
     ForbiddenError, UpstreamError
         A granule cannot be read; the text names it.
 
     **Reads:** metadata and coordinates of new granules, and of one that is there.
     """
     repository, choice = _opened(place)
+    described = Described(repository.ancestry(branch="main"))
+    contents = contents_of(repository.readonly_session("main").store, choice.dimension)
+    known = [own for own in files if own.target in set(contents.urls)]
+    anew = replaced(known, described)
+    sound = [own for own in known if own not in anew]
     removed: tuple[str, ...] = ()
     if removing:
-        removed = _remove(repository, choice, {own.target for own in files})
-    contents = contents_of(repository.readonly_session("main").store, choice.dimension)
-    present = set(contents.urls)
-    fresh = [own for own in files if own.target not in present]
-    gathered = granules_of(fresh, choice, crew)
+        removed = _remove(repository, choice, {own.target for own in files}, sound)
+        contents = contents_of(repository.readonly_session("main").store, choice.dimension)
+    fresh = [own for own in files if own.target not in set(contents.urls)]
+    if anew and len(anew) == len(contents.urls):
+        raise StoreError(
+            f"All {len(anew)} granules of the repository were written anew since it described "
+            "them, so that nothing is left to compare them with; build the store anew."
+        )
+    gathered = granules_of([*fresh, *anew], choice, crew)
     granules, notes = gathered.granules, gathered.notes
-    added: tuple[str, ...] = ()
+    targets = {own.name: own.target for own in (*fresh, *anew)}
+    told = [targets[own.name] for own in granules]
+    renewed = tuple(own.target for own in anew if own.target in told)
+    if len(renewed) < len(anew):
+        raise StoreError(
+            "A granule was written anew and holds nothing now of what was chosen: "
+            f"{next(own.target for own in anew if own.target not in told)}. Leave it out of the "
+            "list and take it out of the store (--remove-deleted)."
+        )
     if granules:
-        known = {own.name: own.target for own in fresh}
-        added = tuple(known[own.name] for own in granules)
-        repository = _reaching(repository, place, added)
-        notes += _append(repository, choice, granules, _sample(files, contents, choice))
+        repository = _reaching(repository, place, told)
+        sample = _sample(sound or files, contents, choice, set(renewed))
+        notes += _append(repository, choice, granules, sample, (told, set(renewed)))
     snapshot = repository.lookup_branch("main")
-    return Updated(snapshot, added, removed, notes)
+    added = tuple(own for own in told if own not in renewed)
+    return Updated(snapshot, added, removed, renewed, notes)
 
 
 def _opened(place: Place) -> tuple[icechunk.Repository, Choice]:
+    if place.href.endswith((".json", ".parquet", ".parq")):
+        raise RequestError(
+            f"{place.href} holds kerchunk references, which are written as a whole and not brought "
+            "up to date. Build them anew under another name and put that in its place, or keep an "
+            "icechunk repository, which takes new granules alone."
+        )
     storage = place.storage()
     if not icechunk.Repository.exists(storage):
         raise RequestError(f"There is no icechunk repository at {place.href}; build one first.")
@@ -125,8 +154,10 @@ def _reaching(
     return opened
 
 
-def _remove(repository: icechunk.Repository, choice: Choice, kept: set[str]) -> tuple[str, ...]:
-    """Take out the granules that are not in `kept`, in one commit."""
+def _remove(
+    repository: icechunk.Repository, choice: Choice, kept: set[str], sound: Sequence[GranuleFile]
+) -> tuple[str, ...]:
+    """Take out the granules that are not in `kept`, in one commit; `sound` are as described."""
     session = repository.writable_session("main")
     contents = contents_of(session.store, choice.dimension)
     gone = [number for number, url in enumerate(contents.urls) if url not in kept]
@@ -138,20 +169,35 @@ def _remove(repository: icechunk.Repository, choice: Choice, kept: set[str]) -> 
             "an empty store is of no use. Check the list, or delete the repository."
         )
     arrange(session, contents, np.flatnonzero(~np.isin(contents.owners, gone)))
+    urls = {contents.urls[number] for number in gone}
+    if paths := leading_to(session.store, contents.along, urls):
+        lead_to(session.store, paths, _needed(_sample(sound, contents, choice, urls), paths))
     session.commit(f"Removed {len(gone)} granules", metadata=remembered(choice))
     return tuple(contents.urls[number] for number in gone)
 
 
 def _sample(
-    files: Sequence[GranuleFile], contents: Contents, choice: Choice
+    files: Sequence[GranuleFile], contents: Contents, choice: Choice, gone: set[str]
 ) -> VirtualGranule | None:
-    """One of the granules that are there already, to compare new ones with."""
+    """One of the granules that are there already and not `gone`, to compare new ones with."""
+    left = [url for url in contents.urls if url not in gone]
     known = {own.target: own for own in files}
-    there = next((known[url] for url in contents.urls if url in known), None)
+    there = next((known[url] for url in left if url in known), None)
     if there is None:
-        there = GranuleFile(contents.urls[0], access=files[0].access)
+        if not left or not files:
+            return None
+        there = GranuleFile(left[0], access=files[0].access)
     found = read_granule(there, choice)
     return found if isinstance(found, VirtualGranule) else None
+
+
+def _needed(sample: VirtualGranule | None, paths: Sequence[str]) -> VirtualGranule:
+    if sample is None:
+        raise StoreError(
+            f"{paths[0].strip('/')} is stored once for all granules, in one that goes out, and no "
+            "other is left unchanged to take its place; build the store anew."
+        )
+    return sample
 
 
 def _append(
@@ -159,8 +205,13 @@ def _append(
     choice: Choice,
     granules: Sequence[VirtualGranule],
     sample: VirtualGranule | None,
+    told: tuple[Sequence[str], set[str]],
 ) -> tuple[str, ...]:
-    """Put new granules in, where their times belong, in one commit."""
+    """Put new granules in, where their times belong, in one commit.
+
+    `told` are the URLs of all of them, and of those among them that take their own place again.
+    """
+    urls, renewed = told
     session = repository.writable_session("main")
     contents = contents_of(session.store, choice.dimension)
     if sample is not None:
@@ -168,15 +219,21 @@ def _append(
     joined = join(granules, contents.along)
     if joined.irregular:
         raise StoreError("The new granules differ in length; build the store anew with them.")
+    if renewed:
+        gone = [number for number, url in enumerate(contents.urls) if url in renewed]
+        arrange(session, contents, np.flatnonzero(~np.isin(contents.owners, gone)))
+        if paths := leading_to(session.store, contents.along, renewed):
+            lead_to(session.store, paths, _needed(sample, paths))
     for path in contents.arrays:
         _extend(session, path, contents, joined)
     for group, dataset in joined.groups.items():
         _agree(session.store, group, dataset)
     now = contents_of(session.store, choice.dimension)
-    order = _order(now)
+    order = order_by_time(now)
     if order is not None:
         arrange(session, now, order)
-    session.commit(f"Added {len(granules)} granules", metadata=remembered(choice))
+    text = f"Added {len(urls) - len(renewed)} granules, described {len(renewed)} anew"
+    session.commit(text, metadata=remembered(choice, urls))
     return joined.notes
 
 
@@ -240,67 +297,3 @@ def _agree(store: Any, group: str, dataset: xr.Dataset) -> None:
         }  # fmt: skip
         if kept != told:
             node.attrs.put(kept)
-
-
-def _order(contents: Contents) -> npt.NDArray[np.int64] | None:
-    """Positions of the steps, granules by their first times; None where they lie so already."""
-    path = contents.times
-    if path is None:
-        return None
-    times = np.asarray(contents.arrays[path][...])
-    starts = np.flatnonzero(np.r_[True, np.diff(contents.owners) != 0])
-    runs = np.split(np.arange(times.size), starts[1:])
-    names = [file_name(contents.urls[contents.owners[run[0]]]) for run in runs]
-    order = sorted(range(len(runs)), key=lambda own: (times[runs[own][0]], names[own]))
-    steps = np.concatenate([runs[own] for own in order])
-    return None if (np.diff(steps) == 1).all() else steps
-
-
-def arrange(session: icechunk.Session, contents: Contents, order: npt.NDArray[np.int64]) -> None:
-    """Keep of every array along the granules' dimension the steps of `order`, in that order.
-
-    Raises
-    ------
-    StoreError
-        A chunk would have to be cut.
-
-    **Reads:** coordinates.
-    """
-    for path, array in contents.arrays.items():
-        axis = contents.axis(path)
-        shape = list(array.shape)
-        if path in contents.held:
-            values = np.take(np.asarray(array[...]), order, axis)
-        else:
-            forward, backward = _moves(order, array.shape[axis], array.chunks[axis], axis, path)
-            session.reindex_array(path, forward, backward)
-        shape[axis] = order.size
-        array.resize(tuple(shape))
-        if path in contents.held:
-            array[...] = values
-
-
-type Move = Callable[[Any], Any]
-
-
-def _moves(
-    order: npt.NDArray[np.int64], size: int, chunk: int, axis: int, path: str
-) -> tuple[Move, Move]:
-    """Where each chunk goes, and which comes to each place; those left out go behind the last."""
-    whole = order.size // chunk * chunk
-    firsts = order[:whole:chunk]
-    blocks = order[:whole].reshape(-1, chunk)
-    if order.size % chunk or size % chunk or (blocks != firsts[:, None] + np.arange(chunk)).any():
-        raise StoreError(
-            f"Chunks of {path.lstrip('/')} hold steps of several granules; build the store anew."
-        )
-    kept = (firsts // chunk).tolist()
-    sources = [*kept, *sorted(set(range(size // chunk)) - set(kept))]
-    targets = {source: target for target, source in enumerate(sources)}
-
-    def moved(index: Any, table: Any) -> list[int]:
-        found = list(index)
-        found[axis] = table[found[axis]]
-        return found
-
-    return lambda index: moved(index, targets), lambda index: moved(index, sources)

@@ -19,6 +19,7 @@ from harmony_vds.building.gathering import Gathered, gather
 from harmony_vds.building.granules import Omitted, VirtualGranule, read_granule
 from harmony_vds.building.joining import Joined, join
 from harmony_vds.building.places import Place
+from harmony_vds.building.replaced import ADDED, mark_of
 from harmony_vds.building.repository import write_repository
 from harmony_vds.errors import NoDataError, RequestError, StoreError
 
@@ -220,7 +221,11 @@ def _refuse_many(count: int, most: int) -> None:
         )
 
 
-def remembered(choice: Choice) -> dict[str, Any]:
-    """What a commit keeps, so that later granules are cut alike. **Reads:** nothing."""
+def remembered(choice: Choice, added: Sequence[str] = ()) -> dict[str, Any]:
+    """What a commit keeps, so that later granules are cut alike, and `added` ones known by date.
+
+    **Reads:** nothing.
+    """
     told = asdict(choice)
-    return {"choice": {key: value for key, value in told.items() if value}}
+    kept: dict[str, Any] = {"choice": {key: value for key, value in told.items() if value}}
+    return {**kept, ADDED: [mark_of(url) for url in added]} if added else kept

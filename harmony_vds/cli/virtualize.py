@@ -240,5 +240,5 @@ def _update(
         print(f"note: {note}")
     print(
         f"{place.folder or place.href} snapshot {done.snapshot}, {len(done.added)} granules added, "
-        f"{len(done.removed)} removed"
+        f"{len(done.removed)} removed, {len(done.renewed)} described anew"
     )

@@ -1,6 +1,7 @@
 """The command finds granules in CMR, in STAC or by name, here or elsewhere, and publishes them."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_collection_is_published_then_grows_and_shrinks_with_cmr(
         told = run(*options, "--update", "--remove-deleted", CMR_ENDPOINT=cmr.url)
     assert "2 granules added, 1 removed" in told
     np.testing.assert_array_equal(read(store, archive, tmp_path / "b"), truth(days[1:]))
+
+
+def test_granule_elsewhere_that_was_written_anew_is_described_anew(tmp_path: Path) -> None:
+    own = write_days(tmp_path / "granules", 2)
+    with file_server(own[0].parent) as server:
+        hrefs = [f"{server.url}/{path.name}" for path in own]
+        options = ("--output", tmp_path / "store", "--trust", f"{server.url}/")
+        run(*hrefs, *options)
+        assert "0 described anew" in run(*hrefs, *options, "--update")
+        told = own[1].stat().st_mtime + 3_600  # as a later edition would have
+        os.utime(own[1], (told, told))
+        assert "1 described anew" in run(*hrefs, *options, "--update")
 
 
 def test_sidecars_that_records_name_describe_their_granules(
