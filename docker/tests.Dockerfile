@@ -15,7 +15,8 @@ WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE CHANGELOG.md service.yml ./
 COPY docker docker
 COPY harmony_vds harmony_vds
-RUN uv sync --frozen --inexact --group dev
+# Compiled, because this user cannot keep what a process compiles, and the tests start many.
+RUN uv sync --frozen --inexact --group dev --compile-bytecode && python -m compileall -q harmony_vds
 COPY bin bin
 COPY docs docs
 COPY tests tests

@@ -33,7 +33,7 @@ def run(
     if not anew:
         return forks.run(forks.COMMAND_LINE, arguments, environment(home, more), cwd=home)
     return subprocess.run([COMMAND, *arguments], env=environment(home, more), cwd=home, text=True,
-                          capture_output=True, check=False, timeout=30)  # fmt: skip
+                          capture_output=True, check=False, timeout=300)  # fmt: skip
 
 
 @pytest.fixture
