@@ -15,12 +15,19 @@ SHARED = (REPOSITORY.parent / "shared").resolve()
 settings.register_profile(
     "short", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
+settings.register_profile("long", settings.get_profile("short"), max_examples=700)
 settings.load_profile("short")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--scale", action="store_true", help="also run full-size and long tests")
     parser.addoption("--regenerate", action="store_true", help="write the golden files anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try laws that name no number of examples on many more in long runs."""
+    if config.getoption("--scale"):
+        settings.load_profile("long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

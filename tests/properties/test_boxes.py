@@ -294,7 +294,6 @@ def is_whole_turn(axis: Axis, arc: Arc) -> bool:
 def test_exactly_the_cells_that_meet_the_box_are_kept(name: str) -> None:
     convention = CONVENTIONS[name]
 
-    @settings(max_examples=700)
     @given(box=boxes(convention), north_up=st.booleans(), west_up=st.booleans())
     def law(box: BoundingBox, north_up: bool, west_up: bool) -> None:
         grid = convention.grid(north_up=north_up, west_up=west_up)

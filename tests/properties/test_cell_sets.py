@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from properties.test_chunk_arithmetic import cuts, touched
@@ -19,7 +18,6 @@ from harmony_vds.model.selection import AxisSelection
 FLAGS = arrays(bool, array_shapes(min_dims=1, max_dims=3, max_side=20))
 
 
-@hypothesis_settings(max_examples=300)
 @given(flags=FLAGS, data=st.data())
 def test_any_part_of_a_set_is_that_part_of_its_flags(
     flags: np.ndarray, data: st.DataObject
@@ -36,7 +34,6 @@ def test_any_part_of_a_set_is_that_part_of_its_flags(
         assert np.array_equal(own.lines(axis), flags.any(axis=others))
 
 
-@hypothesis_settings(max_examples=200)
 @given(
     flags=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=20)),
     together=st.integers(1, 90),
@@ -52,7 +49,6 @@ def test_set_is_the_same_however_many_rows_are_looked_at_together(
     assert np.array_equal(own.at(*np.indices(flags.shape)), flags)
 
 
-@hypothesis_settings(max_examples=300)
 @given(case=cuts(), data=st.data())
 def test_tally_counts_only_chunks_that_hold_a_cell_asked_for(
     case: tuple[ChunkIndex, list[AxisSelection]], data: st.DataObject

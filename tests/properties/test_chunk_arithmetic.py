@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harmony_vds.model.blocks import blocks
@@ -63,7 +62,6 @@ def touched(index: ChunkIndex, kept: list[AxisSelection]) -> set[tuple[int, ...]
     return {tuple(p // c for p, c in zip(cell, index.chunk_shape, strict=True)) for cell in cells}
 
 
-@hypothesis_settings(max_examples=1500)
 @given(case=cuts())
 def test_tally_counts_every_chunk_that_holds_a_kept_cell(
     case: tuple[ChunkIndex, list[AxisSelection]],
@@ -86,7 +84,6 @@ def test_tally_counts_every_chunk_that_holds_a_kept_cell(
     assert index.tally([own.indices for own in kept]) == expected
 
 
-@hypothesis_settings(max_examples=500)
 @given(case=cuts(), data=st.data())
 def test_keeping_less_never_costs_more(
     case: tuple[ChunkIndex, list[AxisSelection]], data: st.DataObject
@@ -104,7 +101,6 @@ def test_keeping_less_never_costs_more(
         assert getattr(less, field) <= getattr(more, field)
 
 
-@hypothesis_settings(max_examples=1500)
 @given(case=cuts(), window=st.integers(1, 600))
 def test_blocks_hold_every_cell_once_and_every_chunk_in_one_block(
     case: tuple[ChunkIndex, list[AxisSelection]], window: int
@@ -140,7 +136,6 @@ def splits_cleanly(kept: list[int], chunk: int) -> bool:
     return any(not set(numbers[:i]) & set(numbers[i:]) for i in range(1, len(numbers)))
 
 
-@hypothesis_settings(max_examples=300)
 @given(size=st.integers(1, 30), data=st.data())
 def test_a_selection_is_its_positions(size: int, data: st.DataObject) -> None:
     kept = data.draw(selections(size))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harmony_vds.access.credentials import Credentials
@@ -73,7 +73,6 @@ def access() -> Access:
     return Access.of(Settings(trusted_prefixes=("file:///",)), Credentials.of_token(None))
 
 
-@settings(max_examples=300)
 @given(
     references=REFERENCES, objects=st.booleans(), metadata_first=st.booleans(),
     piece=st.sampled_from([1, 40, 300, 2**20]),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import cftime
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harmony_vds.model.extent import TimeRange
@@ -120,7 +120,6 @@ def crosses_missing_day(moment: Moment, wanted: TimeRange, calendar: str) -> boo
 @pytest.mark.parametrize("calendar", CALENDARS)
 @pytest.mark.parametrize("bounds", [False, True], ids=["instants", "bounds"])
 def test_exactly_the_steps_that_meet_the_range_are_kept(calendar: str, bounds: bool) -> None:
-    @settings(max_examples=400)
     @given(record=records(calendar, bounds=bounds), wanted=ranges())
     def law(record: Record, wanted: TimeRange) -> None:
         expected = [
@@ -138,7 +137,6 @@ def test_exactly_the_steps_that_meet_the_range_are_kept(calendar: str, bounds: b
 @pytest.mark.parametrize("calendar", CALENDARS)
 @pytest.mark.parametrize("bounds", [False, True], ids=["instants", "bounds"])
 def test_coverage_spans_the_kept_steps_and_selects_them_again(calendar: str, bounds: bool) -> None:
-    @settings(max_examples=150)
     @given(record=records(calendar, bounds=bounds), wanted=ranges())
     def law(record: Record, wanted: TimeRange) -> None:
         kept = select_times(record.axis, wanted)
@@ -167,7 +165,6 @@ def test_numbers_and_dates_turn_into_each_other(calendar: str, unit: str) -> Non
         lambda m: m.day < 29
     )
 
-    @settings(max_examples=100)
     @given(moment=moments.filter(lambda m: m.day < 29))
     def law(moment: datetime) -> None:
         number, exists = encode(moment.replace(tzinfo=UTC), axis)
@@ -180,7 +177,6 @@ def test_numbers_and_dates_turn_into_each_other(calendar: str, unit: str) -> Non
 
 @pytest.mark.parametrize("calendar", CALENDARS)
 def test_a_narrower_range_never_keeps_a_step_that_a_wider_one_drops(calendar: str) -> None:
-    @settings(max_examples=150)
     @given(record=records(calendar, bounds=True), inner=ranges(), outer=ranges())
     def law(record: Record, inner: TimeRange, outer: TimeRange) -> None:
         starts = [r.start for r in (inner, outer)]

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
@@ -79,7 +79,6 @@ def fetched_by_hand(index: ChunkIndex, touched: set[tuple[int, ...]], gap: int) 
     return requests + len(native), nbytes + sum(int(index.lengths[n]) for n in native)
 
 
-@settings(max_examples=400)
 @given(
     seed=st.integers(0, 10**6),
     selection=selections(),
