@@ -61,6 +61,7 @@ class DmrppSidecar:
                 there.size,
                 there.modified,
                 received.modified,
+                fetcher.traffic,
             )
 
 

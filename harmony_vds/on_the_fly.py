@@ -3,9 +3,9 @@
 import logging
 import warnings
 import weakref
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harmony_vds.access.gateway import Access
 from harmony_vds.access.trust import Address
@@ -14,17 +14,46 @@ from harmony_vds.discovery.found import FoundStore
 from harmony_vds.discovery.shares import Linked
 from harmony_vds.errors import RequestError, StoreError, TooLargeError
 from harmony_vds.granule_files import Wanted, files_of, reaching
+from harmony_vds.model.plan import human_bytes
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
+from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
 
+if TYPE_CHECKING:
+    from harmony_vds.building.virtualize import Built
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A store that was made for one request, and what making it took."""
+
+    found: FoundStore
+    """Which granules it answers for."""
+    store: VirtualStore
+    """The open store."""
+    nbytes: int
+    """Bytes that were fetched to describe the granules."""
+    requests: int
+    """By how many requests."""
+
+    def priced(self, prepared: list[Prepared]) -> list[Prepared]:
+        """`prepared`, the first with the price of describing added. **Reads:** nothing."""
+        first, *others = prepared
+        cost = first.plan.cost
+        cost = replace(
+            cost, bytes_read=cost.bytes_read + self.nbytes, requests=cost.requests + self.requests
+        )
+        return [replace(first, plan=replace(first.plan, cost=cost)), *others]
+
 
 _SHARE = 0.4
 """Part of a request's time that describing granules may take; the rest is for their data."""
 
 
-def described(search: StoreSearch, services: Services) -> tuple[FoundStore, VirtualStore] | None:
+def described(search: StoreSearch, services: Services) -> Made | None:
     """The selected granules of a search that came to nothing, as one open store.
 
     None where no granule was selected, where something was named as their store, or where the
@@ -33,7 +62,8 @@ def described(search: StoreSearch, services: Services) -> tuple[FoundStore, Virt
     Raises
     ------
     TooLargeError
-        There are more granules than may be described, or they take too long.
+        There are more granules than may be described, or they take too long, or more bytes than
+        one request may read.
     StoreError
         They cannot be described by references, or not together.
     ForbiddenError, UpstreamError
@@ -52,13 +82,14 @@ def described(search: StoreSearch, services: Services) -> tuple[FoundStore, Virt
             f"{services.max_virtualized} are (HARMONY_VDS_MAX_VIRTUALIZED). Select fewer granules, "
             "or ask the publisher for a store."
         )
-    store = _opened(search, linked, reaching(linked, access, Wanted()), services)
-    return FoundStore((store.location,), access, notes, granules=search.granules), store
+    store, built = _opened(search, linked, reaching(linked, access, Wanted()), services)
+    found = FoundStore((store.location,), access, notes, granules=search.granules)
+    return Made(found, store, built.nbytes, built.requests)
 
 
 def _opened(
     search: StoreSearch, linked: tuple[Linked, ...], access: Access, services: Services
-) -> VirtualStore:
+) -> "tuple[VirtualStore, Built]":
     # Not before it is needed: the libraries that write stores take seconds to load.
     from harmony_vds.building.choice import Choice
     from harmony_vds.building.places import Place
@@ -88,21 +119,30 @@ def _opened(
     for note in built.notes:
         logger.info("%s", note)
     logger.info(
-        "No store is published: described %d granules by %d references, %.0f s of time are left",
-        built.granules, built.references, services.deadline.remaining,
+        "No store is published: described %d granules by %d references, for which %s were read, "
+        "%.0f s of time are left",
+        built.granules, built.references, human_bytes(built.nbytes), services.deadline.remaining,
     )  # fmt: skip
     members = tuple(StoreLocation(own.target, ManifestFormat.GRANULES) for own in files)
     named = replace(members[0], snapshot=built.digest, members=members, region=at.region)
     store = replace(store, location=named)
     weakref.finalize(store, folder.cleanup)
-    return store
+    return store, built
 
 
 def _clock(services: Services) -> Any:
-    """Refuses when describing granules has taken its part of the request's time."""
-    deadline = services.deadline
+    """Refuses when describing granules takes too much of the request's time, or of its bytes."""
+    deadline, most = services.deadline, services.limits.max_read_bytes
 
-    def tell(done: int, total: int) -> None:
+    def tell(done: int, total: int, nbytes: int) -> None:
+        expected = nbytes * total // done
+        if expected > most:
+            raise TooLargeError(
+                f"Describing {total} granules would read {human_bytes(expected)} of them, and one "
+                f"request may read {human_bytes(most)} (HARMONY_VDS_MAX_READ_BYTES). Select "
+                f"{max(total * most // expected, 1)} granules, or ask the publisher for a virtual "
+                "store."
+            )
         left = deadline.remaining / deadline.seconds
         if done < total and left < 1 - _SHARE:
             raise TooLargeError(

@@ -125,7 +125,9 @@ def _prepare_source(
             made = None if apart else described(search, services)
             if made is None:
                 raise search.failure()
-            return _prepare_store(made[0], source, request, services, apart=apart, store=made[1])
+            return made.priced(
+                _prepare_store(made.found, source, request, services, apart=apart, store=made.store)
+            )
         try:
             return _prepare_answer(answer, source, request, services, apart=apart)
         except (StoreError, ForbiddenError, UpstreamError, UnknownVariableError) as error:

@@ -12,6 +12,7 @@ from obspec_utils.readers import BlockStoreReader
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore
 
+from harmony_vds.access.fetch import Traffic
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.access.ranged import RangedFile
 from harmony_vds.errors import RequestError, StoreError
@@ -78,6 +79,8 @@ class OpenFile:
     """A binary file object."""
     form: str
     """``hdf5``, ``classic`` or ``tiff``."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What was fetched of it so far; nothing of local files."""
 
 
 @contextmanager
@@ -114,7 +117,7 @@ def opened(file: GranuleFile) -> Iterator[OpenFile]:
                 f"read whole; at most {_LARGEST_CLASSIC:,} are. Copy it here and name the copy."
             )
         elsewhere.seek(0)
-        yield OpenFile(registry, elsewhere, form)
+        yield OpenFile(registry, elsewhere, form, access.fetcher.traffic)
 
 
 def _form(reader: Any) -> str:

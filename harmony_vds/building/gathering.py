@@ -31,6 +31,10 @@ class Gathered:
     """Those that hold something of what was chosen, in the order of their files."""
     notes: tuple[str, ...]
     """Which were left out, and what described the others."""
+    nbytes: int = 0
+    """Bytes that were fetched from elsewhere to describe them, those left out included."""
+    requests: int = 0
+    """By how many requests."""
 
 
 def gather(files: Sequence[GranuleFile], choice: Choice, read: Reader) -> Gathered:
@@ -45,6 +49,7 @@ def gather(files: Sequence[GranuleFile], choice: Choice, read: Reader) -> Gather
     files, notes = _compared(files, choice)
     found: list[VirtualGranule] = []
     empty: list[str] = []
+    nbytes = requests = 0
     first: VirtualGranule | None = None
     for file, own in zip(files, read(files), strict=True):
         if isinstance(own, VirtualGranule) and own.by_sidecar:
@@ -52,11 +57,13 @@ def gather(files: Sequence[GranuleFile], choice: Choice, read: Reader) -> Gather
                 own = _of_file(file, choice, f"it differs from that of {first.name}")  # noqa: PLW2901
             elif first is None:
                 first = own
+        nbytes, requests = nbytes + own.nbytes, requests + own.requests
         if isinstance(own, VirtualGranule):
             found.append(own)
         elif own.is_empty:
             empty.append(own.name)
-    return Gathered(found, (*notes, *_told(found, empty, len(files))))
+    told = (*notes, *_told(found, empty, len(files)))
+    return Gathered(found, told, nbytes, requests)
 
 
 def _of_file(file: GranuleFile, choice: Choice, doubt: str) -> VirtualGranule | Omitted:

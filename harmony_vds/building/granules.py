@@ -16,6 +16,7 @@ from virtualizarr.manifests import ManifestArray
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
 from xarray.backends.zarr import FillValueCoder
 
+from harmony_vds.access.fetch import Traffic
 from harmony_vds.building.choice import Choice, chosen
 from harmony_vds.building.files import GranuleFile, OpenFile, opened
 from harmony_vds.building.marks import (
@@ -61,6 +62,10 @@ class VirtualGranule:
     """Whether its sidecar describes it, and not the file."""
     doubt: str = ""
     """Why its sidecar does not, where it has one."""
+    nbytes: int = 0
+    """Bytes that were fetched from elsewhere to describe it."""
+    requests: int = 0
+    """By how many requests."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class Omitted:
     """Of its file."""
     is_empty: bool
     """Whether it has no step at all, and not merely none that was chosen."""
+    nbytes: int = 0
+    """Bytes that were fetched from elsewhere to find that out."""
+    requests: int = 0
+    """By how many requests."""
 
 
 def read_granule(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
@@ -114,7 +123,12 @@ def _by_sidecar(
         found = _of_groups(
             file, values, choice, lambda group, _: dataset_of(told, group, file.href)
         )
+        found = _counted(found, told.traffic)
     return replace(found, by_sidecar=True) if isinstance(found, VirtualGranule) else found
+
+
+def _counted(found: VirtualGranule | Omitted, traffic: Traffic) -> VirtualGranule | Omitted:
+    return replace(found, nbytes=traffic.nbytes, requests=traffic.requests)
 
 
 def _by_file(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
@@ -123,11 +137,12 @@ def _by_file(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
             from harmony_vds.building.tiff import read_tiff
 
             image, notes = read_tiff(file, own)
-            return _finished(file, {"/": image}, notes, choice, None)
+            return _counted(_finished(file, {"/": image}, notes, choice, None), own.traffic)
         with values_of(own) as values:
-            return _of_groups(
+            found = _of_groups(
                 file, values, choice, lambda group, below: _parsed(file, own, group, below)
             )
+            return _counted(found, own.traffic)
 
 
 def _of_groups(

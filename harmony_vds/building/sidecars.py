@@ -6,7 +6,7 @@ the file, or of a program that left things out. What is doubtful is read from th
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
 from virtualizarr.manifests.utils import create_v3_array_metadata
 from xarray.backends.zarr import FillValueCoder
 
+from harmony_vds.access.fetch import Traffic
 from harmony_vds.errors import StoreError
 from harmony_vds.model.paths import group_of, join, name_of
 
@@ -79,6 +80,8 @@ class Described:
     """When the file was written, UTC."""
     written: datetime | None = None
     """When the sidecar was written, UTC."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What was fetched so far to tell it."""
 
 
 class Sidecar(Protocol):

@@ -28,11 +28,11 @@ _WORTH_PROCESSES = 24
 MOST_REFERENCES = 20_000_000
 """References that are held at once; about 150 bytes each."""
 
-type Tell = Callable[[int, int], None]
-"""Called with (granules read, granules in all)."""
+type Tell = Callable[[int, int, int], None]
+"""Called with (granules read, granules in all, bytes fetched from elsewhere to read them)."""
 
 
-def _silent(_done: int, _total: int) -> None:
+def _silent(_done: int, _total: int, _nbytes: int) -> None:
     """Tell nobody."""
 
 
@@ -68,6 +68,10 @@ class Built:
     """What was put right on the way, or will mislead other readers."""
     digest: str = ""
     """A fingerprint of all references and held values; the same for the same granules."""
+    nbytes: int = 0
+    """Bytes that were fetched from elsewhere to describe the granules."""
+    requests: int = 0
+    """By how many requests."""
 
 
 def virtualize(
@@ -115,13 +119,14 @@ def virtualize(
     references = references_of(joined)
     _refuse_many(references, crew.most_references)
     notes = (*gathered.notes, *joined.notes)
+    spent = gathered.nbytes, gathered.requests
     if is_kerchunk(place):
         from harmony_vds.building.kerchunk import write_references
 
         write_references(joined, Path(str(place.folder)))
-        return Built("", len(granules), references, notes)
+        return Built("", len(granules), references, notes, "", *spent)
     snapshot = write_repository(joined, place, [own.target for own in files], remembered(choice))
-    return Built(snapshot, len(granules), references, notes, digest_of(joined))
+    return Built(snapshot, len(granules), references, notes, digest_of(joined), *spent)
 
 
 def is_kerchunk(place: Place) -> bool:
@@ -149,10 +154,12 @@ def granules_of(files: Sequence[GranuleFile], choice: Choice, crew: Crew) -> Gat
     """
 
     def read(listed: Sequence[GranuleFile]) -> Iterator[VirtualGranule | Omitted]:
+        nbytes = 0
         with _pool(crew, len(listed)) as pool:
             for number, own in enumerate(_read(listed, choice, pool), start=1):
                 yield own
-                crew.tell(number, len(listed))
+                nbytes += own.nbytes
+                crew.tell(number, len(listed), nbytes)
 
     return gather(files, choice, read)
 

@@ -212,7 +212,7 @@ def _executor(dask: str | None) -> "Iterator[Executor | None]":
         yield client.get_executor(pure=False)
 
 
-def _tell(done: int, total: int) -> None:
+def _tell(done: int, total: int, _nbytes: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done} of {total} granules", end="", file=sys.stderr)
 

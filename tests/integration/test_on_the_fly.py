@@ -86,6 +86,10 @@ def test_selected_granules_are_one_output_with_the_values_of_their_files(
         assert path.name in named
     assert "vds-store" not in named  # the store was here for this order alone
     assert "described 3 granules" in outcome.stderr
+    # Files as small as these are read whole to be described, which is part of the price.
+    (item,) = outcome.items
+    sizes = sum(own.stat().st_size for own in archive.files[1:])
+    assert item["properties"]["virtual_store:bytes_read"] > sizes
 
 
 @pytest.mark.scale
@@ -102,6 +106,18 @@ def test_more_granules_than_are_described_are_refused_with_the_numbers(
     assert "3 granules are too many" in outcome.error["error"]
     assert "at most 2" in outcome.error["error"]
     assert outcome.error["category"] == "NoRetry"
+
+
+def test_describing_that_takes_more_bytes_than_a_request_may_is_refused_with_the_numbers(
+    archive: Archive, tmp_path: Path
+) -> None:
+    allowed = str(archive.files[0].stat().st_size * 3 // 2)
+    outcome = order(archive, tmp_path, [0, 1, 2], HARMONY_VDS_MAX_READ_BYTES=allowed)
+    assert outcome.status != 0
+    told = outcome.error["error"]
+    assert "Describing 3 granules would read" in told
+    assert "HARMONY_VDS_MAX_READ_BYTES" in told
+    assert "Select 1 granules" in told
 
 
 @pytest.mark.scale
