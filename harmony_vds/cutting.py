@@ -32,6 +32,8 @@ class Cutting:
 
     layout: Layout = AS_STORED
     """How outputs are laid out."""
+    uncut: bool = False
+    """Whether what it gives goes into one output with what other stores give, and is not cut."""
 
     def plan(self, request: Request, source: Source) -> Plan:
         """The plan of all of a request; errors as `make_plan`. **Reads:** coordinates."""
@@ -110,8 +112,9 @@ class Cutting:
         return found
 
     def _is_cut(self, plan: Plan, request: Request) -> bool:
-        """Whether the request comes out in Parts; not while somebody waits for one file."""
-        if request.synchronous or request.average == "time" or request.stretch is not None:
+        """Whether the request comes out in Parts; not where it has to be one file."""
+        together = self.uncut or request.synchronous or request.average == "time"
+        if together or request.stretch is not None:
             return False
         too_large = times_too_large(plan.cost, self.limits, apart=self.apart) > 1
         return too_large and can_be_cut(plan, self.store)

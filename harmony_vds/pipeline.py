@@ -159,28 +159,32 @@ def _prepare_answer(
             outside.append(error)
     if not prepared:
         raise outside[0]
-    every = [own for _, parts in prepared for own in parts]
     alone = any(found.variables is not None for found, _ in prepared)
-    alone |= request.target is None or request.average is not None  # averages are of one store each
-    if alone or len(prepared) < 2 or len(every) > len(prepared):
-        return every
-    assert request.target is not None
+    alone |= request.average is not None  # averages are of one store each
+    if request.target is None or len(prepared) < 2 or alone:
+        return [own for _, parts in prepared for own in parts]
     prepared.sort(key=lambda pair: (pair[0].label, pair[0].locations[0].href))
-    shared = targets_shared([own for _, (own,) in prepared], request.target)
-    if shared is not None:
-        again = replace(request, target=shared)
-        prepared = [
-            (found, _prepare_store(found, source, again, services, apart=apart, store=own.store))
-            for found, (own,) in prepared
+
+    def together(asked: Request) -> list[Prepared]:
+        made = [
+            _prepare_store(found, source, asked, services, apart=apart, store=own.store, uncut=True)
+            for found, (own, *_) in prepared
         ]
-    return [combined([own for _, (own,) in prepared], request, source)]
+        return [own for (own,) in made]
+
+    is_cut = any(len(parts) > 1 for _, parts in prepared)
+    members = together(request) if is_cut else [own for _, (own,) in prepared]
+    shared = targets_shared(members, request.target)
+    if shared is not None:
+        members = together(replace(request, target=shared))
+    return [combined(members, request, source)]
 
 
 def _prepare_store(  # noqa: PLR0913  an open store comes along where it has no address
     found: FoundStore, source: Source, request: Request, services: Services, *, apart: bool,
-    store: VirtualStore | None = None,
+    store: VirtualStore | None = None, uncut: bool = False,
 ) -> list[Prepared]:  # fmt: skip
-    """The plans for one store: one, or one for each Part."""
+    """The plans for one store: one, or one for each Part unless `uncut`."""
     variables = source.variables if found.variables is None else found.variables
     source = replace(source, variables=variables)
     request = replace(
@@ -188,7 +192,7 @@ def _prepare_store(  # noqa: PLR0913  an open store comes along where it has no 
     )
     with timed("open"):
         store = store or open_store(found.locations, found.access, services.reading)
-    cutting = Cutting(store, services.limits, apart, found.by_region, services.layout)
+    cutting = Cutting(store, services.limits, apart, found.by_region, services.layout, uncut)
     with timed("plan"):
         plan = cutting.plan(request, source)
         logger.info("Planned: %s", plan)

@@ -12,7 +12,7 @@ from servers import Server, cmr_server, file_server
 from systems.kits import raw, services
 from world import kerchunk_references, umm_collection, umm_granule, write_references
 
-from harmony_vds.errors import UnsupportedError
+from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.handoff import sealed, unsealed
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.pipeline import fulfil, prepare, prepare_part
@@ -99,13 +99,13 @@ def request(target: TargetGrid | None, collection: str = FRAMES, **more: bool) -
     )  # fmt: skip
 
 
-def using(world: World):
-    return services(trusted=[f"{world.http.url}/"], cmr_endpoint=world.cmr.url)
+def using(world: World, **more: object):
+    return services(trusted=[f"{world.http.url}/"], cmr_endpoint=world.cmr.url, **more)
 
 
-def answers(world: World, wanted: Request, folder: Path):
+def answers(world: World, wanted: Request, folder: Path, **more: object):
     folder.mkdir(exist_ok=True)
-    with using(world) as own:
+    with using(world, **more) as own:
         prepared = prepare(wanted, own)
         return prepared, fulfil(prepared, folder, own)
 
@@ -204,6 +204,26 @@ def test_frames_that_are_packed_otherwise_are_refused_with_the_numbers(world, tm
 def test_someone_who_waits_gets_the_one_output(world, tmp_path):
     _, outputs = answers(world, request(WHOLE, synchronous=True), tmp_path)
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("part_bytes", [1_500, 3_500])  # its own grid takes 2.8 kB, all 6.2 kB
+def test_frames_each_of_which_would_be_cut_come_out_as_one_all_the_same(
+    part_bytes, world, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    wanted = request(TargetGrid("EPSG:4326"))
+    _, (whole,) = answers(world, wanted, tmp_path / "whole")
+    _, (output,) = answers(world, wanted, tmp_path / "large", part_bytes=part_bytes)
+    assert output.checksum == whole.checksum
+    assert output.nbytes > part_bytes
+
+
+def test_combined_frames_that_are_too_large_are_refused_with_the_limit(world):
+    with (
+        using(world, part_bytes=1_500, max_output_bytes=5_000) as own,
+        pytest.raises(TooLargeError, match="HARMONY_VDS_MAX_OUTPUT_BYTES"),
+    ):
+        prepare(request(TargetGrid("EPSG:4326")), own)
 
 
 def test_combined_output_is_planned_again_and_written_elsewhere(world, tmp_path):
