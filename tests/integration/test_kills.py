@@ -1,5 +1,6 @@
 """Runs that are ended in the middle: nothing unfinished is left, and another run finishes them."""
 
+import hashlib
 import json
 import os
 import random
@@ -71,10 +72,10 @@ def bucket(s3: str) -> Any:
     return client
 
 
-def start(slow: Slow, folder: Path, prefix: str) -> subprocess.Popen[str]:
+def start(slow: Slow, folder: Path, prefix: str, **more: Any) -> subprocess.Popen[str]:
     """A work item, as Harmony's runner starts it."""
     folder.mkdir(parents=True)
-    message = make_message("C1-T", staging=f"s3://{STAGING}/{prefix}/")
+    message = make_message("C1-T", staging=f"s3://{STAGING}/{prefix}/", **more)
     command = [sys.executable, "-m", "harmony_vds", "--harmony-action", "invoke",
                "--harmony-input", json.dumps(message), "--harmony-sources", "",
                "--harmony-metadata-dir", str(folder / "metadata")]  # fmt: skip
@@ -136,6 +137,48 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next_with_equal_bytes(
     assert reused == len(before) if not overlapping else reused >= len(before)
     uploads = bucket.list_multipart_uploads(Bucket=STAGING, Prefix=prefix).get("Uploads", [])
     assert uploads == []
+
+
+def listed(found: dict[str, bytes]) -> list[str]:
+    """Names of the folders that are as their listings say, with nothing beside them."""
+    listings = {name: body for name, body in found.items() if name.endswith(".sha256")}
+    known = set(listings)
+    for name, body in listings.items():
+        folder = name.rsplit(".", 2)[0]
+        for line in body.decode().splitlines():
+            sha256, path = line.split("  ")
+            assert hashlib.sha256(found[f"{folder}/{path}"]).hexdigest() == sha256
+            known.add(f"{folder}/{path}")
+    assert known == set(found)
+    return sorted(name.rsplit(".", 2)[0] for name in listings)
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize("profile", ["", ";profile=icechunk"])
+def test_folders_of_runs_killed_at_random_moments_are_finished_with_nothing_beside_them(
+    profile: str, slow: Slow, bucket: Any, tmp_path: Path
+) -> None:
+    wanted, kind = {"format": {"mime": f"application/x-zarr{profile}"}}, profile[-4:] or "zarr"
+    begun = time.monotonic()
+    finished(start(slow, tmp_path / "calm", f"calm-{kind}", **wanted))
+    seconds, expected = time.monotonic() - begun, objects(bucket, f"calm-{kind}")
+    names = listed(expected)
+    assert names
+    for seed in range(5):
+        prefix = f"folders-{kind}-{seed}"
+        first = start(slow, tmp_path / f"first{seed}", prefix, **wanted)
+        time.sleep((0.5 + random.Random(seed).random() / 2) * seconds)
+        overlapping = seed == 4
+        if not overlapping:
+            first.kill()
+            first.communicate()
+        finished(start(slow, tmp_path / f"second{seed}", prefix, **wanted))
+        if overlapping:
+            finished(first)
+        found = objects(bucket, prefix)
+        assert listed(found) == names
+        if not profile:
+            assert found == expected
 
 
 def test_objects_of_another_request_are_not_taken_for_this_one(
