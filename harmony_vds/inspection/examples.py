@@ -12,7 +12,7 @@ from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Place
-from harmony_vds.model.plan import Cost, human_bytes
+from harmony_vds.model.plan import Cost, counted, human_bytes
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.axes import read_axis
@@ -58,7 +58,7 @@ class Example:
         what = "cheap" if self.is_cheap else "costly"
         return (
             f"{self.access} of {name_of(self.variable)} {self.asked}: {what}, reads "
-            f"{human_bytes(self.bytes_read)} in {self.requests:,} requests and decodes "
+            f"{human_bytes(self.bytes_read)} in {counted(self.requests, 'request')} and decodes "
             f"{human_bytes(self.bytes_decoded)} for {human_bytes(self.bytes_written)}; "
             f"{self.seconds}"
         )

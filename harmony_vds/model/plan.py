@@ -28,6 +28,11 @@ _IDENTITY = (
 """What of a plan decides the bytes of its output."""
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of what: ``1 chunk``, ``1,602,080 chunks``. **Reads:** nothing."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def human_bytes(count: float) -> str:
     """`count` bytes in binary units, e.g. ``1.8 GiB``. **Reads:** nothing.
 
@@ -83,7 +88,7 @@ class Cost:
     def __str__(self) -> str:
         gaps = f", {self.missing:,} of them not in the manifest" if self.missing else ""
         return (
-            f"{self.chunks:,} chunks{gaps}, {human_bytes(self.bytes_read)} in "
+            f"{counted(self.chunks, 'chunk')}{gaps}, {human_bytes(self.bytes_read)} in "
             f"→ {human_bytes(self.bytes_written)} out, {self.duration}"
         )
 
