@@ -16,8 +16,8 @@ from typing import Any
 
 from harmony_vds import __version__
 from harmony_vds.access.cluster import Delivered
-from harmony_vds.access.fetch import Traffic
 from harmony_vds.access.gateway import Access, WorkerAccess
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.cutting import Cutting
 from harmony_vds.errors import SettingsError, StaleSourceError, VdsError
 from harmony_vds.model.formats import Layout

@@ -14,7 +14,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from harmony_vds.access.fetch import Traffic
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.errors import SettingsError, UpstreamError, VdsError
 from harmony_vds.model.plan import Role
 from harmony_vds.model.subset import Subset, SubsetVariable, Turn, Wanted
@@ -225,22 +225,12 @@ class Cluster:
         """Keep what was fetched in all: of two turns, the later taken may be the earlier told."""
         with self._lock:
             known = self._fetched.get(delivered.worker, Traffic())
-            told = delivered.traffic
-            self._fetched[delivered.worker] = Traffic(
-                max(known.requests, told.requests),
-                max(known.nbytes, told.nbytes),
-                max(known.retries, told.retries),
-            )
+            self._fetched[delivered.worker] = known.latest(delivered.traffic)
 
     @property
     def traffic(self) -> Traffic:
         """What the workers have fetched so far. **Reads:** nothing."""
-        each = list(self._fetched.values())
-        return Traffic(
-            sum(own.requests for own in each),
-            sum(own.nbytes for own in each),
-            sum(own.retries for own in each),
-        )
+        return sum(self._fetched.values(), Traffic())
 
     def close(self) -> None:
         """Leave the cluster, which goes on. **Reads:** nothing."""

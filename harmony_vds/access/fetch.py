@@ -23,6 +23,7 @@ from tenacity import (
 
 from harmony_vds.access.buckets import NOTHING_RECORDED, Buckets, Twin
 from harmony_vds.access.http import HttpClient, Received
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.access.trust import Address, Trust
 from harmony_vds.access.ways import S3Reader
 from harmony_vds.errors import MissingSourceError, StoreError, UpstreamError
@@ -44,27 +45,6 @@ class RetryPolicy:
     """Upper bound of the first pause, in seconds; it doubles each time."""
     longest_wait: float = 10.0
     """Upper bound of any pause, in seconds; no server's ``Retry-After`` is obeyed for longer."""
-
-
-@dataclass
-class Traffic:
-    """What was fetched so far; written only on the network loop."""
-
-    requests: int = 0
-    """Successful requests."""
-    nbytes: int = 0
-    """Bytes received and accepted."""
-    retries: int = 0
-    """Requests that had to be repeated."""
-
-    def __str__(self) -> str:
-        return f"{self.nbytes} bytes in {self.requests} requests, {self.retries} of them repeated"
-
-    def as_fields(self) -> dict[str, int]:
-        """What was fetched, as fields of a log line. **Reads:** nothing."""
-        return {
-            "bytesRead": self.nbytes, "requests": self.requests, "requestsRepeated": self.retries,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)

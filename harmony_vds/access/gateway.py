@@ -7,6 +7,7 @@ from typing import Self
 from harmony_vds.access.buckets import Buckets, Twin
 from harmony_vds.access.credentials import Credentials, WorkerCredentials
 from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.hedge import Hedges
 from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import network_loop, run
 from harmony_vds.access.s3 import S3Client
@@ -32,9 +33,11 @@ class Access:
     ) -> Self:
         """Access by an operator's settings and a user's credentials. **Reads:** nothing."""
         trust = Trust.of_settings(settings.trusted_prefixes, settings.rewrite_prefixes)
-        http = HttpClient(trust, credentials)
-        s3 = S3Reader(http, S3Client(settings.s3_endpoint_url), settings.s3)
-        return cls(Fetcher(trust, http, s3, deadline=deadline), credentials)
+        hedges = Hedges()
+        http = HttpClient(trust, credentials, hedges=hedges)
+        s3 = S3Reader(http, S3Client(settings.s3_endpoint_url, hedges=hedges), settings.s3)
+        fetcher = Fetcher(trust, http, s3, deadline=deadline, traffic=hedges.traffic)
+        return cls(fetcher, credentials)
 
     @classmethod
     def to_cmr(
@@ -143,6 +146,8 @@ class WorkerAccess:
         **Reads:** nothing.
         """
         credentials = self.credentials.restore()
-        http = HttpClient(self.trust, credentials)
-        s3 = S3Reader(http, S3Client(self.s3_endpoint), self.s3_mode)
-        return Access(Fetcher(self.trust, http, s3, buckets=self.buckets), credentials)
+        hedges = Hedges()
+        http = HttpClient(self.trust, credentials, hedges=hedges)
+        s3 = S3Reader(http, S3Client(self.s3_endpoint, hedges=hedges), self.s3_mode)
+        fetcher = Fetcher(self.trust, http, s3, buckets=self.buckets, traffic=hedges.traffic)
+        return Access(fetcher, credentials)

@@ -22,6 +22,7 @@ from harmony_vds.access.answers import (
     refuse_failure,
 )
 from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.hedge import Hedges, Pulse, nothing_yet
 from harmony_vds.access.trust import Address, Trust, is_private
 from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError
 
@@ -104,6 +105,9 @@ class HttpClient:
     """Seconds to wait for a connection."""
     stall_timeout: float = STALL_TIMEOUT
     """Seconds without a byte after which a connection is cut."""
+    hedges: Hedges = field(default_factory=Hedges)
+    """Asks for a range again, beside a request that is silent for longer than usual."""
+    _rooms: dict[bool, asyncio.Semaphore] = field(default_factory=dict, repr=False)
     _pools: dict[bool, aiohttp.ClientSession] = field(default_factory=dict, repr=False)
     _closed: bool = field(default=False, repr=False)
     _resolved: dict[str, str] = field(default_factory=dict, repr=False)
@@ -126,8 +130,11 @@ class HttpClient:
             timeout = aiohttp.ClientTimeout(
                 total=None, sock_connect=self.connect_timeout, sock_read=self.stall_timeout
             )
+            # The pool's own limit would not tell who waits for a connection from who has one, and
+            # closing it would cancel those who wait.
+            self._rooms[private] = asyncio.Semaphore(self.max_connections)
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self.max_connections, resolver=resolver),
+                connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
                 timeout=timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -273,16 +280,23 @@ class HttpClient:
         return known
 
     async def _send(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
+        if "Range" not in headers:
+            return await self._exchange(url, headers, limit, Pulse())
+        return await self.hedges.first(
+            self._target(url).url.authority,
+            lambda pulse: self._exchange(url, headers, limit, pulse),
+            lambda answer: answer.status < 400,
+        )
+
+    async def _exchange(
+        self, url: str, headers: Mapping[str, str], limit: int, pulse: Pulse
+    ) -> Answer:
         try:
             target = self._target(url)
             pool = self.pool(private=target.private)
-            async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
-                self._bodies.add(answer.content)
-                try:
-                    body = await read_body(answer, limit)
-                finally:
-                    self._bodies.discard(answer.content)
-                return Answer(answer.status, answer.headers, body)
+            async with self._rooms[target.private]:
+                pulse.signs = nothing_yet
+                return await self._answer(pool, target, headers, limit, pulse)
         except aiohttp.InvalidURL:  # such as http://127.1/, which some take for an address
             raise UntrustedError(f"The address {host_path(url)} is malformed.") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -290,6 +304,25 @@ class HttpClient:
             if refused is not None:
                 raise refused from None
             raise UpstreamError(f"{host_path(url)} broke off: {type(error).__name__}.") from None
+
+    async def _answer(
+        self,
+        pool: aiohttp.ClientSession,
+        target: _Target,
+        headers: Mapping[str, str],
+        limit: int,
+        pulse: Pulse,
+    ) -> Answer:
+        async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
+            if answer.status in (429, 503) and "Retry-After" in answer.headers:
+                self.hedges.spare(target.url.authority)
+            pulse.signs = lambda: answer.content.total_bytes
+            self._bodies.add(answer.content)
+            try:
+                body = await read_body(answer, limit)
+            finally:
+                self._bodies.discard(answer.content)
+            return Answer(answer.status, answer.headers, body)
 
 
 def _received(answer: Answer) -> Received:

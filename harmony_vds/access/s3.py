@@ -21,6 +21,7 @@ from obstore.store import S3Store
 
 from harmony_vds.access.answers import refuse_web_page
 from harmony_vds.access.buckets import DEFAULT_REGION
+from harmony_vds.access.hedge import Hedges, Pulse, nothing_yet, slow_body
 from harmony_vds.access.http import STALL_TIMEOUT, Received
 from harmony_vds.access.keys import S3Keys
 from harmony_vds.access.trust import Address
@@ -61,6 +62,8 @@ class S3Client:
     """Seconds to wait for a connection."""
     stall_timeout: float = STALL_TIMEOUT
     """Seconds without a byte after which a connection is cut."""
+    hedges: Hedges = field(default_factory=Hedges)
+    """Asks for a range again, beside a request that is silent for longer than usual."""
     _buckets: dict[tuple[str, str, bool], _Bucket] = field(default_factory=dict, repr=False)
 
     def bucket(self, name: str, region: str, keys: S3Keys | None = None) -> S3Store:
@@ -143,24 +146,35 @@ class S3Client:
     ) -> Received:
         store = self.bucket(address.host, region, keys)
         try:
-            answer = await obstore.get_async(
-                store, address.path[1:], options={"range": wanted} if wanted else None
+            if wanted is None:
+                return await _read(store, address, None, limit, Pulse())
+            return await self.hedges.first(
+                f"s3://{address.host}",
+                lambda pulse: _read(store, address, wanted, limit, pulse),
             )
-            refuse_web_page(answer.attributes, str(address))
-            size = answer.range[1] - answer.range[0]
-            if wanted is None and size > limit:
-                raise StoreError(
-                    f"{address} holds {size:,} bytes, more than the {limit:,} allowed."
-                )
-            if wanted is not None and answer.meta["size"] < wanted[1]:
-                raise StoreError(f"{address} is shorter than its manifest says.")
-            body = bytes(await answer.bytes_async())
         except (BaseError, FileNotFoundError) as error:
             raise _sorted_failure(error, address, signed=keys is not None) from None
-        if len(body) != (limit if wanted else size):
-            raise UpstreamError(f"{address} sent {len(body):,} bytes instead of {limit:,}.")
-        told = answer.meta
-        return Received(body, told["last_modified"], told["e_tag"], told["size"])
+
+
+async def _read(
+    store: S3Store, address: Address, wanted: tuple[int, int] | None, limit: int, pulse: Pulse
+) -> Received:
+    pulse.signs = nothing_yet
+    answer = await obstore.get_async(
+        store, address.path[1:], options={"range": wanted} if wanted else None
+    )
+    refuse_web_page(answer.attributes, str(address))
+    size = answer.range[1] - answer.range[0]
+    if wanted is None and size > limit:
+        raise StoreError(f"{address} holds {size:,} bytes, more than the {limit:,} allowed.")
+    if wanted is not None and answer.meta["size"] < wanted[1]:
+        raise StoreError(f"{address} is shorter than its manifest says.")
+    pulse.signs = slow_body(size)
+    body = bytes(await answer.bytes_async())
+    if len(body) != (limit if wanted else size):
+        raise UpstreamError(f"{address} sent {len(body):,} bytes instead of {limit:,}.")
+    told = answer.meta
+    return Received(body, told["last_modified"], told["e_tag"], told["size"])
 
 
 def _credential(keys: S3Keys) -> "S3Credential":

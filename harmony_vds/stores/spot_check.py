@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.access.fetch import Fetcher, RetryPolicy, Traffic
+from harmony_vds.access.fetch import Fetcher, RetryPolicy
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import run
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.errors import StoreError, VdsError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, chunk_numbers
 from harmony_vds.model.paths import group_of, join, name_of
