@@ -13,21 +13,22 @@ from typing import Any
 
 from harmony_vds.access.traffic import Traffic
 
-TICK = 0.25
+TICK = 0.1
 """Seconds between two looks at a request. Silence is counted in these, and not by the clock: while
 this process gets no time to run, it can hear nobody."""
-_LATE = 0.1
+_LATE = 0.05
 """Seconds by which a look may come late and still count."""
+_LEAST = 10
+"""Ticks of silence within which nobody is asked twice."""
 _TIMES = 4
-"""How much longer than usual a silence must be, where up to one tick is the least that is usual:
-nobody is asked twice within a second."""
+"""How much longer than usual a silence must be."""
 _USUAL = 0.95
 """Share of a host's latest answers whose silences count as usual."""
 _REMEMBERED = 100
 """Answers of a host that are remembered."""
 _FEW = 10
 """Answers of a host before which nothing is known of it."""
-_UNKNOWN = 12
+_UNKNOWN = 30
 """Ticks until a host of which nothing is known is asked again."""
 _SHARE = 0.05
 """Second requests for each request to a host."""
@@ -93,7 +94,8 @@ class _Host:
         """Ticks of silence that are beyond what is usual."""
         if len(self.silences) < _FEW:
             return _UNKNOWN
-        return _TIMES * (1 + sorted(self.silences)[int(_USUAL * (len(self.silences) - 1))])
+        usual = sorted(self.silences)[int(_USUAL * (len(self.silences) - 1))]
+        return max(_LEAST, _TIMES * (1 + usual))
 
     def may_be_asked_again(self) -> bool:
         is_rare = self.hedged < _FIRST + _SHARE * self.requests
@@ -185,7 +187,7 @@ class _Race[T]:
     def needs_another(self) -> bool:
         """Whether all are silent, and the host may be asked once more."""
         ticks = min(pulse.silent for pulse in self.running.values())
-        if self.hedged + 1 == _COPIES or ticks < _TIMES or ticks < self.host.patience:
+        if self.hedged + 1 == _COPIES or ticks < _LEAST or ticks < self.host.patience:
             return False
         return self.host.may_be_asked_again()
 

@@ -5,6 +5,7 @@ import asyncio
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,6 @@ from harmony_vds.access.gateway import Access
 from harmony_vds.access.http import STALL_TIMEOUT
 from harmony_vds.access.loop import run as on_loop
 
-_PROMPT = tuple(own for own in TRANSIENT if own != "stall")
-"""Passing faults that show at once. One that stalls costs the ten seconds after which it is cut."""
 _LATENCY = 0.1
 """Seconds that the archive takes for each range, as for a chunk of a megabyte."""
 
@@ -40,6 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=200, help="runs for each fault and store")
     parser.add_argument("--requests", type=int, default=20_000, help="ranges at each rate")
     parser.add_argument("--reads", type=int, default=300, help="whole reads of each store")
+    parser.add_argument("--ranges", type=int, default=4_000, help="ranges of which time is taken")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of which the time is taken")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a goal is missed")
     options = parser.parse_args(arguments)
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         verdicts = [
             *_silent(Path(folder) / "matrix", options.seeds, options.reads, console),
             *_successes(Path(folder), options.requests),
-            *_times(Path(folder), options.repeats, console),
+            *_times(Path(folder), options.repeats, options.ranges, console),
         ]
     for verdict in verdicts:
         console.print(str(verdict))
@@ -104,36 +104,57 @@ def _successes(root: Path, requests: int) -> list[Verdict]:
     return found
 
 
-def _times(root: Path, repeats: int, console: Console) -> list[Verdict]:
+def _times(root: Path, repeats: int, ranges: int, console: Console) -> list[Verdict]:
     """Time at 5 % of faults against none, measured in pairs, with the service's own patience."""
+    (root / "times" / "archive").mkdir(parents=True)
+    (root / "times" / "archive" / "file").write_bytes(bytes(20_000))
     found = []
-    (root / "times").mkdir()
-    for faults, name in ((_PROMPT, "that show at once"), (TRANSIENT, "that may stall")):
-        pairs = [_pair(root / "times", faults, seed) for seed in range(repeats)]
-        ratio = float(np.median([late / healthy for healthy, late in pairs]))
+    for place in ("http", "s3"):
+        pairs = [_pair(root / "times", place, ranges, seed) for seed in range(repeats)]
+        ratio = float(np.median([own.late / own.healthy for own in pairs]))
         console.print(
-            f"2,000 ranges, {_LATENCY:g} s each, 5 % faults {name}: "
-            + ", ".join(f"{late:.1f} s for {healthy:.1f} s" for healthy, late in pairs)
+            f"{ranges:,} ranges over {place}, {_LATENCY:g} s each, 5 % passing faults, stalls among "
+            f"them: {', '.join(map(str, pairs))}"
         )
-        if faults == _PROMPT:
-            found.append(Verdict("time at 5 % passing faults that show at once, times that of none",
-                                 ratio, 1.5, at_least=False))  # fmt: skip
+        found += [
+            Verdict(f"time over {place} at 5 % passing faults, times that of none",
+                    ratio, 1.5, at_least=False),
+            Verdict(f"ranges over {place} asked twice of a healthy archive",
+                    sum(own.needless for own in pairs), 0, at_least=False),
+        ]  # fmt: skip
     return found
 
 
-def _pair(root: Path, faults: tuple[str, ...], seed: int) -> tuple[float, float]:
-    """Seconds without and with faults."""
-    (root / "file").write_bytes(bytes(20_000))
+@dataclass(frozen=True)
+class _Pair:
+    """Seconds without and with faults, and requests made twice."""
+
+    healthy: float
+    late: float
+    needless: int
+    hedged: int
+    stalls: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.late:.1f} s for {self.healthy:.1f} s with {self.stalls} stalls and "
+            f"{self.hedged} second requests"
+        )
+
+
+def _pair(root: Path, place: str, ranges: int, seed: int) -> _Pair:
+    spent, hedged = [], []
     with faulty_archive(root) as archive:
         archive.latency = _LATENCY
-        spent = []
-        for mischief in (Mischief(), Mischief(faults, 0.05, seed)):
+        url = f"{archive.url}/archive" if place == "http" else "s3://archive"
+        for mischief in (Mischief(), Mischief(TRANSIENT, 0.05, seed)):
             archive.begin(mischief)
             with access_to(archive, RetryPolicy(), STALL_TIMEOUT) as access:
                 started = time.perf_counter()
-                on_loop(_many(access, f"{archive.url}/file", 2_000))
+                on_loop(_many(access, f"{url}/file", ranges))
                 spent.append(time.perf_counter() - started)
-    return spent[0], spent[1]
+                hedged.append(access.fetcher.traffic.hedged)
+        return _Pair(*spent, *hedged, archive.faults()["stall"])
 
 
 async def _many(access: Access, url: str, count: int) -> None:

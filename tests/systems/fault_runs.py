@@ -17,6 +17,7 @@ from systems.kits import raw, same_bits, write_store
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.fetch import Fetcher, RetryPolicy
 from harmony_vds.access.gateway import Access
+from harmony_vds.access.hedge import Hedges
 from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import run
 from harmony_vds.access.s3 import S3Client
@@ -106,9 +107,10 @@ def access_to(
 ) -> Iterator[Access]:
     """Access with a test's patience to nothing but the archive."""
     trust = Trust.of_settings([f"{archive.url}/", "s3://archive/"])
-    http = HttpClient(trust, credentials, stall_timeout=stall)
-    s3 = S3Reader(http, S3Client(archive.url, stall_timeout=stall))
-    with Access(Fetcher(trust, http, s3, policy), credentials) as access:
+    hedges = Hedges()
+    http = HttpClient(trust, credentials, stall_timeout=stall, hedges=hedges)
+    s3 = S3Reader(http, S3Client(archive.url, stall_timeout=stall, hedges=hedges))
+    with Access(Fetcher(trust, http, s3, policy, traffic=hedges.traffic), credentials) as access:
         yield access
 
 

@@ -25,7 +25,7 @@ from harmony_vds.access.ways import S3Reader
 from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError
 
 BODY = bytes(range(256)) * 8
-TICK = 0.02
+TICK = 0.01
 ONCE = RetryPolicy(attempts=1)
 
 
@@ -290,11 +290,11 @@ def silent_for(ticks: int) -> Callable[[Pulse], Coroutine[Any, Any, None]]:
     return attempt
 
 
-def hedged(*silences: int, tick: float = TICK) -> int:
+def hedged(*silences: int) -> int:
     """How many second requests requests bring that are silent for so many ticks."""
 
     async def one_after_another() -> int:
-        hedges = Hedges(tick=tick)
+        hedges = Hedges(tick=0.002)
         for ticks in silences:
             await hedges.first("host", silent_for(ticks))
         return hedges.traffic.hedged
@@ -303,17 +303,17 @@ def hedged(*silences: int, tick: float = TICK) -> int:
 
 
 def test_silence_is_measured_by_what_is_usual_at_a_host() -> None:
-    assert hedged(11) == 0, "nothing is known of it"
-    assert hedged(13) == 1
-    assert hedged(*[0] * 10, 3) == 0
-    assert hedged(*[0] * 10, 5) == 1
+    assert hedged(29) == 0, "nothing is known of it"
+    assert hedged(31) == 1
+    assert hedged(*[0] * 10, 9) == 0
+    assert hedged(*[0] * 10, 11) == 1
     slow = [5] * 10
     assert hedged(*slow, 23) == 0, "four times as long as usual is not over"
     assert hedged(*slow, 25) == 1
 
 
 def test_second_requests_are_rare_however_silent_a_host_becomes() -> None:
-    assert hedged(*[0] * 100, *[5] * 20, tick=0.001) <= 2 + 0.05 * 120
+    assert hedged(*[0] * 100, *[11] * 20) <= 2 + 0.05 * 120
 
 
 def test_pause_of_a_whole_host_brings_few_requests_at_once() -> None:
