@@ -115,6 +115,11 @@ class HttpClient:
     _targets: dict[str, _Target] = field(default_factory=dict, repr=False)
     _bodies: set[aiohttp.StreamReader] = field(default_factory=set, repr=False)
 
+    def __post_init__(self) -> None:
+        # The pools' own limit would not tell who waits for a connection from who has one, and
+        # closing a pool would cancel those who wait.
+        self._rooms.update({own: asyncio.Semaphore(self.max_connections) for own in (True, False)})
+
     def pool(self, *, private: bool) -> aiohttp.ClientSession:
         """A pool, made on first use; to be called on the network loop. **Reads:** nothing.
 
@@ -130,11 +135,8 @@ class HttpClient:
             timeout = aiohttp.ClientTimeout(
                 total=None, sock_connect=self.connect_timeout, sock_read=self.stall_timeout
             )
-            # The pool's own limit would not tell who waits for a connection from who has one, and
-            # closing it would cancel those who wait.
-            self._rooms[private] = asyncio.Semaphore(self.max_connections)
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+                connector=aiohttp.TCPConnector(limit=0, resolver=resolver),  # `_rooms` limit it
                 timeout=timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -293,10 +295,9 @@ class HttpClient:
     ) -> Answer:
         try:
             target = self._target(url)
-            pool = self.pool(private=target.private)
             async with self._rooms[target.private]:
                 pulse.signs = nothing_yet
-                return await self._answer(pool, target, headers, limit, pulse)
+                return await self._answer(target, headers, limit, pulse)
         except aiohttp.InvalidURL:  # such as http://127.1/, which some take for an address
             raise UntrustedError(f"The address {host_path(url)} is malformed.") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -306,13 +307,9 @@ class HttpClient:
             raise UpstreamError(f"{host_path(url)} broke off: {type(error).__name__}.") from None
 
     async def _answer(
-        self,
-        pool: aiohttp.ClientSession,
-        target: _Target,
-        headers: Mapping[str, str],
-        limit: int,
-        pulse: Pulse,
+        self, target: _Target, headers: Mapping[str, str], limit: int, pulse: Pulse
     ) -> Answer:
+        pool = self.pool(private=target.private)
         async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
             if answer.status in (429, 503) and "Retry-After" in answer.headers:
                 self.hedges.spare(target.url.authority)

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=200, help="runs for each fault and store")
     parser.add_argument("--requests", type=int, default=20_000, help="ranges at each rate")
     parser.add_argument("--reads", type=int, default=300, help="whole reads of each store")
-    parser.add_argument("--ranges", type=int, default=4_000, help="ranges of which time is taken")
+    parser.add_argument("--ranges", type=int, default=4_000, help="ranges that are timed")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of which the time is taken")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a goal is missed")
     options = parser.parse_args(arguments)
@@ -113,8 +113,8 @@ def _times(root: Path, repeats: int, ranges: int, console: Console) -> list[Verd
         pairs = [_pair(root / "times", place, ranges, seed) for seed in range(repeats)]
         ratio = float(np.median([own.late / own.healthy for own in pairs]))
         console.print(
-            f"{ranges:,} ranges over {place}, {_LATENCY:g} s each, 5 % passing faults, stalls among "
-            f"them: {', '.join(map(str, pairs))}"
+            f"{ranges:,} ranges over {place}, {_LATENCY:g} s each, 5 % passing faults with stalls: "
+            f"{', '.join(map(str, pairs))}"
         )
         found += [
             Verdict(f"time over {place} at 5 % passing faults, times that of none",

@@ -10,7 +10,7 @@ from servers import Server, failing_server, faulty_server, listener, ranged, ser
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.http import HttpClient, PublicResolver
-from harmony_vds.access.loop import run
+from harmony_vds.access.loop import network_loop, run
 from harmony_vds.access.trust import Address, Trust
 from harmony_vds.errors import (
     ForbiddenError,
@@ -298,6 +298,30 @@ def test_closing_ends_what_still_waits_for_bytes() -> None:
 
         with pytest.raises(UpstreamError, match="broke off"):
             run(close_meanwhile())
+
+
+def test_closing_tells_those_who_wait_for_a_connection() -> None:
+    """They are given up, and not cancelled: nobody asked for that."""
+    asked = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        loop.call_soon_threadsafe(asked.set)
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async def close_meanwhile(url: str) -> list[object]:
+        client = HttpClient(Trust.of_settings([url]), Credentials.of_token(None), 1)
+        work = (client.fetch_range(f"{url}/{name}", 0, 10, client.trust) for name in "abc")
+        fetching = [asyncio.create_task(own) for own in work]
+        await asked.wait()
+        await client.close()
+        async with asyncio.timeout(5):
+            return list(await asyncio.gather(*fetching, return_exceptions=True))
+
+    loop = network_loop()
+    with serve(answer) as server:
+        ended = run(close_meanwhile(server.url))
+    assert [type(own) for own in ended] == [UpstreamError, StoreError, StoreError]
 
 
 def test_proxy_settings_of_the_environment_are_not_obeyed(
