@@ -145,7 +145,9 @@ class Hedges:
                 if good:
                     race.host.silences.append(ended[good[0]].longest)
                     return good[0].result()
-                if not ended and race.needs_another():
+                if ended:
+                    race.wait_anew()
+                if not ended and first in race.running and race.needs_another():
                     race.begin()
                     self.traffic.hedged += 1
             return first.result()
@@ -187,9 +189,14 @@ class _Race[T]:
     def needs_another(self) -> bool:
         """Whether all are silent, and the host may be asked once more."""
         ticks = min(pulse.silent for pulse in self.running.values())
-        if self.hedged + 1 == _COPIES or ticks < _LEAST or ticks < self.host.patience:
+        if len(self.running) == _COPIES or ticks < _LEAST or ticks < self.host.patience:
             return False
         return self.host.may_be_asked_again()
+
+    def wait_anew(self) -> None:
+        """Let no failure be followed by the next request at once."""
+        for pulse in self.running.values():
+            pulse.silent = 0
 
     def is_won_by(self, task: asyncio.Task[T]) -> bool:
         return not task.cancelled() and task.exception() is None and self.is_good(task.result())

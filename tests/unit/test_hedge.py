@@ -22,7 +22,7 @@ from harmony_vds.access.loop import run
 from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Trust
 from harmony_vds.access.ways import S3Reader
-from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError
+from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError, VdsError
 
 BODY = bytes(range(256)) * 8
 TICK = 0.01
@@ -112,23 +112,42 @@ def test_silent_request_is_made_again_and_the_answer_serves(silence: str) -> Non
     with scripted(a=[silence]) as (server, own), hedging(server.url) as fetcher:
         assert run(fetcher.fetch_range(f"{server.url}/a", 10, 100)).body == BODY[10:110]
         run(until(lambda: own.gone == ["/a"]))
-    assert own.asked == ["/a", "/a"]
-    assert (fetcher.traffic.hedged, fetcher.traffic.retries) == (1, 0)
-    assert "1 asked twice" in str(fetcher.traffic)
+    assert set(own.asked) == {"/a"}
+    assert fetcher.traffic.hedged == len(own.asked) - 1 > 0
+    assert fetcher.traffic.retries == 0
+    assert f"{fetcher.traffic.hedged} asked twice" in str(fetcher.traffic)
 
 
-def test_second_request_that_goes_silent_brings_a_third_and_no_fourth() -> None:
+def test_second_request_that_goes_silent_brings_a_third() -> None:
     with scripted(a=["silence", "half"]) as (server, own), hedging(server.url) as fetcher:
         assert run(fetcher.fetch_range(f"{server.url}/a", 10, 100)).body == BODY[10:110]
     assert len(own.asked) == 3
-    many = ["silence"] * 9
+
+
+def make_known(fetcher: Fetcher, url: str) -> None:
+    """Have a host answer often enough that it may be asked twice several times."""
+    for start in range(80):
+        run(fetcher.fetch_range(f"{url}/known", start, 9))
+
+
+def test_no_more_requests_are_begun_once_the_first_one_is_cut() -> None:
     with (
-        scripted(a=many) as (server, own),
-        hedging(server.url, stall=1.0) as fetcher,
-        pytest.raises(UpstreamError),
+        scripted(a=["silence"] * 20) as (server, own),
+        hedging(server.url, stall=0.5) as fetcher,
     ):
-        run(fetcher.fetch_range(f"{server.url}/a", 10, 100))
-    assert len(own.asked) == 3
+        make_known(fetcher, server.url)
+        with pytest.raises(UpstreamError):
+            run(fetcher.fetch_range(f"{server.url}/a", 10, 100))
+    assert 1 < own.asked.count("/a") <= 3
+
+
+def test_second_request_that_fails_is_made_once_more() -> None:
+    busy = [web.Response(status=503) for _ in range(2)]
+    with scripted(a=["half", *busy]) as (server, own), hedging(server.url) as fetcher:
+        make_known(fetcher, server.url)
+        assert run(fetcher.fetch_range(f"{server.url}/a", 10, 100)).body == BODY[10:110]
+    assert own.asked.count("/a") >= 4
+    assert fetcher.traffic.retries == 0
 
 
 def test_silence_where_a_redirect_is_asked_for_does_not_hold_up_those_who_wait() -> None:
@@ -136,10 +155,12 @@ def test_silence_where_a_redirect_is_asked_for_does_not_hold_up_those_who_wait()
         work = (fetcher.fetch_range(url, start, 9) for start in range(5))
         return [own.body for own in await asyncio.gather(*work)]
 
-    moved = web.Response(status=307, headers={"Location": "/signed"})
-    with scripted(a=["silence", moved]) as (server, own), hedging(server.url) as fetcher:
+    def moved() -> web.Response:
+        return web.Response(status=307, headers={"Location": "/signed"})
+
+    with scripted(a=["silence", moved(), moved()]) as (server, own), hedging(server.url) as fetcher:
         assert run(together(fetcher, f"{server.url}/a")) == [BODY[n : n + 9] for n in range(5)]
-    assert own.asked.count("/a") == 2
+    assert 2 <= own.asked.count("/a") <= 3
 
 
 @pytest.mark.parametrize("kind", ["http", "s3"])
@@ -168,42 +189,59 @@ def test_stalls_of_an_archive_are_not_waited_for(kind: str, tmp_path: Path) -> N
 # ---------------------------------------------------------------- which answer serves
 
 
-def test_second_answer_is_checked_as_the_first_one() -> None:
-    other = web.Response(
-        status=206, body=BODY[:100], headers={"Content-Range": f"bytes 0-99/{len(BODY)}"}
-    )
-    whole, page = web.Response(body=BODY), web.Response(text="<html>", content_type="text/html")
-    short = web.Response(
-        status=206, body=BODY[:50], headers={"Content-Range": f"bytes 10-59/{len(BODY)}"}
-    )
-    for wrong, kind in ((other, StoreError), (whole, StoreError), (page, ForbiddenError)):
-        with (
-            scripted(a=["silence", wrong]) as (server, own),
-            hedging(server.url) as fetcher,
-            pytest.raises(kind),
-        ):
-            run(fetcher.fetch_range(f"{server.url}/a", 10, 100))
-        assert len(own.asked) == 2
+def another_range() -> web.Response:
+    told = {"Content-Range": f"bytes 0-99/{len(BODY)}"}
+    return web.Response(status=206, body=BODY[:100], headers=told)
+
+
+def shorter_range() -> web.Response:
+    told = {"Content-Range": f"bytes 10-59/{len(BODY)}"}
+    return web.Response(status=206, body=BODY[10:60], headers=told)
+
+
+def whole_file() -> web.Response:
+    return web.Response(body=BODY)
+
+
+def web_page() -> web.Response:
+    return web.Response(text="<html>", content_type="text/html")
+
+
+@pytest.mark.parametrize(
+    "wrong, expected",
+    [
+        (another_range, StoreError),
+        (shorter_range, UpstreamError),
+        (whole_file, StoreError),
+        (web_page, ForbiddenError),
+    ],
+)
+def test_second_answer_is_checked_as_the_first_one(
+    wrong: Callable[[], web.Response], expected: type[VdsError]
+) -> None:
     with (
-        scripted(a=["silence", short]) as (server, own),
+        scripted(a=["silence", wrong(), wrong()]) as (server, own),
         hedging(server.url) as fetcher,
-        pytest.raises(UpstreamError, match="instead of"),
+        pytest.raises(expected),
     ):
         run(fetcher.fetch_range(f"{server.url}/a", 10, 100))
+    assert len(own.asked) > 1
 
 
 def test_second_request_follows_no_redirect_astray_and_takes_no_token_there(
     tmp_path: Path,
 ) -> None:
     with file_server(tmp_path) as stranger:
-        astray = web.Response(status=307, headers={"Location": f"{stranger.url}/stolen"})
+        stolen = {"Location": f"{stranger.url}/stolen"}
+        astray = [web.Response(status=307, headers=stolen) for _ in range(2)]
         with (
-            scripted(a=["silence", astray]) as (server, _),
+            scripted(a=["silence", *astray]) as (server, _),
             hedging(server.url, token=CANARY) as fetcher,
             pytest.raises(UntrustedError),
         ):
             run(fetcher.fetch_range(f"{server.url}/a", 10, 100))
-    assert [CANARY in str(asked.headers) for asked in server.asked] == [True, True]
+    assert len(server.asked) > 1
+    assert all(CANARY in str(asked.headers) for asked in server.asked)
     assert stranger.asked == []
 
 
