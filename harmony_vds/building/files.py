@@ -12,9 +12,9 @@ from obspec_utils.readers import BlockStoreReader
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore
 
-from harmony_vds.access.fetch import Traffic
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.access.ranged import RangedFile
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.errors import RequestError, StoreError
 
 if TYPE_CHECKING:

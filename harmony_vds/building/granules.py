@@ -16,7 +16,7 @@ from virtualizarr.manifests import ManifestArray
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
 from xarray.backends.zarr import FillValueCoder
 
-from harmony_vds.access.fetch import Traffic
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.building.choice import Choice, chosen
 from harmony_vds.building.files import GranuleFile, OpenFile, opened
 from harmony_vds.building.marks import (

@@ -18,7 +18,7 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
 from virtualizarr.manifests.utils import create_v3_array_metadata
 from xarray.backends.zarr import FillValueCoder
 
-from harmony_vds.access.fetch import Traffic
+from harmony_vds.access.traffic import Traffic
 from harmony_vds.errors import StoreError
 from harmony_vds.model.paths import group_of, join, name_of
 
