@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
@@ -35,8 +35,9 @@ class Address:
     """Host with port where it is not the scheme's own; bucket for ``s3``; empty for ``file``."""
     path: str
     """Absolute path, percent-decoded once, without ``.`` or ``..``."""
-    query: str = ""
-    """Query of an http(s) URL, as it came; no part of any comparison of prefixes."""
+    query: str = field(default="", repr=False)
+    """Query of an http(s) URL, as it came, which may be a signature; no part of any comparison of
+    prefixes."""
 
     @classmethod
     def of(cls, url: str) -> "Address":

@@ -55,7 +55,7 @@ class RecordedGrid:
     """Cells along x."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoreLocation:
     """Where a chunk manifest is published."""
 
@@ -84,6 +84,9 @@ class StoreLocation:
     grids: tuple[RecordedGrid, ...] = ()
     """Grids of the collection's records, of which one may be that of a variable whose projection
     the store itself does not state."""
+
+    def __repr__(self) -> str:
+        return f"StoreLocation({self.shown!r}, {self.kind!r}, snapshot={self.snapshot!r})"
 
     @property
     def shown(self) -> str:

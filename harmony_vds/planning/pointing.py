@@ -47,7 +47,8 @@ def point(
     References name whole chunks, and of uncompressed chunks what lies in one run of bytes.
 
     Coordinates that planning has read are held by value, and so is what has no dimensions, and
-    what is small and whose chunks lie in the store itself.
+    what is small and whose chunks lie in the store itself, or at addresses with a query: that may
+    be a signature, which is for whoever read the manifest alone.
 
     Raises
     ------
@@ -196,6 +197,8 @@ def _can_point(
         reason = "its chunks differ in length"
     elif not np.isin(kinds, _POINTED).all():
         reason = "some of its chunks lie in the store itself"
+    elif any("?" in own and own.startswith("http") for own in index.locations):
+        reason = "the addresses of its files carry queries, which may be signatures"
     if reason is None:
         return True
     held = index.tally(kept).decoded

@@ -168,7 +168,7 @@ class ManifestCache:
                 place.rename(self._entry(key))
             self._evict()
         except (OSError, UnusableEntryError) as error:
-            logger.info("%s is not kept: %s", key[1], error)
+            logger.info("%s is not kept: %s", key[1].partition("?")[0], error)
             return None
         finally:
             shutil.rmtree(place, ignore_errors=True)

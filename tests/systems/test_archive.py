@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import zarr
 from archive import SECRET, SESSION, Archive, archive
+from canaries import leaks
 from integration.test_dask import local_cluster
 from invocation import CANARY
 from servers import upload
@@ -22,6 +24,7 @@ from world import write_days
 from harmony_vds.access.buckets import learn_twins
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.errors import ForbiddenError
+from harmony_vds.model.formats import FORMATS, Format
 from harmony_vds.model.store import ManifestFormat, StoreLocation
 from harmony_vds.pipeline import Services, fulfil, prepare
 from harmony_vds.settings import Settings
@@ -121,6 +124,26 @@ def test_token_alone_opens_a_store_and_its_protected_chunks(
     assert centre.objects(centre.tea) == 0
     assert shows_no_secret(caplog.text + str(answer.prepared.plan.as_json()))
     assert not any(secret.encode() in answer.path.read_bytes() for secret in (CANARY, SESSION))
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=[own.name for own in FORMATS])
+def test_keys_of_a_bucket_are_in_no_form_of_output_and_in_nothing_kept(
+    form: Format, centre: Archive, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    day = (datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
+    wanted = replace(request(("analysed_sst",), times=day), media_type=form.media_type)
+    store = f"s3://{PROTECTED}/stores/kerchunk.json"
+    with services(centre, cache_dir=str(tmp_path / "kept")) as own:
+        prepared = ask(wanted, store, own, tmp_path / "out").prepared
+        told = f"{own!r}{own.access!r}{prepared!r}{vars(prepared.store)}"
+    assert centre.exchanges == 1
+    assert SESSION in str([own.headers for own in centre.s3.asked])
+    assert any((tmp_path / "kept").iterdir())
+    assert shows_no_secret(caplog.text + told)
+    assert leaks(tmp_path, (CANARY, SECRET, SESSION)) == []
+    assert CANARY not in str([(own.headers, own.query) for own in centre.s3.asked])
+    assert SESSION not in str([(own.headers, own.query) for own in centre.tea.asked])
 
 
 @pytest.mark.parametrize("name", STORES)
