@@ -22,6 +22,7 @@ from harmony_vds.errors import (
     UpstreamError,
     VdsError,
 )
+from harmony_vds.model.formats import format_of
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
 from harmony_vds.model.plan import Plan
@@ -160,7 +161,8 @@ def _prepare_answer(
     if not prepared:
         raise outside[0]
     alone = any(found.variables is not None for found, _ in prepared)
-    alone |= request.average is not None  # averages are of one store each
+    # Averages and tables are of one store each.
+    alone |= request.average is not None or format_of(request.media_type).is_table
     if request.target is None or len(prepared) < 2 or alone:
         return [own for _, parts in prepared for own in parts]
     prepared.sort(key=lambda pair: (pair[0].label, pair[0].locations[0].href))

@@ -60,7 +60,7 @@ def table_of(subset: Subset, plan: Plan) -> Table:
 
     **Reads:** nothing.
     """
-    data = _data(subset)
+    data = _data(subset, plan)
     widest = max(data, key=lambda own: (own.data.ndim, own.data.size))
     dimensions = widest.planned.dimensions
     for own in data:
@@ -79,7 +79,7 @@ def _told(own: SubsetVariable) -> str:
     return f"{own.planned.path.lstrip('/')} ({names})"
 
 
-def _data(subset: Subset) -> list[SubsetVariable]:
+def _data(subset: Subset, plan: Plan) -> list[SubsetVariable]:
     """What was asked for and is no coordinate, with what was computed along with it."""
     asked = [own for own in subset.variables if own.planned.role is Role.REQUESTED]
     describing = {
@@ -89,8 +89,11 @@ def _data(subset: Subset) -> list[SubsetVariable]:
         for name in str(own.data.attrs.get(key, "")).split()
     }
     data = [own for own in asked if not _describes(own, describing)] or asked
-    together = {own.together for own in data if own.together}
-    return [own for own in subset.variables if own in data or own.together in together]
+    paths = {own.planned.path for own in data}
+    for made in () if plan.average is None else plan.average.variables:
+        if made.path in paths:
+            paths |= {path for _, path in made.measures}
+    return [own for own in subset.variables if own.planned.path in paths]
 
 
 def _describes(own: SubsetVariable, describing: Iterable[str]) -> bool:
@@ -151,6 +154,7 @@ def _coordinates(subset: Subset, plan: Plan, dimensions: Sequence[str]) -> list[
 def _places(placing: Sequence[SubsetVariable], plan: Plan) -> list[Column]:
     """Latitudes and longitudes, or x and y of a projected grid by their own names."""
     wanted = {own.y_path for own in plan.grids} | {own.x_path for own in plan.grids}
+    wanted |= set() if plan.target is None else {*plan.target.dimensions}
     stations = {(own.dimension,) for own in plan.placements}
     columns = [
         Column(_place_name(own), own)

@@ -43,11 +43,6 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             f"Points and {besides[0]} cannot be asked for together; ask for one of them."
         )
-    if request.target is not None and form.is_table:
-        raise UnsupportedError(
-            f"The format {form.name} tells cells one by one and has no target grid; ask for netCDF "
-            "or Zarr, or without outputCrs, scaleExtent, scaleSize, width, height and grid."
-        )
     over_area = request.average == AverageKind.AREA
     if request.target is not None and (request.is_placed or over_area):
         what = "Points" if request.is_placed else "Averages over an area"

@@ -1,5 +1,6 @@
 """The price of tables: a row for each cell, whose text is longer than the number it stands for."""
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
@@ -47,6 +48,10 @@ def _cells(own: PlannedVariable, plan: Plan, hierarchy: Hierarchy) -> int:
     gone = (*(averaged.along if averaged else ()), *(placement.dimensions if placement else ()))
     shape = hierarchy.variables[own.path].shape
     cells = 1 if placement is None else len(placement)
+    source = None if plan.target is None else plan.target.source_of(own.dimensions)
+    if plan.target is not None and source is not None:
+        gone = (*gone, *source.dimensions)
+        cells = math.prod(plan.target.shape)
     for dimension, size in zip(own.dimensions, shape, strict=True):
         if dimension not in gone:
             cells *= len(plan.selection.get(dimension, range(size)))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pyproj
 import pytest
 import rasterio.warp
@@ -16,6 +18,7 @@ from systems.kits import Answer, ask, request, services
 from world import FILL, sst_like, virtual_dataset, write_granule, write_icechunk
 
 from harmony_vds.errors import NoDataError, RequestError, UnsupportedError
+from harmony_vds.model.formats import PARQUET
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.pipeline import fulfil, prepare
 from harmony_vds.transform.apply import apply_plan
@@ -395,6 +398,45 @@ def test_average_on_a_target_reads_each_chunk_once_for_its_price(stores, tmp_pat
         sizes = [nc[own].size * nc[own].dtype.itemsize
                  for own in ("analysed_sst", "analysed_sst_count", "x", "y")]  # fmt: skip
     assert sum(sizes) <= cost.bytes_written < sum(sizes) + 1000
+
+
+@pytest.mark.parametrize(("media_type", "name"), [("text/csv", "csv"), (PARQUET, "parquet")])
+def test_table_has_a_row_for_each_cell_of_the_target(media_type, name, stores, tmp_path):
+    href, target = stores("plain"), replace(POLAR, interpolation="bilinear")
+    gridded = run(href, target, tmp_path / "gridded")
+    wanted = replace(request(("analysed_sst",)), target=target, media_type=media_type)
+    (tmp_path / name).mkdir()
+    using = services(trusted=[f"{href.rpartition('/')[0]}/"])
+    answer = ask(wanted, href, using, tmp_path / name)
+    reader = pyarrow.csv.read_csv if name == "csv" else pyarrow.parquet.read_table
+    found = reader(answer.path)
+    assert found.column_names == ["time", "y", "x", "analysed_sst"]
+    with netCDF4.Dataset(gridded.path) as nc:
+        values = np.ma.filled(nc["analysed_sst"][:].astype(float), np.nan)
+    assert len(found) == values.size == answer.prepared.plan.cost.rows
+    told = found["analysed_sst"].to_numpy(zero_copy_only=False).astype(float)
+    np.testing.assert_allclose(told.reshape(values.shape), values, rtol=1e-6)
+    shape = values.shape[1:]
+    assert np.array_equal(found["x"].to_numpy()[: shape[1]], gridded.read("x"))
+    assert np.array_equal(found["y"].to_numpy()[:: shape[1]][: shape[0]], gridded.read("y"))
+
+
+def test_table_of_an_average_on_a_target_tells_its_numbers_of_values(stores, tmp_path):
+    answer = averaged(
+        stores("plain"), TargetGrid("EPSG:4326", scale_size=(10, 10)), tmp_path,
+        media_type="text/csv",
+    )  # fmt: skip
+    found = pyarrow.csv.read_csv(answer.path)
+    assert found.column_names == [
+        "time", "latitude", "longitude", "analysed_sst", "analysed_sst_count",
+    ]  # fmt: skip
+    assert len(found) == 18 * 36 == answer.prepared.plan.cost.rows
+    mean, count = mean_of_days()
+    rows, columns = 89 - 5 * np.arange(18) - 2, 5 * np.arange(36) + 2
+    expected = count[np.ix_(rows, columns)]
+    assert np.array_equal(found["analysed_sst_count"].to_numpy().reshape(18, 36), expected)
+    told = found["analysed_sst"].to_numpy(zero_copy_only=False).astype(float).reshape(18, 36)
+    np.testing.assert_allclose(told, mean[np.ix_(rows, columns)], rtol=1e-12)
 
 
 def test_average_beside_the_target_holds_no_data(stores, tmp_path):
