@@ -59,10 +59,8 @@ class World:
     elsewhere: Server
     cmr: Server
     oauth: Server
-    reads: int = 0
-    """Reads of granules so far."""
-    stalls_at: int = -1
-    """The read of a granule that is never answered, nor any after it."""
+    stalls_at: tuple[str, str | None] = ("", None)
+    """File and range of the read that is never answered."""
     stalled: threading.Event = field(default_factory=threading.Event)
     """Set once one waits."""
 
@@ -93,8 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         return marked(request)
 
     async def signed(request: web.Request) -> web.StreamResponse:
-        own.reads += 1
-        if 0 <= own.stalls_at < own.reads:
+        if own.stalls_at == (request.path, request.headers.get("Range")):
             own.stalled.set()
             await asyncio.sleep(3600)
         return marked(request)
@@ -250,9 +247,9 @@ def test_plans_and_what_holds_the_credentials_show_none_of_them(
 def test_work_folder_of_a_process_that_was_ended_holds_no_secret(
     end: signal.Signals, world: World, here: Path
 ) -> None:
-    world.reads = 0
     work(asked(here, {}))
-    world.stalls_at, world.reads = world.reads - 1, 0
+    last = world.elsewhere.asked[-1]
+    world.stalls_at = (last.path, last.headers["Range"])
     world.stalled.clear()
     command = [sys.executable, "-m", "harmony_vds", "--harmony-action", "invoke",
                "--harmony-input", json.dumps(asked(here, {})), "--harmony-sources", "",
@@ -266,11 +263,11 @@ def test_work_folder_of_a_process_that_was_ended_holds_no_secret(
     with (here / "log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **more}, stdout=log, stderr=log)
         try:
-            assert world.stalled.wait(60)
+            assert world.stalled.wait(240)
         finally:
-            world.stalls_at = -1
+            world.stalls_at = ("", None)
             process.send_signal(end)
-            process.wait(60)
+            process.wait(240)
     assert any((here / "work").iterdir()) == (end is signal.SIGKILL)
     assert '"DEBUG"' in (here / "log").read_text()
     check(world, here, "")
