@@ -13,7 +13,7 @@ from faults import FAULTS, TRANSIENT, Mischief, faulty_archive
 from rich.console import Console
 from rich.table import Table
 from systems.fault_runs import (
-    KINDS,
+    FAST,
     RATES,
     UNSEEN,
     Tally,
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 def _silent(root: Path, seeds: int, reads: int, console: Console) -> list[Verdict]:
     """Wrong values without an error, over all faults, kinds of store and seeds."""
     root.mkdir()
-    kinds = KINDS[:3]
+    kinds = FAST
     with shelved(root) as shelf:
         tallies = {
             (fault, kind): hunt(shelf, fault, kind, range(seeds))

@@ -5,11 +5,12 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import netCDF4
 import numpy as np
+from dmrpp import write_dmrpp
 from faults import TRANSIENT, FaultyArchive, Mischief, faulty_archive
 from servers import Server
 from systems.kits import raw, same_bits, write_store
@@ -29,7 +30,8 @@ from harmony_vds.stores.open import open_store
 from harmony_vds.stores.reading import Reading
 
 GRANULES = "/archive/granules/"
-KINDS = ("kerchunk over http", "icechunk over http", "kerchunk over s3", "icechunk over s3")
+FAST = ("kerchunk over http", "icechunk over http", "kerchunk over s3", "dmrpp over http")
+KINDS = (*FAST, "icechunk over s3")
 VARIABLES = ("sst", "checked", "plain", "lat", "lon", "time")
 RATES = (1.0, 0.5, 0.2, 0.05)
 QUICK = RetryPolicy(attempts=4, budget=10.0, first_wait=0.002, longest_wait=0.01)
@@ -90,12 +92,26 @@ def shelved(root: Path) -> Iterator[Shelf]:
             base = f"{archive.url}/archive" if scheme == "http" else "s3://archive"
             folder = root / "archive" / kind.replace(" ", "-")
             folder.mkdir()
+            if form == "dmrpp":
+                stores[kind] = _stacked(files, folder, base)
+                continue
             name = write_store(form, files, folder, f"{base}/granules/", inline=0)
             manifest = (
                 ManifestFormat.ICECHUNK if form == "icechunk" else ManifestFormat.KERCHUNK_JSON
             )
             stores[kind] = StoreLocation(f"{base}/{folder.name}/{name}", manifest)
         yield Shelf(archive, stores, truth)
+
+
+def _stacked(files: list[Path], folder: Path, base: str) -> StoreLocation:
+    """The granules as one store, by a sidecar of each."""
+    sidecars = [write_dmrpp(own, folder / f"{own.name}.dmrpp") for own in files]
+    members = tuple(
+        StoreLocation(f"{base}/{folder.name}/{sidecar.name}", ManifestFormat.DMRPP,
+                      data_href=f"{base}/granules/{own.name}")
+        for own, sidecar in zip(files, sidecars, strict=True)
+    )  # fmt: skip
+    return replace(members[0], members=members)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from faults import FAULTS, TRANSIENT, Mischief
 from invocation import CANARY
 from servers import file_server, ranged, serve
 from systems.fault_runs import (
+    FAST,
     GRANULES,
     KINDS,
     QUICK,
@@ -57,7 +58,7 @@ def judge(tally: Tally, fault: str, seeds: range) -> None:
         assert tally.right > 0, tally
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", FAST)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_any_fault_ends_in_an_error_or_in_right_bytes(fault: str, kind: str, shelf: Shelf) -> None:
     seeds = range(4)
@@ -71,7 +72,7 @@ def test_any_fault_of_any_seed_ends_in_an_error_or_in_right_bytes(
     fault: str, kind: str, shelf: Shelf
 ) -> None:
     # icechunk cuts a stalled transfer from S3 after a whole second, not before.
-    seeds = range(4 if (fault, kind) == ("stall", KINDS[3]) else 200)
+    seeds = range(4 if (fault, kind) == ("stall", KINDS[-1]) else 200)
     judge(hunt(shelf, fault, kind, seeds), fault, seeds)
 
 
@@ -80,7 +81,7 @@ def test_flipped_bit_hides_only_where_nothing_is_compressed_or_checked(
     planned: bool, shelf: Shelf
 ) -> None:
     """The named exception, counted: of each variable, the runs in which a flip went unseen."""
-    kind, archive, unseen = KINDS[0], shelf.archive, Counter[str]()
+    kind, archive, unseen = FAST[0], shelf.archive, Counter[str]()
     for seed in range(5):
         mischief = Mischief(("flipped",), 1.0, seed, GRANULES)
         for name in VARIABLES:
@@ -145,7 +146,7 @@ def test_requests_to_a_busy_archive_succeed_by_the_ten_thousands(tmp_path: Path)
     assert share_of_success(tmp_path, 0.01, 20_000) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", FAST)
 def test_whole_reads_from_a_busy_archive_succeed(kind: str, shelf: Shelf) -> None:
     assert reads_that_succeed(shelf, kind, range(15)) == 15
 
