@@ -164,20 +164,20 @@ def test_archive_is_asked_for_exactly_what_was_priced(
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One granule whose 96 MiB are read in several blocks; a longitude row is one chunk wide."""
+    """One granule whose 48 MiB are read in several blocks; a longitude row is one chunk wide."""
     path = tmp_path_factory.mktemp("large") / "large.nc"
     with netCDF4.Dataset(path, "w") as nc:
-        for name, size in (("time", 24), ("lat", 1024), ("lon", 2048)):
+        for name, size in (("time", 12), ("lat", 1024), ("lon", 2048)):
             nc.createDimension(name, size)
             axis = nc.createVariable(name, "f8", (name,))
-            axis[:] = {"time": np.arange(24), "lat": np.linspace(-89, 89, 1024),
+            axis[:] = {"time": np.arange(12), "lat": np.linspace(-89, 89, 1024),
                        "lon": -180 + (np.arange(2048) + 0.5) * 360 / 2048}[name]  # fmt: skip
         nc["time"].units = "hours since 2024-01-01"
         nc["lat"].units, nc["lon"].units = "degrees_north", "degrees_east"
         field = nc.createVariable("field", "i2", ("time", "lat", "lon"), compression="zlib",
                                   complevel=1, chunksizes=(4, 256, 2048))  # fmt: skip
         ramp = np.arange(2048, dtype=np.int16)
-        for step in range(24):
+        for step in range(12):
             field[step] = ramp + np.arange(1024, dtype=np.int16)[:, None] + np.int16(step)
     return path
 
@@ -193,7 +193,7 @@ def test_each_chunk_is_fetched_once_though_blocks_and_box_edges_share_it(
     assert_price_is_what_was_asked(seen)
     cost = seen.answer.prepared.plan.cost
     assert cost.chunks == len(chunks)
-    assert cost.bytes_written > 64 * 2**20  # more than one block
+    assert cost.bytes_written > 32 * 2**20  # more than one block
     lon = raw(large, "lon")
     columns = np.concatenate([np.flatnonzero(lon >= 1), np.flatnonzero(lon <= -1)])
     ours = seen.answer.read("field")
