@@ -76,7 +76,10 @@ class Credentials:
 
     def may_go_to(self, url: str) -> bool:
         """Whether the token may be sent with a request to `url`. **Reads:** nothing."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # such as half of an IPv6 address
+            return False
         origin = f"{parts.scheme}://{parts.netloc}".lower()
         # With a port or a user name in it, it is no host that anybody listed.
         host = parts.netloc.lower().removesuffix(":443")
