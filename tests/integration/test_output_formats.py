@@ -104,6 +104,10 @@ def test_zarr_is_staged_as_a_prefix_whose_root_comes_last(
     assert asset["type"] == "application/x-zarr"
     objects = chain.objects(f"{prefix}/7/")
     assert list(objects)[-1] == f"{prefix}/7/{name}/zarr.json"
+    (listing,) = (key for key in objects if not key.startswith(f"{prefix}/7/{name}/"))
+    assert listing.startswith(f"{prefix}/7/{name}.")
+    assert listing.endswith(".sha256")
+    del objects[listing]
     assert asset["file:size"] == sum(map(len, objects.values()))
     memory = {
         key.removeprefix(f"{prefix}/7/{name}/"): zarr.core.buffer.cpu.Buffer.from_bytes(body)
