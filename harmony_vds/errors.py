@@ -97,6 +97,10 @@ class StaleSourceError(StoreError):
     """A source file changed after the manifest that describes it was written."""
 
 
+class DoubtfulSidecarError(StoreError):
+    """A sidecar may not describe the file that is there; the file itself does."""
+
+
 class ForbiddenError(VdsError):
     """The user's token is missing, expired, or lacks a permission or an accepted agreement."""
 

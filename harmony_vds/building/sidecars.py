@@ -19,7 +19,7 @@ from virtualizarr.manifests.utils import create_v3_array_metadata
 from xarray.backends.zarr import FillValueCoder
 
 from harmony_vds.access.traffic import Traffic
-from harmony_vds.errors import StoreError
+from harmony_vds.errors import DoubtfulSidecarError
 from harmony_vds.model.paths import group_of, join, name_of
 
 _CLOCK_SLACK = timedelta(seconds=2)
@@ -28,10 +28,6 @@ _DIGITS = 6
 """Digits that writers of sidecars give of fill values."""
 
 type Integers = npt.NDArray[np.int64]
-
-
-class DoubtfulSidecarError(StoreError):
-    """A sidecar may not describe the file that is there; the file itself does."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ EXPECTED = {
     errors.MissingSourceError: ("NoRetry", "Error"),
     errors.UntrustedError: ("NoRetry", "Error"),
     errors.StaleSourceError: ("NoRetry", "Error"),
+    errors.DoubtfulSidecarError: ("NoRetry", "Error"),
     errors.ForbiddenError: ("NoRetry", "Error"),
     errors.SpentKeysError: ("NoRetry", "Error"),
     errors.SettingsError: ("NoRetry", "Error"),

@@ -179,7 +179,7 @@ def test_a_box_or_time_without_data_is_refused_with_what_there_is(opened: Virtua
         ({"average": "depth"}, "over time or area"),
         ({"point": (10.5, -3.0), "average": "area"}, "together"),
         ({"point": (10.5, -3.0), "bbox": BoundingBox(0, 0, 1, 1)}, "together"),
-        ({"target": TargetGrid(crs="EPSG:3857"), "average": "time"}, "outputCrs"),
+        ({"target": TargetGrid(crs="EPSG:3857"), "average": "area"}, "outputCrs"),
         ({"extend": ("time",)}, "extend"),
         ({"synchronous": True, "sources": (SOURCE, SOURCE)}, "2 collections.*forceAsync=true"),
     ],
