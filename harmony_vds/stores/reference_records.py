@@ -99,6 +99,8 @@ class RecordedReferences:
                     self._take(filling, number, body)
                 except StoreError as error:
                     raise StoreError(f"{self.folder.href}/{name} {error}") from None
+                except ValueError as error:  # such as texts that are none, also in its schema
+                    raise StoreError(f"{self.folder.href}/{name} is damaged: {error}.") from None
                 filling.known.add(number)
         return filling.so_far
 
@@ -200,10 +202,11 @@ def _read_columns(body: bytes, rows: int) -> "Mapping[str, pa.Array]":
             )
         if told.num_rows < rows:
             raise StoreError(f"has {told.num_rows:,} rows instead of {rows:,}.")
-        lacking = [own for own in _COLUMNS if own not in file.schema_arrow.names]
+        table = file.read(columns=list(_COLUMNS), use_threads=False)
+        # Not those of its schema: the names of its parts may be damaged, and tell others.
+        lacking = [own for own in _COLUMNS if own not in table.column_names]
         if lacking:
             raise StoreError(f"has no column {' and no column '.join(lacking)}.")
-        table = file.read(columns=list(_COLUMNS), use_threads=False)
         table = table.slice(0, rows).unify_dictionaries().combine_chunks()
         return {name: table.column(name).combine_chunks() for name in table.column_names}
     except (pa.ArrowException, OSError, KeyError) as error:

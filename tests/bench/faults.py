@@ -15,13 +15,13 @@ from rich.table import Table
 from systems.fault_runs import (
     FAST,
     RATES,
-    UNSEEN,
     Tally,
     access_to,
     hunt,
     reads_that_succeed,
     share_of_success,
     shelved,
+    unseen,
 )
 
 from bench.goals import Verdict
@@ -68,8 +68,8 @@ def _silent(root: Path, seeds: int, reads: int, console: Console) -> list[Verdic
         whole = sum(reads_that_succeed(shelf, kind, range(reads)) for kind in kinds)
     _show(tallies, seeds, console)
     wrong = Counter[str]()
-    for (fault, _), tally in tallies.items():
-        named = UNSEEN if fault == "flipped" else set()
+    for (fault, kind), tally in tallies.items():
+        named = unseen(kind) if fault == "flipped" else set()
         wrong.update({name: n for name, n in tally.wrong.items() if name not in named})
     runs = len(tallies) * seeds
     committed = sum(own.committed for own in tallies.values())

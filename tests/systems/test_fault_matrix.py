@@ -32,6 +32,7 @@ from systems.fault_runs import (
     reads_that_succeed,
     share_of_success,
     shelved,
+    unseen,
 )
 from systems.kits import same_bits
 
@@ -49,9 +50,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
         yield own
 
 
-def judge(tally: Tally, fault: str, seeds: range) -> None:
+def judge(tally: Tally, fault: str, kind: str, seeds: range) -> None:
     """What must hold of any number of runs whose rates are those of `RATES` in turn."""
-    assert set(tally.wrong) <= (UNSEEN if fault == "flipped" else set()), tally
+    assert set(tally.wrong) <= (unseen(kind) if fault == "flipped" else set()), tally
     assert tally.committed > 0
     assert sum(tally.sure.values()) == len(seeds[:: len(RATES)]), tally
     if fault in TRANSIENT:
@@ -62,7 +63,7 @@ def judge(tally: Tally, fault: str, seeds: range) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_any_fault_ends_in_an_error_or_in_right_bytes(fault: str, kind: str, shelf: Shelf) -> None:
     seeds = range(4)
-    judge(hunt(shelf, fault, kind, seeds), fault, seeds)
+    judge(hunt(shelf, fault, kind, seeds), fault, kind, seeds)
 
 
 @pytest.mark.scale
@@ -73,7 +74,7 @@ def test_any_fault_of_any_seed_ends_in_an_error_or_in_right_bytes(
 ) -> None:
     # icechunk cuts a stalled transfer from S3 after a whole second, not before.
     seeds = range(4 if (fault, kind) == ("stall", KINDS[-1]) else 200)
-    judge(hunt(shelf, fault, kind, seeds), fault, seeds)
+    judge(hunt(shelf, fault, kind, seeds), fault, kind, seeds)
 
 
 @pytest.mark.parametrize("planned", [True, False])
