@@ -166,8 +166,7 @@ class Cluster:
                     self.address, timeout=self._patience, set_as_default=False,
                     direct_to_workers=True,
                 )  # fmt: skip
-            except (TimeoutError, OSError):
-                self.deadline.check()
+            except (TimeoutError, OSError):  # also where the request's time is over by then
                 raise UpstreamError(
                     f"The dask scheduler at {self.address} does not answer (HARMONY_VDS_DASK)."
                 ) from None

@@ -477,7 +477,7 @@ def test_a_scheduler_that_is_not_there_may_be_there_later(
 ) -> None:
     href = f"{served[1].url}/sst.json"
     with pytest.raises(UpstreamError, match="does not answer"):
-        outputs(href, asked(), tmp_path, "tcp://127.0.0.1:1", max_seconds=2)
+        outputs(href, asked(), tmp_path, "tcp://127.0.0.1:1", max_seconds=4)
 
 
 MANY_DAYS = 240  # of 5.76 MB: 48 pieces
