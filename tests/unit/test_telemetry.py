@@ -110,7 +110,7 @@ def test_stage_and_its_duration_are_fields_of_the_log_line() -> None:
     told = json.loads(stream.getvalue())
     assert told["timestamp"].endswith("Z")
     assert told["stage"] == "plan"
-    assert 20 <= told["durationMs"] < 5000
+    assert 20 <= told["durationMs"] < 60_000
 
 
 def test_deadline_tells_limit_progress_and_what_to_ask_instead() -> None:
