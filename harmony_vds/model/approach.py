@@ -1,10 +1,10 @@
-"""How values are made on a target, and what of the store's grid that takes."""
+"""How values are made on a target, and what of the store's grids that takes."""
 
 import math
 
 from harmony_vds.model.scales import EVEN_SCALE
-from harmony_vds.model.scatter import Way
-from harmony_vds.model.target import Resampling
+from harmony_vds.model.scatter import Way, way_to
+from harmony_vds.model.target import Resampling, TargetPlan
 from harmony_vds.model.warp import Warp
 from harmony_vds.model.window import Window
 
@@ -56,3 +56,34 @@ class Approach:
         if self.is_exact and isinstance(self.warp, Warp):
             return self.warp.window(rows, columns, self.reach, entire=True)
         return self.warp.window(rows, columns, self.reach)
+
+
+class Approaches:
+    """How variables come onto a target, the way to each of the store's grids found once."""
+
+    def __init__(self, target: TargetPlan) -> None:
+        self.target = target
+        self._ways = {own.dimensions: way_to(target, own) for own in target.sources}
+
+    def way(self, dimensions: tuple[str, ...]) -> Way | None:
+        """The way to the grid that variables of `dimensions` lie on, if on any.
+
+        **Reads:** nothing.
+        """
+        source = self.target.source_of(dimensions)
+        return None if source is None else self._ways[source.dimensions]
+
+    def of(self, path: str, dimensions: tuple[str, ...]) -> Approach | None:
+        """How the variable `path` of the output is made; None if it lies on no grid.
+
+        Parameters
+        ----------
+        path
+            In the output.
+        dimensions
+            Of the variable of the store that it is made of.
+
+        **Reads:** nothing.
+        """
+        way = self.way(dimensions)
+        return None if way is None else Approach(way, self.target.resampling_of(path))

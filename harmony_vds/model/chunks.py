@@ -63,6 +63,11 @@ class ChunkTally:
     decoded: int = 0
     """Bytes of the touched chunks once decoded, whole chunks counted."""
 
+    @property
+    def largest(self) -> int:
+        """Bytes of one chunk, decoded, of a single variable's. **Reads:** nothing."""
+        return self.decoded // max(self.chunks, 1)
+
     def __add__(self, other: "ChunkTally") -> "ChunkTally":
         return ChunkTally(
             self.chunks + other.chunks,

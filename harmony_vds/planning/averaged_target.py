@@ -5,22 +5,20 @@ memory, since a block of the target may need any part of it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from harmony_vds.errors import NoDataError
-from harmony_vds.model.approach import Approach
+from harmony_vds.model.approach import Approaches
 from harmony_vds.model.average import AveragedVariable
 from harmony_vds.model.plan import Cost, PlannedVariable
-from harmony_vds.model.scatter import way_to
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.target import TargetPlan, made_type
-from harmony_vds.model.warp_blocks import WarpBlock, warp_blocks, whole_planes
+from harmony_vds.model.warp_blocks import warp_blocks, whole_planes
 from harmony_vds.planning.cost import Course, price
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.target_cost import price_target, seconds_a_cell, working_of
+from harmony_vds.planning.target_cost import Making, price_target, refuse_unmet, working_of
 
 
 def price_averaged_target(
@@ -41,40 +39,25 @@ def price_averaged_target(
     """
     assert course.average is not None
     average = course.average
+    approaches = Approaches(target)
     averaged = [
-        own for own in variables
-        if average.of(own.path) and target.source_of(own.dimensions) is not None
+        (own, made) for own in variables
+        if (made := average.of(own.path)) and approaches.way(own.dimensions) is not None
     ]  # fmt: skip
-    others = [own for own in variables if own not in averaged]
+    moved = [own for own, _ in averaged]
+    others = [own for own in variables if own not in moved]
     alone = [own for own in others if average.of(own.path)]
-    cost = price_target(
-        [own for own in others if own not in alone], selection, hierarchy, target, course.masks
-    )
-    first = price([*averaged, *alone], selection, hierarchy, course)
-    held = sum(price([own], selection, hierarchy, course).bytes_written for own in averaged)
-    warps = {own.dimensions: way_to(target, own) for own in target.sources}
-    written, computing, working, met = first.bytes_written - held, first.computing, 0, False
-    for own in averaged:
-        source = target.source_of(own.dimensions)
-        made = average.of(own.path)
-        assert source is not None
-        assert made is not None
-        shape = _shape(own, made, selection, hierarchy)
-        for measure, path in made.measures:
-            approach = Approach(warps[source.dimensions], target.resampling_of(path))
-            blocks, itemsize = _blocks(own, shape, measure.dtype, approach)
-            met |= any(block.window is not None for block in blocks)
-            axes = [own.dimensions.index(dimension) for dimension in source.dimensions]
-            deep = math.prod(size for axis, size in enumerate(shape) if axis not in axes)
-            cells = deep * math.prod(target.shape)
-            written += cells * itemsize
-            computing += cells * seconds_a_cell(approach)
-            working = max(working, working_of(blocks, itemsize))
-    if averaged and not met:
-        raise NoDataError(
-            f"No data lie under the target grid, which covers {target.bbox} (west, south, east, "
-            "north). Ask for another extent."
-        )
+    plain = [own for own in others if own not in alone]
+    cost = price_target(plain, selection, hierarchy, target, course.masks)
+    first = price([*moved, *alone], selection, hierarchy, course)
+    held = sum(price([own], selection, hierarchy, course).bytes_written for own in moved)
+    makings = [
+        making for own, made in averaged
+        for making in _makings(own, made, _shape(own, made, selection, hierarchy), approaches)
+    ]  # fmt: skip
+    refuse_unmet(makings, target)
+    written = first.bytes_written - held + sum(own.written for own in makings)
+    computing = first.computing + sum(own.computing for own in makings)
     return replace(
         cost,
         chunks=cost.chunks + first.chunks,
@@ -82,7 +65,7 @@ def price_averaged_target(
         bytes_read=cost.bytes_read + first.bytes_read,
         bytes_decoded=cost.bytes_decoded + first.bytes_decoded,
         bytes_written=cost.bytes_written + written,
-        peak_memory=max(cost.peak_memory, first.peak_memory + held, held + working),
+        peak_memory=max(cost.peak_memory, first.peak_memory + held, held + working_of(makings)),
         peak_disk=cost.peak_disk + written,
         missing=cost.missing + first.missing,
         computing=round(cost.computing + computing, 6),
@@ -103,15 +86,19 @@ def _shape(
     ]  # fmt: skip
 
 
-def _blocks(
-    own: PlannedVariable, shape: Sequence[int], dtype: np.dtype[np.float64] | np.dtype[np.int32],
-    approach: Approach,
-) -> tuple[tuple[WarpBlock, ...], int]:  # fmt: skip
-    """Blocks of one measure, and the bytes of one of its values."""
-    dimensions = approach.warp.source.dimensions
-    axes = tuple(own.dimensions.index(dimension) for dimension in dimensions)
-    itemsize = made_type(dtype, approach.method).itemsize
-    cuts = whole_planes(own.dimensions, shape, dimensions)
-    positions = [np.arange(size) for size in shape]
-    largest = max(itemsize, dtype.itemsize)
-    return warp_blocks(approach, positions, cuts, axes, largest), itemsize
+def _makings(
+    own: PlannedVariable, made: AveragedVariable, shape: Sequence[int], approaches: Approaches
+) -> Iterator[Making]:
+    """What putting each measure of an average of `shape` onto the target takes."""
+    for measure, path in made.measures:
+        approach = approaches.of(path, own.dimensions)
+        assert approach is not None
+        dimensions = approach.warp.source.dimensions
+        axes = tuple(own.dimensions.index(dimension) for dimension in dimensions)
+        itemsize = made_type(measure.dtype, approach.method).itemsize
+        cuts = whole_planes(own.dimensions, shape, dimensions)
+        positions = [np.arange(size) for size in shape]
+        largest = max(itemsize, measure.dtype.itemsize)
+        blocks = warp_blocks(approach, positions, cuts, axes, largest)
+        deep = math.prod(size for axis, size in enumerate(shape) if axis not in axes)
+        yield Making(approach, blocks, deep * math.prod(approaches.target.shape), itemsize)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +43,38 @@ class Course:
     masks: Sequence[Mask] = ()
     """What is blanked."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for weights and masks. **Reads:** nothing."""
+        held = sum(own.inside.nbytes for own in self.masks)
+        return held + (0 if self.average is None else self.average.nbytes)
+
+    def averaged(self, path: str) -> AveragedVariable | None:
+        """How the variable at `path` is averaged; None if it is not. **Reads:** nothing."""
+        return None if self.average is None else self.average.of(path)
+
 
 STRAIGHT = Course()
 """Nothing at all."""
 
 AVERAGED = 5.0e7
 """Cells a second that one core adds up."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What reading one variable takes."""
+
+    tally: ChunkTally
+    """Its chunks."""
+    merged: bool
+    """Whether the planned reader reads it."""
+    working: int
+    """Bytes that making its values holds meanwhile."""
+    waiting: int
+    """Bytes that wait on disk until they are written."""
+    averaged: int
+    """Cells that are added up."""
 
 
 def price(
@@ -62,62 +89,80 @@ def price(
     chunks with a cell inside. Coordinates that planning has read already cost nothing
     more. **Reads:** metadata.
     """
-    average, masks = course.average, course.masks
-    tally = ChunkTally()
     written = 0
-    held = sum(own.inside.nbytes for own in masks) + (0 if average is None else average.nbytes)
-    largest_chunk = working_most = waiting = 0
-    merged, averaged = True, 0
+    reads = []
     for variable in variables:
         raw = hierarchy.variables[variable.path]
         kept = kept_indices(variable, raw.shape, selection)
-        placement = placement_for(variable.dimensions, course.placements)
-        count = 1 if placement is None else len(placement)
-        for dimension, indices in zip(variable.dimensions, kept, strict=True):
-            count *= 1 if placement and dimension in placement.dimensions else len(indices)
-        own = None if average is None else average.of(variable.path)
-        between = placement is not None and placement.has_between(variable.path)
-        made = made_type(raw.dtype, Resampling.BILINEAR) if between else raw.dtype
-        written += count * made.itemsize if own is None else _result_bytes(own, variable, kept)
-        if variable.path in hierarchy.held or count == 0:
-            continue
-        index = hierarchy.store.chunk_index(variable.path, kept)
-        gap = hierarchy.store.merge_gap(variable.path)
-        merged &= gap >= 0
-        averaged += 0 if own is None else math.prod(len(indices) for indices in kept)
-        positions = kept_positions(variable, raw.shape, selection)
-        index = index.sparing(
-            asked_chunks(masks, variable.path, variable.dimensions, positions, index.cuts)
-        )
-        if placement is None:
-            pieces, working = _pieces(variable, positions, index, own)
-            working_most = max(working_most, working)
-            found = index.tally(kept)
-            found = _merged(found, index, positions, pieces, gap) if gap >= 0 else found
-            waiting += 0 if own else waiting_bytes(positions, index.cuts, raw.dtype.itemsize)
-        else:
-            cells = placement.reading(variable.path)
-            working_most = max(working_most, WINDOW_BYTES if between else 0)
-            found = _at_places(variable, index, positions, cells, gap)
-        if "grid_mapping_name" in raw.attrs:
-            found = replace(found, missing=0)  # CF gives such a variable attributes, not a value
-        tally += found
-        if found.chunks:
-            largest_chunk = max(largest_chunk, found.decoded // found.chunks)
+        count, nbytes = _written(variable, raw.dtype, kept, course)
+        written += nbytes
+        if variable.path not in hierarchy.held and count:
+            reads.append(_reading(variable, selection, hierarchy, course))
+    tally = sum((own.tally for own in reads), ChunkTally())
+    chunk = max((own.tally.largest for own in reads), default=0)
+    coming = in_flight(tally, chunk, merged=all(own.merged for own in reads))
     return Cost(
         chunks=tally.chunks,
         requests=tally.requests,
         bytes_read=tally.stored,
         bytes_decoded=tally.decoded,
         bytes_written=written,
-        peak_memory=held
-        + working_most
-        + in_flight(tally, largest_chunk, merged=merged)
-        + min(written, max(AHEAD_BYTES, largest_chunk) + max(WINDOW_BYTES, largest_chunk)),
-        peak_disk=written + waiting,
+        peak_memory=course.nbytes
+        + max((own.working for own in reads), default=0)
+        + coming
+        + min(written, max(AHEAD_BYTES, chunk) + max(WINDOW_BYTES, chunk)),
+        peak_disk=written + sum(own.waiting for own in reads),
         missing=tally.missing,
-        computing=round(averaged / AVERAGED, 6),
+        computing=round(sum(own.averaged for own in reads) / AVERAGED, 6),
     )
+
+
+def _written(
+    variable: PlannedVariable, dtype: np.dtype[Any], kept: Sequence[Indices], course: Course
+) -> tuple[int, int]:
+    """Cells that make the output of a variable stored as `dtype`, and its bytes."""
+    placement = placement_for(variable.dimensions, course.placements)
+    count = 1 if placement is None else len(placement)
+    for dimension, indices in zip(variable.dimensions, kept, strict=True):
+        count *= 1 if placement and dimension in placement.dimensions else len(indices)
+    own = course.averaged(variable.path)
+    if own is not None:
+        return count, _result_bytes(own, variable, kept)
+    between = placement is not None and placement.has_between(variable.path)
+    made = made_type(dtype, Resampling.BILINEAR) if between else dtype
+    return count, count * made.itemsize
+
+
+def _reading(
+    variable: PlannedVariable,
+    selection: Mapping[str, AxisSelection],
+    hierarchy: Hierarchy,
+    course: Course,
+) -> _Reading:
+    """What reading what is kept of one variable takes."""
+    path, raw = variable.path, hierarchy.variables[variable.path]
+    kept = kept_indices(variable, raw.shape, selection)
+    positions = kept_positions(variable, raw.shape, selection)
+    index = hierarchy.store.chunk_index(path, kept)
+    gap = hierarchy.store.merge_gap(path)
+    index = index.sparing(
+        asked_chunks(course.masks, path, variable.dimensions, positions, index.cuts)
+    )
+    own = course.averaged(path)
+    placement = placement_for(variable.dimensions, course.placements)
+    waiting = 0
+    if placement is None:
+        pieces, working = _pieces(variable, positions, index, own)
+        found = index.tally(kept)
+        found = _merged(found, index, positions, pieces, gap) if gap >= 0 else found
+        waiting = 0 if own else waiting_bytes(positions, index.cuts, raw.dtype.itemsize)
+    else:
+        working = WINDOW_BYTES if placement.has_between(path) else 0
+        found = _at_places(variable, index, positions, placement.reading(path), gap)
+    if "grid_mapping_name" in raw.attrs:
+        found = replace(found, missing=0)  # CF gives such a variable attributes, not a value
+    averaged = 0 if own is None else math.prod(len(indices) for indices in kept)
+    return _Reading(found, gap >= 0, working, waiting, averaged)
 
 
 def in_flight(tally: ChunkTally, chunk: int, *, merged: bool) -> int:

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
-from harmony_vds.model.approach import Approach
+from harmony_vds.model.approach import Approach, Approaches
 from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
-from harmony_vds.model.scatter import way_to
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans
 from harmony_vds.model.swath import Swath
@@ -36,6 +35,78 @@ _SAMPLED = 1.0e7
 """Points a second at which one core looks, where values are made of points in a cell."""
 
 
+@dataclass(frozen=True, eq=False)
+class Making:
+    """What making one variable on a target takes."""
+
+    approach: Approach
+    """How its values are made."""
+    blocks: tuple[WarpBlock, ...]
+    """In which pieces."""
+    cells: int
+    """How many values it has."""
+    itemsize: int
+    """Bytes of one of them."""
+    tally: ChunkTally = field(default_factory=ChunkTally)
+    """What is read for it; nothing where what it is made of is held."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether anything of the store lies under the target. **Reads:** nothing."""
+        return any(block.window is not None for block in self.blocks)
+
+    @property
+    def written(self) -> int:
+        """Bytes of all its values. **Reads:** nothing."""
+        return self.cells * self.itemsize
+
+    @property
+    def computing(self) -> float:
+        """Processor seconds. **Reads:** nothing."""
+        return self.cells * _seconds_a_cell(self.approach)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest piece, or of what it needs. **Reads:** nothing."""
+        return max((_held(block, self.itemsize) for block in self.blocks), default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Makings:
+    """Variables of a store that go onto a target."""
+
+    selection: Mapping[str, AxisSelection]
+    hierarchy: Hierarchy
+    masks: Sequence[Mask]
+    approaches: Approaches
+
+    def of(self, variable: PlannedVariable) -> Making | None:
+        """What making `variable` takes; None if it stays as it is."""
+        approach = self.approaches.of(variable.path, variable.dimensions)
+        if approach is None:
+            return None
+        raw = self.hierarchy.variables[variable.path]
+        positions = kept_positions(variable, raw.shape, self.selection)
+        index = self.hierarchy.store.chunk_index(variable.path, positions)
+        index = index.sparing(
+            asked_chunks(self.masks, variable.path, variable.dimensions, positions, index.cuts)
+        )
+        axes = tuple(variable.dimensions.index(own) for own in approach.warp.source.dimensions)
+        itemsize = made_type(raw.dtype, approach.method).itemsize
+        blocks = warp_blocks(
+            approach, positions, index.cuts, axes, max(itemsize, raw.dtype.itemsize)
+        )
+        gap = self.hierarchy.store.merge_gap(variable.path)
+        tally = ChunkTally()
+        for block in blocks:
+            for own in block.reads(len(positions), axes):
+                kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
+                tally += _tally(index, kept, gap)
+        deep = math.prod(len(own) for axis, own in enumerate(positions) if axis not in axes)
+        cells = deep * math.prod(self.approaches.target.shape)
+        return Making(approach, blocks, cells, itemsize, tally)
+
+
 def price_target(
     variables: Sequence[PlannedVariable],
     selection: Mapping[str, AxisSelection],
@@ -54,102 +125,57 @@ def price_target(
 
     **Reads:** metadata.
     """
-    warps = {own.dimensions: way_to(target, own) for own in target.sources}
-    moved = [own for own in variables if target.source_of(own.dimensions) is not None]
-    left = [own for own in variables if own not in moved]
+    found = _Makings(selection, hierarchy, masks, Approaches(target))
+    made = {own.path: making for own in variables if (making := found.of(own)) is not None}
+    left = [own for own in variables if own.path not in made]
     rest = price(left, selection, hierarchy, Course(masks=masks))
-    held = sum(own.inside.nbytes for own in masks)
-    tally, written, met, largest, chunk = ChunkTally(), 0, False, 0, 0
-    computing = 0.0
-    for own in moved:
-        source = target.source_of(own.dimensions)
-        assert source is not None
-        read = _read(own, selection, hierarchy, masks)
-        warp = warps[source.dimensions]
-        approach = Approach(warp, target.resampling_of(own.path))
-        found, blocks, itemsize = _of_variable(own, approach, read, hierarchy)
-        tally += found
-        met |= any(block.window is not None for block in blocks)
-        cells = math.prod(
-            len(selection[d]) if d in selection else size
-            for d, size in zip(own.dimensions, hierarchy.variables[own.path].shape, strict=True)
-            if d not in source.dimensions
-        ) * math.prod(target.shape)  # fmt: skip
-        written += cells * itemsize
-        computing += cells * seconds_a_cell(approach)
-        largest = max([largest, *(_held(block, itemsize) for block in blocks)])
-        chunk = max(chunk, found.decoded // max(found.chunks, 1))
-    if moved and not met:
-        raise NoDataError(
-            f"No data lie under the target grid, which covers {target.bbox} (west, south, east, "
-            "north). Ask for another extent."
-        )
+    refuse_unmet(list(made.values()), target)
+    tally = sum((own.tally for own in made.values()), ChunkTally())
+    chunk = max((own.tally.largest for own in made.values()), default=0)
     axes = 8 * sum(target.shape) + 4  # coordinates, and the reference system
-    working = _working(largest)
-    working += sum(own.nbytes for own in target.sources if isinstance(own, Swath))
-    merged = all(hierarchy.store.merge_gap(own.path) >= 0 for own in moved)
-    coming = in_flight(tally, chunk, merged=merged)
+    written = sum(own.written for own in made.values()) + axes
+    held = sum(own.inside.nbytes for own in masks) + working_of(list(made.values()))
+    held += sum(own.nbytes for own in target.sources if isinstance(own, Swath))
+    merged = all(hierarchy.store.merge_gap(path) >= 0 for path in made)
+    computing = sum(own.computing for own in made.values())
     return Cost(
         chunks=rest.chunks + tally.chunks,
         requests=rest.requests + tally.requests,
         bytes_read=rest.bytes_read + tally.stored,
         bytes_decoded=rest.bytes_decoded + tally.decoded,
-        bytes_written=rest.bytes_written + written + axes,
-        peak_memory=max(rest.peak_memory, held + working + coming),
-        peak_disk=rest.peak_disk + written + axes,
+        bytes_written=rest.bytes_written + written,
+        peak_memory=max(rest.peak_memory, held + in_flight(tally, chunk, merged=merged)),
+        peak_disk=rest.peak_disk + written,
         missing=rest.missing + tally.missing,
         computing=round(rest.computing + computing, 6),
     )
 
 
-def _read(
-    variable: PlannedVariable,
-    selection: Mapping[str, AxisSelection],
-    hierarchy: Hierarchy,
-    masks: Sequence[Mask],
-) -> tuple[list[npt.NDArray[np.int64]], ChunkIndex]:
-    """What is kept along each dimension of a variable, and where chunks with cells of it lie."""
-    positions = kept_positions(variable, hierarchy.variables[variable.path].shape, selection)
-    index = hierarchy.store.chunk_index(variable.path, positions)
-    asked = asked_chunks(masks, variable.path, variable.dimensions, positions, index.cuts)
-    return positions, index.sparing(asked)
+def refuse_unmet(made: Sequence[Making], target: TargetPlan) -> None:
+    """Raise if nothing of any variable lies under the target.
 
-
-def _of_variable(
-    variable: PlannedVariable,
-    approach: Approach,
-    read: tuple[list[npt.NDArray[np.int64]], ChunkIndex],
-    hierarchy: Hierarchy,
-) -> tuple[ChunkTally, tuple[WarpBlock, ...], int]:
-    """Its chunks, its blocks, and the bytes of one of its values in the output."""
-    raw = hierarchy.variables[variable.path]
-    positions, index = read
-    made = made_type(raw.dtype, approach.method).itemsize
-    axes = tuple(variable.dimensions.index(own) for own in approach.warp.source.dimensions)
-    blocks = warp_blocks(approach, positions, index.cuts, axes, max(made, raw.dtype.itemsize))
-    gap = hierarchy.store.merge_gap(variable.path)
-    tally = ChunkTally()
-    for block in blocks:
-        for own in block.reads(len(positions), axes):
-            kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
-            tally += _tally(index, kept, gap)
-    return tally, blocks, made
-
-
-def working_of(blocks: Sequence[WarpBlock], itemsize: int) -> int:
-    """Bytes that are held while blocks of values of `itemsize` bytes are made.
+    Raises
+    ------
+    NoDataError
+        So it is; the text says what the target covers.
 
     **Reads:** nothing.
     """
-    return _working(max((_held(block, itemsize) for block in blocks), default=0))
+    if made and not any(own.is_met for own in made):
+        raise NoDataError(
+            f"No data lie under the target grid, which covers {target.bbox} (west, south, east, "
+            "north). Ask for another extent."
+        )
 
 
-def _working(largest: int) -> int:
+def working_of(made: Sequence[Making]) -> int:
+    """Bytes that are held while blocks of variables are made. **Reads:** nothing."""
+    largest = max((own.largest for own in made), default=0)
     return min(_AT_ONCE * _COPIES * min(largest, 2 * BLOCK_BYTES), 64 * largest)
 
 
-def seconds_a_cell(approach: Approach) -> float:
-    """Processor seconds that a cell of the target takes. **Reads:** nothing."""
+def _seconds_a_cell(approach: Approach) -> float:
+    """Processor seconds that a cell of the target takes."""
     if approach.parts > 1:
         return approach.parts**2 / _SAMPLED
     return 1.0 / RESAMPLED[approach.method]

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.approach import Approach
+from harmony_vds.model.approach import Approach, Approaches
 from harmony_vds.model.chunks import Cut
 from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.quads import Corners
-from harmony_vds.model.scatter import Scatter, Way, way_to
+from harmony_vds.model.scatter import Scatter, Way
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.model.target import Resampling, TargetPlan, made_type
 from harmony_vds.model.warp import Places, Warp, within
@@ -47,15 +47,10 @@ class Reprojection:
         self.target = target
         self.there = there
         """Names of the variables of the output."""
-        self._warps = {own.dimensions: way_to(target, own) for own in target.sources}
+        self.approaches = Approaches(target)
         self._box = None if target.inside is None else within(target, target.inside)
         self._lock = Lock()
         self._found: OrderedDict[tuple[object, ...], Any] = OrderedDict()
-
-    def warp(self, dimensions: tuple[str, ...]) -> Way | None:
-        """The way to the grid that a variable of `dimensions` lies on. **Reads:** nothing."""
-        source = self.target.source_of(dimensions)
-        return None if source is None else self._warps[source.dimensions]
 
     def places(self, warp: Way, rows: slice, columns: slice, *, sharp: bool) -> Places:
         """As `Warp.places`. **Reads:** nothing."""
@@ -148,10 +143,10 @@ def reprojected(
     **Reads:** nothing; chunks when values are asked for.
     """
     target = way.target
-    warp = way.warp(variable.planned.dimensions)
-    if warp is None:
+    approach = way.approaches.of(variable.planned.path, variable.planned.dimensions)
+    if approach is None:
         return variable
-    source = _source(variable, warp, target)
+    source = _source(variable, approach)
     itemsize = max(variable.data.dtype.itemsize, source.dtype.itemsize)
     pieces = warp_blocks(source.approach, positions, cuts, source.axes, itemsize)
     others = source.others
@@ -176,17 +171,15 @@ def reprojected(
     )
 
 
-def _source(variable: SubsetVariable, warp: Way, target: TargetPlan) -> _Source:
-    data, planned = variable.data, variable.planned
-    method = target.resampling_of(planned.path)
+def _source(variable: SubsetVariable, approach: Approach) -> _Source:
+    data, planned, method = variable.data, variable.planned, approach.method
     dtype = made_type(data.dtype, method)
     if method.picks:
         fill, declared = fill_of(data)
         decoding = None
     else:
         fill, declared, decoding = dtype.type(np.nan), True, Decoding.of(data.dtype, data.attrs)
-    axes = tuple(planned.dimensions.index(own) for own in warp.source.dimensions)
-    approach = Approach(warp, method)
+    axes = tuple(planned.dimensions.index(own) for own in approach.warp.source.dimensions)
     return _Source(planned.path, data, axes, approach, dtype, fill, declared, decoding)
 
 
