@@ -12,6 +12,7 @@ from harmony_vds.errors import (
     StoreError,
     VdsError,
 )
+from harmony_vds.model.listing import listed
 from harmony_vds.model.store import ManifestFormat
 
 _ENDINGS = {
@@ -99,9 +100,7 @@ def _nothing_at(href: str, fetcher: Fetcher) -> str:
     names = run(names_below(href, fetcher))
     if not names:
         return f"{told} Publish the address of the store itself."
-    shown = ", ".join(names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return (
-        f"{told} Below it lie {shown}{more}: if one of these is the store, ask for "
+        f"{told} Below it lie {listed(names, _MOST_NAMES)}: if one of these is the store, ask for "
         f"{href}/{names[0].rstrip('/')} or the like, and publish each by its own address."
     )

@@ -18,6 +18,7 @@ from harmony_vds.model.formats import (
     ZARR,
     ZIP,
 )
+from harmony_vds.model.listing import listed
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import CollectionNotes
@@ -205,6 +206,5 @@ def _time_of(plan: Plan, notes: CollectionNotes) -> TimeRange:
 
 
 def _title(plan: Plan) -> str:
-    names = ", ".join(path.lstrip("/") for path in plan.requested[:4])
-    more = f" and {len(plan.requested) - 4} more" if len(plan.requested) > 4 else ""
-    return f"{names}{more}; answered from the collection's virtual store"
+    names = listed([path.lstrip("/") for path in plan.requested], 4)
+    return f"{names}; answered from the collection's virtual store"

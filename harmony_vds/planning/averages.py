@@ -1,6 +1,5 @@
 """Which variables an average is made of, over which dimensions, and what is left out and why."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,12 +17,13 @@ from harmony_vds.model.average import (
     Measure,
 )
 from harmony_vds.model.grid import Axis, AxisKind
+from harmony_vds.model.listing import listed
 from harmony_vds.model.paths import group_of, join, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
 from harmony_vds.planning.areas import areas_of
-from harmony_vds.planning.axes import has_time_units, is_coordinate
+from harmony_vds.planning.axes import is_coordinate
 from harmony_vds.planning.crs import ellipsoid_of
 from harmony_vds.planning.features import Window, features_of
 from harmony_vds.planning.features import remarks as empty_features
@@ -32,16 +32,8 @@ from harmony_vds.planning.ground import grid_of, with_corners
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.mappings import mapping_of
 from harmony_vds.planning.ranges import step_edges
+from harmony_vds.planning.suitability import unsuited
 
-_MOST_NAMED = 6
-_ROUND = re.compile(
-    r"_direction$|_direction_|^direction_of_|azimuth|^platform_(heading|course|yaw)"
-    r"|^angle_of_rotation|_phase$|longitude$"
-)
-"""Standard names of quantities that go round in a circle."""
-_ANGLES = re.compile(r"deg|rad|$", re.IGNORECASE)
-_LOGARITHMIC = re.compile(r"\s*(db|dbz|dbm|decibels?|lg\(.*|ln\(.*|log.*)\s*", re.IGNORECASE)
-_LOGARITHMS = re.compile(r"^log|_ph_reported_|acidity")
 _MEASURES = {
     AverageKind.TIME: (Measure.MEAN, Measure.COUNT),
     AverageKind.AREA: (Measure.MEAN, Measure.COUNT, Measure.FRACTION),
@@ -121,13 +113,18 @@ def plan_average(
         replaced = {time.bounds_path for time in times}
         kept = tuple(own for own in found.kept if own.path not in replaced)
         return kept, AveragePlan(kind, tuple(found.averaged), times), list(_remarks(kind, found))
-    ways_over = dict.fromkeys(own.along for own in found.averaged)
-    windows = [_window(along, cuts) for along in ways_over]
-    figures = [_ellipsoid(along, cuts) for along in ways_over]
+    average, notes = _over_area(found, cuts)
+    return tuple(found.kept), average, [*_remarks(kind, found), *notes]
+
+
+def _over_area(found: _Sorted, cuts: Cuts) -> tuple[AveragePlan, list[str]]:
+    """The average of each variable over its grid, or over each feature of the shape; remarks."""
+    ways = dict.fromkeys(own.along for own in found.averaged)
+    windows = [_window(along, cuts) for along in ways]
+    figures = [_ellipsoid(along, cuts) for along in ways]
     areas = tuple(areas_of(*own, figure) for own, figure in zip(windows, figures, strict=True))
-    average = AveragePlan(kind, tuple(found.averaged), areas=areas)
-    notes = list(_remarks(kind, found))
-    notes += [
+    average = AveragePlan(AverageKind.AREA, tuple(found.averaged), areas=areas)
+    notes = [
         f"Cells are weighed by their areas on {own}, as the grid mapping states."
         for own in dict.fromkeys(figures)
         if not own.is_nearly(WGS84)
@@ -138,7 +135,7 @@ def plan_average(
         notes += empty_features(features)
         each = tuple(_of_features(own, features, cuts.hierarchy) for own in average.variables)
         average = replace(average, variables=each, features=features)
-    return tuple(found.kept), average, notes
+    return average, notes
 
 
 def _along(kind: AverageKind, path: str, cuts: Cuts) -> tuple[str, ...]:
@@ -218,27 +215,6 @@ def _elsewhere(kind: AverageKind, footing: Footing | None) -> str:
     if footing.ground is not None and len(footing.ground.dimensions) != 2:
         return "its cells are in no rows and columns, and their areas are not known"
     return footing.obstacle or ""
-
-
-def unsuited(variable: xr.Variable) -> str:
-    """Why the average of a variable's numbers would mean nothing; empty where it means something.
-
-    The standard name and the units decide, as CF has them. **Reads:** nothing.
-    """
-    attributes = variable.attrs
-    units = str(attributes.get("units", "")).strip()
-    standard_name = str(attributes.get("standard_name", "")).partition(" ")[0]
-    if variable.dtype.kind not in "iuf":
-        return "it holds text or marks"
-    if {"flag_values", "flag_masks", "flag_meanings"} & {*attributes}:
-        return "it holds flags"
-    if has_time_units(variable):
-        return "it holds times"
-    if _ROUND.search(standard_name) and _ANGLES.match(units):
-        return "it holds angles that go round in a circle"
-    if _LOGARITHMIC.fullmatch(units) or _LOGARITHMS.search(standard_name):
-        return "it holds logarithms"
-    return ""
 
 
 def _averaged(
@@ -330,10 +306,10 @@ def _window(along: tuple[str, ...], cuts: Cuts) -> Window:
 
 
 def _nothing(kind: AverageKind, found: _Sorted) -> str:
-    reasons = [f"{_few(names)}: {reason}" for reason, names in found.unsuited.items()]
+    reasons = [f"{listed(names)}: {reason}" for reason, names in found.unsuited.items()]
     if found.untouched:
         lacking = "a time dimension" if kind is AverageKind.TIME else "latitudes and longitudes"
-        reasons.append(f"{_few(found.untouched)}: without {lacking}")
+        reasons.append(f"{listed(found.untouched)}: without {lacking}")
     return (
         f"None of the requested variables has an average over {kind}: {'; '.join(reasons)}. Ask "
         "for other variables, or without average."
@@ -342,14 +318,9 @@ def _nothing(kind: AverageKind, found: _Sorted) -> str:
 
 def _remarks(kind: AverageKind, found: _Sorted) -> Iterable[str]:
     for reason, names in found.unsuited.items():
-        yield f"Left out of the average over {kind}: {_few(names)} ({reason})."
+        yield f"Left out of the average over {kind}: {listed(names)} ({reason})."
     if found.accompanying:
         yield (
-            f"Left out of the average over {kind}: {_few(found.accompanying)}, which tell of "
+            f"Left out of the average over {kind}: {listed(found.accompanying)}, which tell of "
             "single values; ask for them by name to have their averages."
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"

@@ -12,19 +12,18 @@ import numpy as np
 
 from harmony_vds.errors import StoreError, UnsupportedError
 from harmony_vds.model.grid import Axis, Grid, GridKind
+from harmony_vds.model.listing import listed
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.places import Blend, Place, Placement
 from harmony_vds.model.target import Resampling, is_blendable
-from harmony_vds.planning.averages import unsuited
 from harmony_vds.planning.crs import system_of
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.nearest import Floats, turned
 from harmony_vds.planning.places import from_degrees
 from harmony_vds.planning.resampling import resampling_of
+from harmony_vds.planning.suitability import unsuited
 
 type Shares = tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]
-
-_SHOWN = 6
 
 
 def is_blended(interpolation: str) -> bool:
@@ -85,9 +84,8 @@ def blend(
     left = [own.lstrip("/") for own in laid if own not in blended]
     notes = []
     if left:
-        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         notes.append(
-            f"{', '.join(left[:_SHOWN])}{more} took the value of the nearest cell: flags, "
+            f"{listed(left)} took the value of the nearest cell: flags, "
             "categories, counts, text, times, angles and logarithms have none in between."
         )
     if not blended:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harmony_vds.model.extent import TimeRange
+from harmony_vds.model.listing import listed
 from harmony_vds.model.maps import transformation
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import TargetGrid
@@ -79,10 +80,9 @@ def combined_plan(plans: Sequence[Plan], subset: Subset) -> Plan:
     target = first.target
     assert target is not None
     picked = frozenset[str]().union(*(own.target.picked for own in plans if own.target))
-    stores = ", ".join(own.location.shown for own in plans[:_SHOWN])
-    more = f" and {len(plans) - _SHOWN} more" if len(plans) > _SHOWN else ""
+    stores = listed([own.location.shown for own in plans], _SHOWN)
     rule = (
-        f"Values of {len(plans)} stores are combined ({stores}{more}); where several have one, "
+        f"Values of {len(plans)} stores are combined ({stores}); where several have one, "
         "that of the first counts."
     )
     notes = dict.fromkeys([rule, *(note for plan in plans for note in plan.notes)])

@@ -1,13 +1,12 @@
 """The cells of each feature of a shape, where each has an average of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from harmony_vds.model.average import FeatureCells, Features
 from harmony_vds.model.grid import Grid
+from harmony_vds.model.listing import listed
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
-
-_MOST_NAMED = 6
 
 type Window = tuple[Grid, AxisSelection, AxisSelection]
 """A grid, and the rows and columns of it that are kept."""
@@ -50,15 +49,10 @@ def remarks(features: Features) -> Iterable[str]:
     for own in features.cells:
         empty = [name for name, rows in zip(features.names, own.rows, strict=True) if not rows.size]
         if empty:
-            yield f"No cell lies in {len(empty)} of the features: {_few(empty)}."
+            yield f"No cell lies in {len(empty)} of the features: {listed(empty)}."
 
 
 def _free(path: str, taken: set[str]) -> str:
     while path in taken:
         path += "_of_shape"
     return path
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"

@@ -16,6 +16,26 @@ def refuse_unsupported(request: Request) -> None:
 
     **Reads:** nothing.
     """
+    if request.average not in (None, *AverageKind):
+        raise UnsupportedError(
+            f"Averages are over time or area; average={request.average!r} is neither."
+        )
+    _refuse_for_format(request)
+    _refuse_together(request)
+    if request.extend:
+        raise UnsupportedError(
+            "Extending dimensions is not done by this service; ask without extend."
+        )
+    sources = len(request.sources)
+    if request.synchronous and sources != 1:
+        raise UnsupportedError(
+            f"A synchronous request must have exactly one output, and this one asks for {sources} "
+            "collections. Ask for one collection, or add forceAsync=true."
+        )
+
+
+def _refuse_for_format(request: Request) -> None:
+    """Raise for what the format cannot hold."""
     form = format_of(request.media_type)
     derived = request.average is not None or request.is_placed or request.target is not None
     if form.by_reference and derived:
@@ -23,16 +43,16 @@ def refuse_unsupported(request: Request) -> None:
             f"The format {form.name} points to the archive's own chunks, and what is averaged, "
             "reprojected or picked by place is in none of them. Ask for netCDF."
         )
-    if request.average not in (None, *AverageKind):
-        raise UnsupportedError(
-            f"Averages are over time or area; average={request.average!r} is neither."
-        )
     if form.per_variable and (request.is_placed or request.average == AverageKind.AREA):
         what = "series at places" if request.is_placed else "averages over an area"
         raise UnsupportedError(
             f"The format {form.name} shows rows and columns, and {what} have none. Ask for netCDF "
             "or CSV."
         )
+
+
+def _refuse_together(request: Request) -> None:
+    """Raise for what is asked for beside something that it does not go with."""
     others = {
         "a bounding box": request.bbox, "a shape": request.shape, "an average": request.average,
     }  # fmt: skip
@@ -50,16 +70,6 @@ def refuse_unsupported(request: Request) -> None:
             f"{what} have no rows and columns to be put on a target grid; ask for them without "
             "outputCrs, scaleExtent, scaleSize, width, height and grid, which changes none of "
             "their values."
-        )
-    if request.extend:
-        raise UnsupportedError(
-            "Extending dimensions is not done by this service; ask without extend."
-        )
-    sources = len(request.sources)
-    if request.synchronous and sources != 1:
-        raise UnsupportedError(
-            f"A synchronous request must have exactly one output, and this one asks for {sources} "
-            "collections. Ask for one collection, or add forceAsync=true."
         )
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
+from harmony_vds.model.listing import listed
 from harmony_vds.model.places import Blend, Place, Placement
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.selection import AxisSelection
@@ -147,6 +148,4 @@ def _nowhere(cells: Cells, places: Sequence[Place], extent: object) -> str:
 
 
 def _left_out(outside: Sequence[Place], extent: object) -> str:
-    listed = ", ".join(map(str, outside[:_MOST_NAMED]))
-    more = f" and {len(outside) - _MOST_NAMED} more" if len(outside) > _MOST_NAMED else ""
-    return f"Left out, because they lie outside of {extent}: {listed}{more}."
+    return f"Left out, because they lie outside of {extent}: {listed(outside, _MOST_NAMED)}."

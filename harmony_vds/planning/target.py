@@ -11,6 +11,7 @@ import xarray as xr
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.average import AveragePlan
 from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.listing import listed
 from harmony_vds.model.maps import DEGREES, transformation
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _DENSE = 51
 """Points along the sides of a box when it is transformed."""
 _INNER = np.linspace(0.001, 0.999, _DENSE)
-_SHOWN = 6
 
 
 def plan_target(
@@ -84,10 +84,9 @@ def plan_target(
     cells = completed(asked, default, fixed=box is not None)
     picked = _picked(method, variables, sources, hierarchy)
     if picked:
-        shown = ", ".join(path.lstrip("/") for path in sorted(picked)[:_SHOWN])
-        more = f" and {len(picked) - _SHOWN} more" if len(picked) > _SHOWN else ""
+        shown = listed([path.lstrip("/") for path in sorted(picked)])
         notes.append(
-            f"{shown}{more} took the nearest value rather than {method.value}: flags, categories "
+            f"{shown} took the nearest value rather than {method.value}: flags, categories "
             "and counts have no values in between."
         )
     target = TargetPlan(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.grid import Axis
+from harmony_vds.model.listing import listed
 from harmony_vds.model.places import AROUND, Place, PlaceTimes
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.placing import Placed
@@ -121,6 +122,6 @@ def _steps(axis: Axis, asked: npt.NDArray[np.float64]) -> Positions:
 
 
 def _left_out(places: Sequence[Place], covered: object) -> str:
-    listed = ", ".join(map(str, places[:_MOST_NAMED]))
-    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    return f"Left out, because no step of {covered} is of their time: {listed}{more}."
+    return (
+        f"Left out, because no step of {covered} is of their time: {listed(places, _MOST_NAMED)}."
+    )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from harmony_vds.errors import UnknownVariableError
+from harmony_vds.model.listing import listed
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.planning.hierarchy import Hierarchy
 
@@ -24,51 +25,49 @@ def _words(name: str, hierarchy: Hierarchy) -> str:
     if "*" in name or "?" in name:
         return (
             f"{shown} is a pattern, and variables are asked for by whole names, or all of them by "
-            f"none. The store holds {listed(known)}."
+            f"none. The store holds {named(known)}."
         )
     if re.search(r"\[.*\]|[<>=]", name):
         return (
             f"{shown} holds a constraint beside the name of a variable. Name the variable alone, "
-            f"and cut it by bbox, temporal and dimensions. The store holds {listed(known)}."
+            f"and cut it by bbox, temporal and dimensions. The store holds {named(known)}."
         )
     if len(parts := [own for own in re.split(r"[,;\s]+", name) if own]) > 1:
         return (
             f"The store holds no variable {shown}, and that looks like {len(parts)} names; give "
-            f"each as a variable of its own. The store holds {listed(known)}."
+            f"each as a variable of its own. The store holds {named(known)}."
         )
     if inside := [own for own in known if own.startswith(f"{path}/")]:
-        return f"{shown} is a group of the store; ask for its variables: {listed(inside)}."
+        return f"{shown} is a group of the store; ask for its variables: {named(inside)}."
     if path in {own for other in known for own in hierarchy.dimensions(other)}:
         return (
             f"{shown} is a dimension without a variable of its own, and has no values to ask for. "
-            f"The store holds {listed(known)}."
+            f"The store holds {named(known)}."
         )
     if elsewhere := [own for own in known if name_of(own) == short and group_of(path) != "/"]:
         return (
             f"The store holds no {short!r} in the group {group_of(path)}; it holds "
-            f"{listed(elsewhere)}. Ask for it there."
+            f"{named(elsewhere)}. Ask for it there."
         )
     if alike := [own for own in known if name_of(own).lower() == short.lower()]:
         return (
-            f"The store holds no variable {shown}, but {listed(alike)}: capitals and small letters "
+            f"The store holds no variable {shown}, but {named(alike)}: capitals and small letters "
             "are told apart. Ask for it as it is written there."
         )
     near = [own for own in known if short and short.lower() in name_of(own).lower()][:_MOST_NEAR]
     near = near or difflib.get_close_matches(path, known, n=_MOST_NEAR, cutoff=0.5)
     if near:
         return (
-            f"The store holds no variable {shown}; did you mean {listed(near)}? It holds "
+            f"The store holds no variable {shown}; did you mean {named(near)}? It holds "
             f"{len(known):,} variables in all."
         )
-    return f"The store holds no variable {shown}; it holds {listed(known)}."
+    return f"The store holds no variable {shown}; it holds {named(known)}."
 
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
 
 
-def listed(paths: Sequence[str]) -> str:
+def named(paths: Sequence[str]) -> str:
     """Some of `paths`, without leading slash, and how many more. **Reads:** nothing."""
-    shown = ", ".join(own.lstrip("/") for own in paths[:_MOST_LISTED])
-    more = len(paths) - _MOST_LISTED
-    return f"{shown} and {more} more" if more > 0 else shown
+    return listed([own.lstrip("/") for own in paths], _MOST_LISTED)

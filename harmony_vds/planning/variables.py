@@ -13,7 +13,7 @@ from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.planning.axes import is_coordinate
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.unknown import listed, unknown_variable
+from harmony_vds.planning.unknown import named, unknown_variable
 
 # Attributes that name other variables: a list of names, or "key: name" pairs (CF, appendix A).
 _NAME_LISTS = ("coordinates", "ancillary_variables", "bounds", "climatology", "geometry")
@@ -60,7 +60,7 @@ def _path_of(name: str, hierarchy: Hierarchy) -> str:
         return alike[0]
     if within or any(path.endswith(p) for p in alike):
         raise UnknownVariableError(
-            f"The variable name {name!r} is not unique: the store holds {listed(alike)}. "
+            f"The variable name {name!r} is not unique: the store holds {named(alike)}. "
             "Ask by the full path."
         )
     for place, reason in hierarchy.store.defects.items():

@@ -6,6 +6,7 @@ from typing import Any
 import icechunk
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.listing import listed
 from harmony_vds.model.store import StoreLocation
 
 _MAIN = "main"
@@ -69,5 +70,4 @@ def _wanted(location: StoreLocation) -> dict[str, Any]:
 async def _versions(repository: icechunk.Repository) -> str:
     branches = [f"branch.{name}" for name in sorted(await repository.list_branches_async())]
     found = branches + [f"tag.{name}" for name in sorted(await repository.list_tags_async())]
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return ", ".join(found[:_MOST_NAMED]) + more
+    return listed(found, _MOST_NAMED)

@@ -20,6 +20,7 @@ from harmony_vds.access.http import Received
 from harmony_vds.access.loop import bridge, run
 from harmony_vds.errors import MissingSourceError, StoreError
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.listing import listed
 from harmony_vds.model.paths import ancestors, group_of
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.freshness import SourceWatch
@@ -263,12 +264,11 @@ def _root(top: ZipFolder, asked: str) -> str:
         if not place:
             break
         place = group_of(f"/{place}").strip("/")
-    shown = ", ".join(names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    shown = listed(names, _MOST_NAMED)
     where = f"no Zarr or kerchunk Parquet at {asked!r}" if asked else "neither Zarr nor Parquet"
     archive = host_path(top.archive)
     raise StoreError(
-        f"{archive} holds {where}; at its top lie {shown or 'no members'}{more}. Name the folder "
+        f"{archive} holds {where}; at its top lie {shown or 'no members'}. Name the folder "
         f"of the store as {archive}|zip:FOLDER."
     )
 
