@@ -47,7 +47,8 @@ class Access:
         root = settings.cmr_root
         trust = Trust((Address.of(f"{root}/search"),), ())
         allowed = credentials.also_for(root)
-        http = HttpClient(trust, allowed)
+        # Searches may rightly take long.
+        http = HttpClient(trust, allowed, hedges=Hedges(asks_twice=False))
         return cls(Fetcher(trust, http, S3Reader(http), deadline=deadline), allowed)
 
     def recording(

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from harmony_vds.access.traffic import Traffic
@@ -40,6 +41,9 @@ _COPIES = 3
 """Requests for the same bytes at once, since the second one may go silent, too."""
 _SLOW = 2**20
 """Bytes a second of a connection that is slow and well."""
+_DEAR = 2**23
+"""Bytes of a document beyond which it is not fetched a second time: it would need its memory twice,
+and the connection."""
 
 
 @dataclass(eq=False)
@@ -67,6 +71,23 @@ def nothing_yet() -> int:
     return -1
 
 
+def document(arrived: Callable[[], int], announced: int | None) -> Callable[[], int]:
+    """The signs of a whole document of which so much has `arrived`; a long one never ceases.
+
+    **Reads:** nothing.
+    """
+    known, ceaseless = announced or 0, count(1).__next__
+    return lambda: ceaseless() if max(known, arrived()) > _DEAR else arrived()
+
+
+def whole_body(nbytes: int) -> Callable[[], int]:
+    """The signs of a document of `nbytes` that nobody can look into; a long one never ceases.
+
+    **Reads:** nothing.
+    """
+    return count(1).__next__ if nbytes > _DEAR else slow_body(nbytes)
+
+
 def slow_body(nbytes: int) -> Callable[[], int]:
     """The signs of a body of `nbytes` that nobody can look into: it lives as long as it may take.
 
@@ -87,7 +108,6 @@ class _Host:
     hedged: int = 0
     under_way: int = 0
     """Second requests that have not ended."""
-    asks_for_peace: bool = False
 
     @property
     def patience(self) -> int:
@@ -98,8 +118,7 @@ class _Host:
         return max(_LEAST, _TIMES * (1 + usual))
 
     def may_be_asked_again(self) -> bool:
-        is_rare = self.hedged < _FIRST + _SHARE * self.requests
-        return is_rare and self.under_way < _AT_ONCE and not self.asks_for_peace
+        return self.hedged < _FIRST + _SHARE * self.requests and self.under_way < _AT_ONCE
 
 
 @dataclass
@@ -110,17 +129,22 @@ class Hedges:
     """Where they are counted."""
     tick: float = TICK
     """Seconds between two looks."""
-    _hosts: dict[str, _Host] = field(default_factory=dict, repr=False)
+    asks_twice: bool = True
+    """Whether second requests are made at all."""
+    _hosts: dict[tuple[str, str], _Host] = field(default_factory=dict, repr=False)
+    _spared: set[str] = field(default_factory=set, repr=False)
 
     def spare(self, host: str) -> None:
         """Never again ask `host` twice: it said when it wants to be asked. **Reads:** nothing."""
-        self._hosts.setdefault(host, _Host()).asks_for_peace = True
+        self._spared.add(host)
 
     async def first[T](
         self,
         host: str,
         attempt: Callable[[Pulse], Coroutine[Any, Any, T]],
         is_good: Callable[[T], bool] = lambda _: True,
+        *,
+        kind: str = "range",
     ) -> T:
         """What `attempt` gives, made again while it is silent; whatever is left over is cancelled.
 
@@ -133,10 +157,13 @@ class Hedges:
         is_good
             Whether an answer ends the matter. Where none is good, the first request decides, with
             its answer or its error.
+        kind
+            What is asked for; what is usual is known of each kind by itself.
 
         **Reads:** what `attempt` reads.
         """
-        race = _Race(self._hosts.setdefault(host, _Host()), attempt, is_good, self.tick)
+        known = self._hosts.setdefault((host, kind), _Host())
+        race = _Race(known, attempt, is_good, self.tick)
         first = race.begin()
         try:
             while race.running:
@@ -147,12 +174,16 @@ class Hedges:
                     return good[0].result()
                 if ended:
                     race.wait_anew()
-                if not ended and first in race.running and race.needs_another():
+                may_begin = not ended and first in race.running and self._may_ask_twice(host)
+                if may_begin and race.needs_another():
                     race.begin()
                     self.traffic.hedged += 1
             return first.result()
         finally:
             await race.end()
+
+    def _may_ask_twice(self, host: str) -> bool:
+        return self.asks_twice and host not in self._spared
 
 
 @dataclass(eq=False)

@@ -22,9 +22,16 @@ from harmony_vds.access.answers import (
     refuse_failure,
 )
 from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.hedge import Hedges, Pulse, nothing_yet
+from harmony_vds.access.hedge import Hedges, Pulse, document, nothing_yet
 from harmony_vds.access.trust import Address, Trust, is_private
-from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError
+from harmony_vds.access.turns import Turns
+from harmony_vds.errors import (
+    ForbiddenError,
+    MissingSourceError,
+    StoreError,
+    UntrustedError,
+    UpstreamError,
+)
 
 STALL_TIMEOUT = 10.0
 """Seconds. A healthy archive answers within one or two; six cut-off tries still fit the 60 s for
@@ -106,12 +113,15 @@ class HttpClient:
     stall_timeout: float = STALL_TIMEOUT
     """Seconds without a byte after which a connection is cut."""
     hedges: Hedges = field(default_factory=Hedges)
-    """Asks for a range again, beside a request that is silent for longer than usual."""
+    """Asks again, beside a request that is silent for longer than usual."""
     _rooms: dict[bool, asyncio.Semaphore] = field(default_factory=dict, repr=False)
     _pools: dict[bool, aiohttp.ClientSession] = field(default_factory=dict, repr=False)
     _closed: bool = field(default=False, repr=False)
     _resolved: dict[str, str] = field(default_factory=dict, repr=False)
-    _resolving: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
+    _resolving: Turns = field(
+        default_factory=lambda: Turns((UpstreamError, ForbiddenError, MissingSourceError)),
+        repr=False,
+    )
     _targets: dict[str, _Target] = field(default_factory=dict, repr=False)
     _bodies: set[aiohttp.StreamReader] = field(default_factory=set, repr=False)
 
@@ -216,7 +226,7 @@ class HttpClient:
         token = await self._token(url)
         if not token:
             raise ForbiddenError(f"{host_path(url)} asks for an Earthdata token; there is none.")
-        answer = await self._send(url, {"Accept-Encoding": "identity", **token}, limit)
+        answer = await self._exchange(url, {"Accept-Encoding": "identity", **token}, limit, Pulse())
         if answer.status in REDIRECTS:  # Earthdata sends whom it does not know to a login form
             raise ForbiddenError(f"{host_path(url)} sends to a login form; is the token valid?")
         refuse_failure(answer, url)
@@ -228,11 +238,13 @@ class HttpClient:
         while True:
             target = self._resolved.get(url)
             if target in (None, expired):
-                # One at a time, so that a thousand chunks of one file ask for its place once.
-                async with self._resolving.setdefault(url, asyncio.Lock()):
-                    target = self._resolved.get(url)
-                    if target in (None, expired):
-                        return await self._resolve(url, wanted, trust, limit)
+                # One of them, so that a thousand chunks of one file ask for its place once.
+                found = await self._resolving.first(
+                    url, lambda: self._resolve(url, wanted, trust, limit)
+                )
+                if found is not None:
+                    return found
+                continue
             answer = await self._ask(url, target or url, wanted, limit)
             moved = answer.status in REDIRECTS or (target != url and answer.status in _EXPIRED)
             if moved and expired is None:
@@ -282,12 +294,11 @@ class HttpClient:
         return known
 
     async def _send(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
-        if "Range" not in headers:
-            return await self._exchange(url, headers, limit, Pulse())
         return await self.hedges.first(
             self._target(url).url.authority,
             lambda pulse: self._exchange(url, headers, limit, pulse),
             lambda answer: answer.status < 400,
+            kind="range" if "Range" in headers else "document",
         )
 
     async def _exchange(
@@ -313,7 +324,10 @@ class HttpClient:
         async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
             if answer.status in (429, 503) and "Retry-After" in answer.headers:
                 self.hedges.spare(target.url.authority)
-            pulse.signs = lambda: answer.content.total_bytes
+            arrived = lambda: answer.content.total_bytes  # noqa: E731
+            pulse.signs = (
+                arrived if "Range" in headers else document(arrived, answer.content_length)
+            )
             self._bodies.add(answer.content)
             try:
                 body = await read_body(answer, limit)

@@ -4,11 +4,11 @@ A data centre's endpoint gives them for about an hour. They are asked for once h
 wait for them, renewed well before they end, and once more where S3 refuses them before that.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -17,6 +17,7 @@ import msgspec
 from harmony_vds.access.answers import host_path
 from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import run
+from harmony_vds.access.turns import Turns
 from harmony_vds.errors import ForbiddenError, UpstreamError
 from harmony_vds.telemetry import keep_secret
 
@@ -101,8 +102,14 @@ class KeyRing:
 
     http: HttpClient
     """Asks the endpoints; knows the user's token and who may have it."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """Tells the moment, UTC."""
     _held: dict[str, S3Keys] = field(default_factory=dict, repr=False)
-    _locks: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
+    _spared: dict[str, datetime] = field(default_factory=dict, repr=False)
+    """Endpoints that could not renew keys, and until when those held serve without asking again."""
+    _asking: Turns = field(
+        default_factory=lambda: Turns((UpstreamError, ForbiddenError)), repr=False
+    )
     _name: str = field(default_factory=lambda: uuid4().hex, repr=False)
 
     def __post_init__(self) -> None:
@@ -132,19 +139,22 @@ class KeyRing:
 
         **Reads:** metadata.
         """
-        held = self._held.get(endpoint)
-        if held is not None and held is not spent and datetime.now(UTC) < held.renew:
-            return held
-        async with self._locks.setdefault(endpoint, asyncio.Lock()):
+        while True:
             held = self._held.get(endpoint)
             if held is spent:
                 held = None
-            if held is not None and datetime.now(UTC) < held.renew:
+            if held is not None and self._serves_on(endpoint, held):
                 return held
-            return await self._renewed(endpoint, held)
+            given = await self._asking.first(endpoint, partial(self._renewed, endpoint, held))
+            if given is not None:
+                return given
+
+    def _serves_on(self, endpoint: str, held: S3Keys) -> bool:
+        now = self.clock()
+        return now < held.renew or now < self._spared.get(endpoint, now)
 
     async def _renewed(self, endpoint: str, held: S3Keys | None) -> S3Keys:
-        now = datetime.now(UTC)
+        now = self.clock()
         try:
             body = await self.http.exchange(endpoint, _ANSWER_LIMIT)
             fresh = keys_of_answer(body, endpoint, now)
@@ -152,6 +162,8 @@ class KeyRing:
             if held is None or now >= held.expires:
                 raise
             logger.warning("S3 credentials are not renewed yet: %s", error)
+            # Each further read would wait for the endpoint, too, though the keys still serve.
+            self._spared[endpoint] = now + (held.expires - now) / 4
             return held
         logger.info(
             "%s gave S3 credentials until %s", host_path(endpoint), f"{fresh.expires:%H:%M:%SZ}"

@@ -21,7 +21,7 @@ from obstore.store import S3Store
 
 from harmony_vds.access.answers import refuse_web_page
 from harmony_vds.access.buckets import DEFAULT_REGION
-from harmony_vds.access.hedge import Hedges, Pulse, nothing_yet, slow_body
+from harmony_vds.access.hedge import Hedges, Pulse, nothing_yet, slow_body, whole_body
 from harmony_vds.access.http import STALL_TIMEOUT, Received
 from harmony_vds.access.keys import S3Keys
 from harmony_vds.access.trust import Address
@@ -63,7 +63,7 @@ class S3Client:
     stall_timeout: float = STALL_TIMEOUT
     """Seconds without a byte after which a connection is cut."""
     hedges: Hedges = field(default_factory=Hedges)
-    """Asks for a range again, beside a request that is silent for longer than usual."""
+    """Asks again, beside a request that is silent for longer than usual."""
     _buckets: dict[tuple[str, str, bool], _Bucket] = field(default_factory=dict, repr=False)
 
     def bucket(self, name: str, region: str, keys: S3Keys | None = None) -> S3Store:
@@ -146,11 +146,10 @@ class S3Client:
     ) -> Received:
         store = self.bucket(address.host, region, keys)
         try:
-            if wanted is None:
-                return await _read(store, address, None, limit, Pulse())
             return await self.hedges.first(
                 f"s3://{address.host}",
                 lambda pulse: _read(store, address, wanted, limit, pulse),
+                kind="range" if wanted else "document",
             )
         except (BaseError, FileNotFoundError) as error:
             raise _sorted_failure(error, address, signed=keys is not None) from None
@@ -169,7 +168,7 @@ async def _read(
         raise StoreError(f"{address} holds {size:,} bytes, more than the {limit:,} allowed.")
     if wanted is not None and answer.meta["size"] < wanted[1]:
         raise StoreError(f"{address} is shorter than its manifest says.")
-    pulse.signs = slow_body(size)
+    pulse.signs = slow_body(size) if wanted else whole_body(size)
     body = bytes(await answer.bytes_async())
     if len(body) != (limit if wanted else size):
         raise UpstreamError(f"{address} sent {len(body):,} bytes instead of {limit:,}.")

@@ -4,7 +4,6 @@ Temporary credentials serve only near the archive, https anywhere, and some buck
 anyone. What is told of a bucket gives the ways and their order; the first that succeeds is kept.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from harmony_vds.access.keys import KeyRing, S3Keys
 from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.shipped import shipped
 from harmony_vds.access.trust import Address, Trust
+from harmony_vds.access.turns import Turns
 from harmony_vds.errors import (
     ForbiddenError,
     MissingSourceError,
@@ -62,9 +62,7 @@ class S3Reader:
     ring: KeyRing = field(init=False)
     """The user's temporary credentials."""
     _found: dict[tuple[str, str, str | None], Way] = field(default_factory=dict, repr=False)
-    _locks: dict[tuple[str, str, str | None], asyncio.Lock] = field(
-        default_factory=dict, repr=False
-    )
+    _finding: Turns = field(default_factory=lambda: Turns((UpstreamError,)), repr=False)
 
     def __post_init__(self) -> None:
         self.ring = KeyRing(self.http)
@@ -143,13 +141,13 @@ class S3Reader:
         self, address: Address, reading: Reading, buckets: Buckets, trust: Trust
     ) -> Received:
         place = _place(address, buckets)
-        way = self._found.get(place)
-        if way is None:
-            # One at a time, so that a thousand chunks of one bucket find the way once.
-            async with self._locks.setdefault(place, asyncio.Lock()):
-                way = self._found.get(place)
-                if way is None:
-                    return await self._find(address, reading, buckets, trust)
+        while (way := self._found.get(place)) is None:
+            # One of them, so that a thousand chunks of one bucket find the way once.
+            received = await self._finding.first(
+                place, lambda: self._find(address, reading, buckets, trust)
+            )
+            if received is not None:
+                return received
         return await self._by(way, address, reading, buckets, trust)
 
     async def _find(

@@ -23,7 +23,7 @@ from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.cache import ManifestCache, UnusableEntryError
 from harmony_vds.stores.cuts import cut_of
 from harmony_vds.stores.freshness import SourceWatch
-from harmony_vds.stores.repositories import open_session, persist
+from harmony_vds.stores.repositories import open_session, persist, twice
 from harmony_vds.stores.zarr import ManifestStore
 
 _BATCH = 100_000
@@ -78,7 +78,9 @@ class IcechunkStore(ManifestStore):
 
     async def document(self, key: str) -> bytes | None:
         """The metadata document, native or inline chunk under `key`. **Reads:** metadata."""
-        found = await self._persist(key, lambda: self._inner.get(key, default_buffer_prototype()))
+        buffers = default_buffer_prototype()
+        ask = twice(self.fetcher, self._kept.href, lambda: self._inner.get(key, buffers))
+        found = await self._persist(key, ask)
         return None if found is None else found.to_bytes()
 
     async def children(self, prefix: str) -> Iterable[str]:

@@ -10,15 +10,17 @@ import math
 import os
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import icechunk
+from zarr.core.buffer import default_buffer_prototype
 
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.gateway import Access
+from harmony_vds.access.hedge import Pulse, nothing_yet
 from harmony_vds.access.keys import S3Keys
 from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Address
@@ -63,22 +65,45 @@ def open_session(location: StoreLocation, access: Access) -> tuple[icechunk.Sess
     icechunk.set_logs_filter("off")
     storage = _storage(location, access)
 
-    told = f"{location.href} cannot be opened as an icechunk repository"
+    return run(_opened(_Questions(storage, location, access)))
 
-    async def ask[T](attempt: Callable[[], Awaitable[T]]) -> T:
-        return await persist(access.fetcher, told, attempt)
 
-    async def opened() -> tuple[icechunk.Session, datetime]:
-        # Three questions of few requests each: one of all would rather fail than not.
-        configuration = _configuration(access)
-        repository = await ask(
-            lambda: icechunk.Repository.open_async(storage, config=configuration)
+@dataclass
+class _Questions:
+    """What is asked to open a repository."""
+
+    storage: icechunk.Storage
+    location: StoreLocation
+    access: Access
+    known: list[icechunk.Repository] = field(default_factory=list)
+    """Opened, and not asked for the session yet."""
+
+    async def ask[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+        told = f"{self.location.shown} cannot be opened as an icechunk repository"
+        again = twice(self.access.fetcher, self.location.href, attempt)
+        return await persist(self.access.fetcher, told, again)
+
+    async def repository(self) -> icechunk.Repository:
+        return await icechunk.Repository.open_async(
+            self.storage, config=_configuration(self.access)
         )
-        session = await ask(lambda: session_of(repository, location))
-        snapshot = await ask(lambda: repository.lookup_snapshot_async(session.snapshot_id))
-        return session, snapshot.written_at.astimezone(UTC)
 
-    return run(opened())
+    async def session(self) -> tuple[icechunk.Repository, icechunk.Session]:
+        # Who asks a repository for what it already waits for waits, too: it takes a fresh one.
+        own = self.known.pop() if self.known else await self.repository()
+        session = await session_of(own, self.location)
+        # Has the snapshot fetched, without which nothing can be read; whoever reads tells failures.
+        with contextlib.suppress(icechunk.IcechunkError):
+            await session.store.get("zarr.json", default_buffer_prototype())
+        return own, session
+
+
+async def _opened(questions: _Questions) -> tuple[icechunk.Session, datetime]:
+    # Three questions of few requests each: one of all would rather fail than not.
+    questions.known.append(await questions.ask(questions.repository))
+    repository, session = await questions.ask(questions.session)
+    snapshot = await questions.ask(lambda: repository.lookup_snapshot_async(session.snapshot_id))
+    return session, snapshot.written_at.astimezone(UTC)
 
 
 def _configuration(access: Access) -> icechunk.RepositoryConfig:
@@ -190,6 +215,26 @@ class RepositoryKeys:
         return icechunk.S3StaticCredentials(
             keys.access_key_id, keys.secret_access_key, keys.session_token, keys.renew
         )
+
+
+def twice[T](
+    fetcher: Fetcher, href: str, attempt: Callable[[], Awaitable[T]]
+) -> Callable[[], Awaitable[T]]:
+    """`attempt` at the repository at `href`, made again beside one that takes longer than usual.
+
+    For questions of few bytes, each of which icechunk answers by requests of its own: what one
+    repository object has begun to fetch for another question, it does not fetch again.
+
+    **Reads:** nothing; what comes back reads what `attempt` reads.
+    """
+    address = Address.of(href)
+    host = f"s3://{address.host}" if address.scheme == "s3" else address.host
+
+    async def silent(pulse: Pulse) -> T:
+        pulse.signs = nothing_yet
+        return await attempt()
+
+    return lambda: fetcher.http.hedges.first(host, silent, kind="repository")
 
 
 async def persist[T](fetcher: Fetcher, told: str, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -16,13 +16,17 @@ from servers import Server, file_server, ranged, serve
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.fetch import Fetcher, RetryPolicy
-from harmony_vds.access.hedge import Hedges, Pulse, nothing_yet
+from harmony_vds.access.gateway import Access
+from harmony_vds.access.hedge import Hedges, Pulse, document, nothing_yet, whole_body
 from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import run
 from harmony_vds.access.s3 import S3Client
 from harmony_vds.access.trust import Trust
 from harmony_vds.access.ways import S3Reader
 from harmony_vds.errors import ForbiddenError, StoreError, UntrustedError, UpstreamError, VdsError
+from harmony_vds.model.store import ManifestFormat, StoreLocation
+from harmony_vds.settings import Settings
+from harmony_vds.stores.repositories import open_session
 
 BODY = bytes(range(256)) * 8
 TICK = 0.01
@@ -116,6 +120,86 @@ def test_silent_request_is_made_again_and_the_answer_serves(silence: str) -> Non
     assert fetcher.traffic.hedged == len(own.asked) - 1 > 0
     assert fetcher.traffic.retries == 0
     assert f"{fetcher.traffic.hedged} asked twice" in str(fetcher.traffic)
+
+
+@pytest.mark.parametrize("kind", ["silence", "half"])
+def test_silent_document_is_asked_for_again(kind: str) -> None:
+    with scripted(a=[kind]) as (server, own), hedging(server.url) as fetcher:
+        assert run(fetcher.fetch_whole(f"{server.url}/a", 10_000)).body == BODY
+        run(until(lambda: own.gone == ["/a"]))
+    assert fetcher.traffic.hedged == len(own.asked) - 1 > 0
+
+
+def test_silent_document_in_s3_is_asked_for_again() -> None:
+    with scripted(**{"archive/a": ["silence"]}) as (server, own), hedging(server.url) as fetcher:
+        assert run(fetcher.fetch_whole("s3://archive/a", 10_000)).body == BODY
+    assert fetcher.traffic.hedged == len(own.asked) - 1 > 0
+
+
+def signs_cease(signs: Callable[[], int]) -> bool:
+    return len({signs() for _ in range(20)}) == 1
+
+
+def test_long_document_is_not_fetched_a_second_time_once_it_comes() -> None:
+    eight = 8 * 2**20
+    assert signs_cease(document(lambda: 5, eight))
+    assert signs_cease(document(lambda: eight, None))
+    assert not signs_cease(document(lambda: 5, eight + 1))
+    assert not signs_cease(document(lambda: eight + 1, None))
+    assert not signs_cease(whole_body(eight + 1))
+
+
+def test_exchange_of_credentials_is_never_made_twice() -> None:
+    with scripted(keys=["silence"]) as (server, own), hedging(server.url, token=CANARY) as fetcher:
+
+        async def exchange() -> None:
+            asking = asyncio.create_task(fetcher.http.exchange(f"{server.url}/keys", 1000))
+            await until(lambda: bool(own.asked))
+            await asyncio.sleep(45 * TICK)
+            asking.cancel()
+
+        run(exchange())
+    assert own.asked == ["/keys"]
+
+
+def test_cmr_is_not_asked_twice() -> None:
+    access = Access.to_cmr(Settings(), Credentials.of_token(None))
+    silences = [silent_for(100)] * 3
+
+    async def searches() -> None:
+        access.fetcher.http.hedges.tick = 0.002
+        for attempt in silences:
+            await access.fetcher.http.hedges.first("cmr", attempt)
+
+    run(searches())
+    assert access.fetcher.http.hedges.traffic.hedged == 0
+
+
+@pytest.mark.parametrize("asked", ["repo", "snapshots/"])
+def test_repository_that_goes_silent_while_it_is_opened_is_opened_anew(
+    asked: str, store: Path
+) -> None:
+    silent = [asked]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if silent and f"/store/{silent[0]}" in request.path:
+            silent.clear()
+            transport = request.transport
+            assert transport is not None
+            await until(transport.is_closing)
+        path = store / request.path.removeprefix("/store/")
+        return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+    with serve(answer) as server:
+        settings = Settings(trusted_prefixes=(f"{server.url}/",))
+        with Access.of(settings, Credentials.of_token(None)) as access:
+            access.fetcher.http.stall_timeout = 60.0
+            access.fetcher.http.hedges.tick = TICK
+            location = StoreLocation(f"{server.url}/store", ManifestFormat.ICECHUNK)
+            session, _ = open_session(location, access)
+            assert session.snapshot_id
+            assert access.fetcher.traffic.hedged > 0
+            assert access.fetcher.traffic.retries == 0
 
 
 def test_second_request_that_goes_silent_brings_a_third() -> None:
