@@ -195,7 +195,8 @@ class Trust:
         if address.scheme not in ("https", "s3"):
             raise UntrustedError(
                 f"{address} is not read: {address.scheme} addresses are read only where the "
-                "operator lists their prefix in HARMONY_VDS_TRUSTED_PREFIXES."
+                "operator lists their prefix in HARMONY_VDS_TRUSTED_PREFIXES; at a terminal "
+                "--trust names one, and in a notebook trust=."
             )
         if is_private(address.hostname) and address.scheme == "https":
             raise UntrustedError(f"{address} is not read: it is a private address.")
@@ -204,7 +205,8 @@ class Trust:
         raise UntrustedError(
             f"{address} is not read: neither the collection's record, nor the shipped list, nor "
             "HARMONY_VDS_TRUSTED_PREFIXES names a prefix of it. If it is right, the publisher adds "
-            "it to the record (DirectDistributionInformation) or the operator to that setting."
+            "it to the record (DirectDistributionInformation) or the operator to that setting; at "
+            "a terminal --trust names one, and in a notebook trust=."
         )
 
     def check_redirect(self, url: str) -> Address:

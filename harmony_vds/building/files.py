@@ -59,6 +59,10 @@ class GranuleFile:
     @classmethod
     def of_path(cls, path: Path, published: str = "") -> "GranuleFile":
         """A local file. Raises RequestError where there is none. **Reads:** nothing."""
+        if path.is_dir():
+            raise RequestError(
+                f"{path} is a folder; name the granules in it, such as '{path}/*.nc'."
+            )
         if not path.is_file():
             raise RequestError(f"There is no file {path}.")
         return cls(path.resolve().as_uri(), published)

@@ -2,9 +2,11 @@
 
 import logging
 import sys
+from typing import Annotated
 
 import typer
 
+from harmony_vds import __version__
 from harmony_vds.cli.check import check
 from harmony_vds.cli.doctor import doctor
 from harmony_vds.cli.estimate import estimate
@@ -21,8 +23,27 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # paragraphs of docstrings flow as wide as the terminal is
     help="Work with virtual Zarr stores: cut them, build them, find out what is wrong.",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"harmony-vds {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version."),
+    ] = False,
+) -> None:
+    pass
+
+
 app.command()(inspect)
 app.command()(check)
 app.command()(subset)

@@ -2,10 +2,12 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -28,6 +30,9 @@ from harmony_vds.user import as_url, credentials_of_user, trusting
 
 if TYPE_CHECKING:
     from harmony_vds.staging import StagedOutput
+
+_DAY = re.compile(r"\d{4}-?\d\d-?\d\d")
+_LAST_OF_DAY = timedelta(days=1, microseconds=-1)
 
 
 def subset(  # noqa: PLR0917  typer reads options from parameters
@@ -65,7 +70,9 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
     ] = None,
     temporal: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="START END", help="ISO 8601 instants; '..' leaves a side open."),
+        typer.Option(
+            metavar="START END", help="Dates or instants (ISO 8601); '..' leaves a side open."
+        ),
     ] = None,
     months: Annotated[
         str | None, typer.Option(metavar="12,1,2", help="Months of every year to keep.")
@@ -182,6 +189,8 @@ def _request(  # noqa: PLR0917  the options of the command
 def temporal_of(pair: tuple[str, str] | None) -> TimeRange | None:
     """Two instants as people write them; ``..`` leaves a side open. **Reads:** nothing.
 
+    An end that is a date, without a time of day, is the last instant of that day.
+
     Raises
     ------
     RequestError
@@ -189,7 +198,10 @@ def temporal_of(pair: tuple[str, str] | None) -> TimeRange | None:
     """
     if not pair:
         return None
-    return TimeRange(*(None if text == ".." else parse_moment("--temporal", text) for text in pair))
+    start, end = (None if text == ".." else parse_moment("--temporal", text) for text in pair)
+    if end is not None and _DAY.fullmatch(pair[1].strip()):
+        end += _LAST_OF_DAY
+    return TimeRange(start, end)
 
 
 def months_of(text: str | None) -> tuple[int, ...]:

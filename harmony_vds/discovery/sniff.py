@@ -39,6 +39,13 @@ _HEADS = {
     b"<": ManifestFormat.DMRPP,
     b"PK": ManifestFormat.ZIP,
 }
+# Files of data themselves, which people name in place of a store.
+_GRANULES = {
+    b"\x89H": "a netCDF-4 or HDF5 file", b"CD": "a netCDF-3 file", b"II": "a TIFF",
+    b"MM": "a TIFF",
+}  # fmt: skip
+_GRANULE_ENDINGS = (".nc", ".nc4", ".h5", ".he5", ".hdf5", ".tif", ".tiff")
+_BUILD = "`harmony-vds virtualize` makes a store of such files; publish that, and name its address."
 _CONSOLIDATED_LIMIT = 256 * 2**20
 _MOST_NAMES = 12
 
@@ -83,23 +90,29 @@ def _consolidated_form(href: str, fetcher: Fetcher) -> ManifestFormat:
 
 
 def _by_head(href: str, fetcher: Fetcher) -> ManifestFormat | None:
-    """The form of a file by its first bytes; None where there is no file."""
+    """The form of a file by its first bytes; None where there is no file; raises for a granule."""
     try:
         head = run(fetcher.fetch_range(href, 0, 2)).body
     except (StoreError, ForbiddenError):  # no file, or one too short to be a manifest
         return None
+    if head in _GRANULES:
+        raise NoStoreError(f"{href} is a granule and no store: {_GRANULES[head]}. {_BUILD}")
     return next((form for start, form in _HEADS.items() if head.startswith(start)), None)
 
 
 def _nothing_at(href: str, fetcher: Fetcher) -> str:
     """Why there is no store at `href`, and what is below it where that can be listed."""
+    names = run(names_below(href, fetcher))
+    if names is None and href.startswith("file:"):
+        return f"There is nothing at {href}, or it may not be read."
     told = (
         f"{href} holds no store: no icechunk repository (`repo`, `refs/branch.main/ref.json`), no "
         "Zarr (`zarr.json`, `.zmetadata`, `.zgroup`), and is itself no reference file or DMR++."
     )
-    names = run(names_below(href, fetcher))
     if not names:
         return f"{told} Publish the address of the store itself."
+    if all(own.lower().endswith(_GRANULE_ENDINGS) for own in names):
+        return f"{told} Below it lie granules ({listed(names, 3)}). {_BUILD}"
     return (
         f"{told} Below it lie {listed(names, _MOST_NAMES)}: if one of these is the store, ask for "
         f"{href}/{names[0].rstrip('/')} or the like, and publish each by its own address."

@@ -99,10 +99,15 @@ def draw(found: Raster, title: str, path: Path) -> None:
     for degree in range(-180, 181, 30):
         x = _MARGIN + (degree + 180) * _SCALE
         pen.line((x, _MARGIN, x, _MARGIN + height), "#c3c8cd")
-        pen.text((x, _MARGIN + height + 4), f"{degree}", "#404040", anchor="mt")
+        pen.text((x, _MARGIN + height + 4), _degrees(degree, "EW"), "#404040", anchor="mt")
     for degree in range(-90, 91, 30):
         y = _MARGIN + (90 - degree) * _SCALE
         pen.line((_MARGIN, y, _MARGIN + width, y), "#c3c8cd")
-        pen.text((_MARGIN - 4, y), f"{degree}", "#404040", anchor="rm")
-    pen.text((_MARGIN, 8), title, "black")
+        pen.text((_MARGIN - 4, y), _degrees(degree, "NS"), "#404040", anchor="rm")
+    pen.text((_MARGIN, 8), f"degrees with cells of {title}", "black")
     picture.save(path, format="PNG")
+
+
+def _degrees(degree: int, letters: str) -> str:
+    """``30N``, ``120W``, ``0``."""
+    return f"{abs(degree)}{letters[degree < 0]}" if degree else "0"

@@ -230,5 +230,7 @@ def _crs_name(attributes: Mapping[Any, Any]) -> str:
     authority = crs.to_authority()
     name = str(crs.name)
     if name in ("unknown", "undefined"):
-        name = ", ".join([crs.type_name, *([crs.ellipsoid.name] if crs.ellipsoid else [])])
+        ellipsoid = crs.ellipsoid.name if crs.ellipsoid else "undefined"
+        shape = "no named ellipsoid" if ellipsoid in ("unknown", "undefined") else ellipsoid
+        name = f"{crs.type_name}, {shape}"
     return f"{name} ({':'.join(authority)})" if authority else name

@@ -199,8 +199,10 @@ def test_chunks_do_not_show_in_an_average(own: Stored, data: st.DataObject) -> N
 def test_the_area_mean_of_a_constant_is_the_constant(
     value: float, steps: int, rows: int, columns: int
 ) -> None:
-    own = Stored(np.full((steps, rows, columns), value), {}, (1, rows, columns), [])
+    own = Stored(np.full((steps, rows, columns), value), {}, (1, 1, columns), [])
     np.testing.assert_allclose(area_mean(own), value, rtol=1e-15 * 4)
+    share = area_mean(own, Measure.FRACTION)
+    assert ((share > 1 - 1e-12) & (share <= 1)).all()
 
 
 def test_long_record_of_tenths_is_summed_without_drift() -> None:

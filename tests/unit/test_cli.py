@@ -237,6 +237,37 @@ def test_virtualize_refuses_what_is_no_granule_in_one_line(tmp_path: Path) -> No
     assert "Traceback" not in done.stderr
 
 
+def test_version_is_told(tmp_path: Path) -> None:
+    told = (Path(__file__).parents[2] / "docker" / "service_version.txt").read_text().strip()
+    assert run("--version", home=tmp_path).stdout == f"harmony-vds {told}\n"
+
+
+def test_end_that_is_a_date_is_the_end_of_that_day(local: list[str], tmp_path: Path) -> None:
+    for start, end, steps in (
+        ("2024-01-02", "2024-01-03", 2), ("2024-01-02", "2024-01-03T00:00:00Z", 1),
+        ("2024-01-02", "20240102", 1),
+    ):  # fmt: skip
+        done = run("estimate", *local, "--temporal", start, end, home=tmp_path)
+        assert f"time {steps} of 5" in done.stdout, (start, end)
+
+
+def test_what_is_no_store_is_told_from_what_is_not_there(days: list[Path], tmp_path: Path) -> None:
+    for named, told in (
+        (days[0], "is a granule and no store: a netCDF-4 or HDF5 file"),
+        (days[0].parent, "Below it lie granules"), (tmp_path / "nowhere", "There is nothing at"),
+    ):  # fmt: skip
+        done = run("inspect", str(named), home=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert told in done.stderr
+        assert ("harmony-vds virtualize" in done.stderr) is named.exists()
+
+
+def test_folder_in_the_place_of_granules_is_refused_with_their_pattern(tmp_path: Path) -> None:
+    done = run("virtualize", str(tmp_path), "--output", "new.icechunk", home=tmp_path)
+    assert done.returncode == 1
+    assert f"is a folder; name the granules in it, such as '{tmp_path}/*.nc'" in done.stderr
+
+
 @pytest.mark.parametrize("named", ["file", "text"])
 def test_shape_is_a_file_or_a_text(named: str, local: list[str], tmp_path: Path) -> None:
     shape = {"type": "Polygon", "coordinates": [[[-8, -8], [8, -8], [8, 8], [-8, -8]]]}

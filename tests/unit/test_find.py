@@ -128,7 +128,8 @@ def test_when_nothing_serves_every_candidate_is_listed_with_its_reason(tmp_path:
         "RelatedUrls[1]",
         "http addresses",
         "RelatedUrls[2]",
-        "/nothing holds no store",
+        "There is nothing at",
+        "/nothing,",
     ):
         assert part in told
 
