@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
@@ -52,7 +53,7 @@ class VirtualStoreBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         use_cftime: bool | None = None,
         decode_timedelta: bool | None = None,
-        group: str = "/",
+        group: str | None = "/",
         store_name: str | None = None,
         trust: str | Sequence[str] = (),
     ) -> xr.Dataset:
@@ -67,7 +68,7 @@ class VirtualStoreBackend(BackendEntrypoint):
         drop_variables, use_cftime, decode_timedelta
             As in `xarray.open_dataset`.
         group
-            Path of the group.
+            Path of the group; None for the root.
         store_name
             Which store of a collection that has several.
         trust
@@ -89,7 +90,7 @@ class VirtualStoreBackend(BackendEntrypoint):
             "drop_variables": drop_variables, "use_cftime": use_cftime,
             "decode_timedelta": decode_timedelta,
         }  # fmt: skip
-        decoded = _decoded(store, group, decoding)
+        decoded = _decoded(store, group or "/", decoding)
         decoded.set_close(close)
         return decoded
 
@@ -143,8 +144,21 @@ def _opened(
     except BaseException:
         services.close_later()
         raise
-    closing = weakref.finalize(_holder(store), services.close_later)
-    return store, lambda: closing() and None
+    return store, _Closing(weakref.finalize(_holder(store), services.close_later))
+
+
+class _Closing:
+    """Closes a store's connections; a dataset that was sent elsewhere has others."""
+
+    def __init__(self, closing: Callable[[], object] | None = None) -> None:
+        self._closing = closing
+
+    def __call__(self) -> None:
+        if self._closing is not None:
+            self._closing()
+
+    def __reduce__(self) -> tuple[type["_Closing"], tuple[()]]:
+        return _Closing, ()
 
 
 def _holder(store: VirtualStore) -> object:
@@ -208,6 +222,14 @@ def _raw(store: VirtualStore, group: str, *, inherit: bool) -> xr.Dataset:
         raw = raw.assign({name: own for name, own in found.items() if name not in raw.variables})
     for variable in raw.variables.values():
         marks = {name: variable.attrs[name] for name in _MARKS if name in variable.attrs}
-        variable.attrs = {**netcdf_attributes(variable.attrs, variable.dtype), **marks}
-    raw.attrs = netcdf_attributes(raw.attrs)
+        variable.attrs = _plain({**netcdf_attributes(variable.attrs, variable.dtype), **marks})
+    raw.attrs = _plain(netcdf_attributes(raw.attrs))
     return raw
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes, single numbers not in arrays, as the netCDF library gives them."""
+    return {
+        name: own[()] if isinstance(own, np.ndarray) and not own.ndim else own
+        for name, own in attributes.items()
+    }

@@ -1,7 +1,8 @@
 """Writes joined granules as kerchunk references, JSON or Parquet, that other readers read right.
 
 VirtualiZarr writes the references. What it says of fill values is put right afterwards: Zarr v2
-readers take an array's ``fill_value`` for the mark of missing values, which in HDF5 it is not.
+readers take an array's ``fill_value`` for the mark of missing values, which in HDF5 it is not. The
+mark stands in the attributes too, from which other readers take it (decision 0003).
 """
 
 import base64
@@ -78,7 +79,10 @@ def _references(dataset: xr.Dataset) -> References:
     for name, variable in clean.variables.items():
         layout = json.loads(refs[f"{name}/.zarray"])
         attributes = json.loads(refs[f"{name}/.zattrs"])
-        layout["fill_value"] = _fill(str(name), variable, attributes)
+        mark = _fill(str(name), variable, attributes)
+        layout["fill_value"] = mark
+        if mark is not None:
+            attributes["_FillValue"] = mark
         refs[f"{name}/.zarray"] = json.dumps(layout)
         refs[f"{name}/.zattrs"] = json.dumps(attributes)
     return refs

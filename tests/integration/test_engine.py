@@ -73,6 +73,66 @@ def test_open_variable_travels_and_outlives_its_dataset(store, days, source):
     np.testing.assert_array_equal(kept.values, source.analysed_sst.values)
 
 
+def test_whole_datasets_and_trees_travel(store, days, source):
+    with xr.open_dataset(store, engine="vds", trust=str(days[0].parent)) as dataset:
+        again = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(again.mask.values, source.mask.values)
+    again.close()
+    with xr.open_datatree(store, engine="vds", trust=str(days[0].parent)) as tree:
+        again = pickle.loads(pickle.dumps(tree))
+    np.testing.assert_array_equal(again["mask"].values, source.mask.values)
+
+
+def test_numbers_in_attributes_are_those_of_the_netcdf_library(opened, source):
+    for name in ("analysed_sst", "mask"):
+        for key, value in source[name].attrs.items():
+            assert type(opened[name].attrs[key]) is type(value), key
+            np.testing.assert_array_equal(opened[name].attrs[key], value)
+
+
+CUTS = {
+    "backwards": lambda own: own.isel(
+        time=slice(None, None, -2), lat=slice(30, 2, -3), lon=slice(1, None, 7)
+    ),
+    "listed": lambda own: own.isel(time=[3, 1, 1], lat=[5, 35, 0], lon=[-1, 7]),
+    "pointwise": lambda own: own.isel(
+        time=xr.DataArray([0, 4], dims="p"), lat=xr.DataArray([9, 2], dims="p"),
+        lon=xr.DataArray([71, 0], dims="p"),
+    ),
+    "nearest": lambda own: own.sel(lat=12.3, lon=[-170.1, 7.9], method="nearest"),
+    "masked": lambda own: own.isel(lat=np.arange(36) % 5 == 1),
+    "nothing": lambda own: own.isel(time=slice(0, 0)),
+    "turned": lambda own: own.transpose("lon", "time", "lat")[..., ::-1][5],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazy", "dask"])
+def test_whatever_is_cut_has_the_values_of_the_source_files(chunks, store, days, source):
+    with xr.open_dataset(
+        store, engine="vds", trust=str(days[0].parent), chunks=chunks, cache=False, group=None
+    ) as dataset:
+        for name, cut in CUTS.items():
+            for variable in ("analysed_sst", "mask"):
+                ours, theirs = cut(dataset[variable]), cut(source[variable])
+                assert (ours.dims, ours.dtype) == (theirs.dims, theirs.dtype), name
+                np.testing.assert_array_equal(ours.values, theirs.values, name)
+
+
+def test_files_written_from_an_open_store_hold_what_its_source_files_hold(opened, source, tmp_path):
+    opened.isel(time=slice(1, 3)).to_netcdf(tmp_path / "cut.nc")
+    with xr.open_dataset(tmp_path / "cut.nc") as cut:
+        for name in ("analysed_sst", "mask", "time", "lat"):
+            expected = source[name].isel(time=slice(1, 3)) if name != "lat" else source[name]
+            np.testing.assert_array_equal(cut[name].values, expected.values)
+            assert cut[name].dtype == expected.dtype
+    opened.isel(time=slice(1, 3)).to_zarr(tmp_path / "cut.zarr", consolidated=False)
+    with (
+        xr.open_zarr(tmp_path / "cut.zarr", consolidated=False, mask_and_scale=False) as cut,
+        xr.open_dataset(tmp_path / "cut.nc", mask_and_scale=False) as packed,
+    ):
+        np.testing.assert_array_equal(cut.analysed_sst.values, packed.analysed_sst.values)
+
+
 @pytest.mark.filterwarnings("error::ResourceWarning")
 def test_dataset_that_nobody_closes_leaves_no_connection(days, tmp_path):
     with file_server(days[0].parent) as server:

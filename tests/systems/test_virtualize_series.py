@@ -8,7 +8,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
-from building import bring_up_to_date, build, by_kerchunk, contents
+from building import bring_up_to_date, build, by_engine, by_kerchunk, contents
 from systems.kits import paths_of, raw, same_bits
 
 from harmony_vds.errors import StoreError
@@ -64,6 +64,7 @@ def test_series_as_kerchunk_is_decoded_as_its_files_are(
     files = sorted(data.glob(pattern))[:3]
     build(files, tmp_path / f"store.{form}", **choice)
     found = by_kerchunk(tmp_path / f"store.{form}")
+    ours = by_engine(tmp_path / f"store.{form}", data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         opened = [xr.open_dataset(own, decode_times=False).load() for own in files]
@@ -75,6 +76,8 @@ def test_series_as_kerchunk_is_decoded_as_its_files_are(
         expected = own[0] if axis is None else np.concatenate(own, axis)
         # JSON keeps no type of scale factors: float32 becomes float64, in the seventh digit.
         np.testing.assert_allclose(variable.values, expected, rtol=1e-6, err_msg=str(name))
+        np.testing.assert_array_equal(ours[name].values, expected, str(name))
+        assert ours[name].dtype == expected.dtype
 
 
 def test_decades_whose_days_count_from_other_years_are_one_series(

@@ -1,5 +1,6 @@
 """What would come out silently wrong when granules are joined is refused or mended, and told."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import h5py
 import netCDF4
 import numpy as np
 import pytest
-from building import bring_up_to_date, build, by_kerchunk, commits, contents
+from building import bring_up_to_date, build, by_engine, by_kerchunk, commits, contents
 from systems.kits import raw
 from world import write_days
 
@@ -86,13 +87,14 @@ def test_zeros_stay_zeros_in_kerchunk_and_the_mark_of_missing_is_the_files(
     marked = grid(tmp_path / "b.nc", 2)
     change(marked, lambda nc: nc["t"].__setitem__((0, 0, 0), -999))
     build([path], tmp_path / f"plain.{form}")
-    plain = by_kerchunk(tmp_path / f"plain.{form}")
-    np.testing.assert_array_equal(plain["t"].values, raw(path, "t"))
-    np.testing.assert_array_equal(plain["flag"].values, [0, 1, 0, 2, 0, 3])
     build([marked], tmp_path / f"marked.{form}")
-    values = by_kerchunk(tmp_path / f"marked.{form}")["t"].values
-    assert np.isnan(values[0, 0, 0])
-    assert np.isnan(values).sum() == 1
+    for read in (by_kerchunk, functools.partial(by_engine, granules=tmp_path)):
+        plain = read(tmp_path / f"plain.{form}")
+        np.testing.assert_array_equal(plain["t"].values, raw(path, "t"))
+        np.testing.assert_array_equal(plain["flag"].values, [0, 1, 0, 2, 0, 3])
+        values = read(tmp_path / f"marked.{form}")["t"].values
+        assert np.isnan(values[0, 0, 0])
+        assert np.isnan(values).sum() == 1
 
 
 def test_gaps_that_kerchunk_would_read_as_other_values_are_refused(tmp_path: Path) -> None:
