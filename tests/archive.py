@@ -45,9 +45,11 @@ class Archive:
     closed: bool = False
     """Whether S3 refuses every read, as to credentials used outside their region."""
     issued: dict[str, float] = field(default_factory=dict)
-    """Session token → when it really ends, by `time.monotonic`."""
+    """Session token → when it really ends, by `seconds`."""
     when: list[float] = field(default_factory=list)
-    """When credentials were given, by `time.monotonic`."""
+    """When credentials were given, by `seconds`."""
+    passed: float = 0.0
+    """Seconds that a test let pass without waiting for them."""
     s3: Server = field(default_factory=lambda: Server(""))
     tea: Server = field(default_factory=lambda: Server(""))
 
@@ -59,6 +61,14 @@ class Archive:
     def exchanges(self) -> int:
         """How often credentials were asked for."""
         return self.tea.paths().count("/s3credentials")
+
+    def now(self) -> datetime:
+        """The moment, with what a test let pass: for whoever keeps credentials, too."""
+        return datetime.now(UTC) + timedelta(seconds=self.passed)
+
+    def seconds(self) -> float:
+        """The same as a number that only grows."""
+        return time.monotonic() + self.passed
 
     def objects(self, server: Server) -> int:
         """How often `server` gave an object, or a part of one."""
@@ -92,11 +102,11 @@ class Archive:
             case "down":
                 return web.Response(status=503)
         token = f"{SESSION}-{len(self.issued)}"
-        self.when.append(time.monotonic())
+        self.when.append(self.seconds())
         self.issued[token] = self.when[-1] + self.kept / (
             2 if len(self.issued) in self.early else 1
         )
-        end = datetime.now(UTC) + timedelta(seconds=self.promised)
+        end = self.now() + timedelta(seconds=self.promised)
         told = f"{end:%Y-%m-%dT%H:%M:%S.%fZ}" if self.spelling == "T" else end.isoformat(" ")
         return web.json_response({"accessKeyId": "ASIACANARY", "secretAccessKey": SECRET,
                                   "sessionToken": token, "expiration": told})  # fmt: skip
@@ -109,7 +119,7 @@ class Archive:
             if request.path.split("/")[1] in self.public:
                 return await self._forward(request)
             return _refusal(403, "AccessDenied", "Access Denied")
-        if self.issued.get(token, 0.0) < time.monotonic():
+        if self.issued.get(token, 0.0) < self.seconds():
             return _refusal(400, "ExpiredToken", f"expired</Message><Token-0>{token}</Token-0>")
         return _refusal(403, "AccessDenied", "no") if self.closed else await self._forward(request)
 

@@ -102,7 +102,7 @@ class KeyRing:
 
     http: HttpClient
     """Asks the endpoints; knows the user's token and who may have it."""
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False)
     """Tells the moment, UTC."""
     _held: dict[str, S3Keys] = field(default_factory=dict, repr=False)
     _spared: dict[str, datetime] = field(default_factory=dict, repr=False)

@@ -251,7 +251,7 @@ def in_another_process(dataset: xr.Dataset) -> tuple[str, str, bytes]:
     """Tokens of an array and of a selection, and the first two steps, as told by a new process."""
     done = subprocess.run(
         [sys.executable, "-c", IN_ANOTHER_PROCESS],
-        input=pickle.dumps((dataset, array_of(dataset))), capture_output=True, timeout=60,
+        input=pickle.dumps((dataset, array_of(dataset))), capture_output=True, timeout=300,
         env={**os.environ, "PYTHONHASHSEED": "7"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

@@ -22,7 +22,7 @@ def dry_run(store: Path, days: list[Path], *python: str) -> subprocess.Completed
         "--variable", "analysed_sst", "--bbox", "-20", "-20", "20", "20",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def test_plan_is_printed_without_importing_what_it_does_not_need(
@@ -42,7 +42,7 @@ def test_refusal_of_a_message_without_work_imports_no_reader(tmp_path: Path) -> 
         "--harmony-input", '{"requestId": "abc"}', "--harmony-sources", "",
         "--harmony-metadata-dir", str(tmp_path),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "harmony_service_lib.cli" in imported

@@ -162,7 +162,7 @@ def one_run(shelf: Shelf, kind: str, mischief: Mischief, *, planned: bool) -> st
 async def no_more_requests() -> None:
     """Wait for what a failed read by zarr leaves under way."""
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        ended, stuck = await asyncio.wait(others, timeout=20)
+        ended, stuck = await asyncio.wait(others, timeout=120)
         assert ended, f"nothing cuts {stuck}"
 
 

@@ -91,6 +91,7 @@ def services(centre: Archive, token: str | None = CANARY, **changed: Any) -> Ite
     own = Services.of(settings, Credentials.of_token(token, settings.token_hosts))
     twins = learn_twins([f"{centre.tea.url}/{PROTECTED}/SST/a.nc"], [f"{BASE}a.nc"])
     told = own.access.recording((f"s3://{PROTECTED}/",), None, centre.endpoint, twins)
+    told.fetcher.s3.ring.clock = centre.now
     with own:
         yield replace(own, access=told)
 
@@ -172,13 +173,12 @@ def test_request_outlives_its_credentials(
     early: bool, centre: Archive, files: list[Path], tmp_path: Path
 ) -> None:
     """They end between the plan and the chunks: as promised, or long before."""
-    centre.kept, centre.promised = 1.0, 3600.0 if early else 1.0
+    centre.kept, centre.promised = 1000.0, 36_000.0 if early else 1000.0
     with services(centre) as own:
         prepared = prepare(
             request(("analysed_sst",)), own, f"s3://{PROTECTED}/stores/kerchunk.json"
         )
-        time.sleep(1.1)
-        centre.kept = 60.0
+        centre.passed, centre.kept = 1100.0, 3600.0
         output = fulfil(prepared, tmp_path / "out", own)[0]
     assert same_bits(raw(output.path, "analysed_sst"), expected(files))
     assert centre.exchanges == 2

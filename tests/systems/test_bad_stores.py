@@ -4,7 +4,6 @@
 
 import logging
 import re
-import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -226,13 +225,11 @@ def answer(name: str, folder: Path, granules: Path, document: dict[str, Any]) ->
 )
 def test_store_that_cannot_be_read_says_why(said, name, tmp_path, *, granules, document, caplog):
     caplog.set_level(logging.DEBUG)
-    started = time.monotonic()
     with pytest.raises(VdsError) as caught:
         answer(name, tmp_path, granules, document)
     assert type(caught.value) is SAID[said][0]
     template = template_of(str(caught.value))
     assert [own for own in SAID if re.search(own, template)] == [said], template
-    assert time.monotonic() - started < 30  # what may pass is tried again
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert CANARY not in told + "".join(map(logging.Formatter().format, caplog.records))
 

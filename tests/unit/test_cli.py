@@ -178,7 +178,7 @@ def test_progress_bar_shows_on_a_terminal_only(
                 shown += piece
         except OSError:  # Linux says so when the other side is closed
             pass
-    stdout, stderr = done.communicate(timeout=60)
+    stdout, stderr = done.communicate(timeout=300)
     os.close(controller)
     assert done.returncode == 0
     assert (b"\x1b[" in shown) == terminal

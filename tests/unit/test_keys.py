@@ -5,7 +5,6 @@ import copy
 import json
 import logging
 import pickle
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,7 +28,7 @@ NOW = datetime(2025, 12, 15, 13, 30, 45, tzinfo=UTC)
 def ring(own: Archive, token: str | None = CANARY) -> Iterator[KeyRing]:
     trust = Trust.of_settings([own.tea.url])
     http = HttpClient(trust, Credentials.of_token(token, [own.tea.url]))
-    yield KeyRing(http)
+    yield KeyRing(http, own.now)
     run(http.close())
 
 
@@ -99,11 +98,13 @@ def test_hundred_waiting_chunks_ask_once(centre: Archive) -> None:
 
 
 def test_keys_are_renewed_before_they_end(centre: Archive) -> None:
-    centre.promised = 0.9
+    centre.promised = 900
     with ring(centre) as own:
         first = run(own.keys(centre.endpoint))
-        time.sleep(0.65)
-        assert datetime.now(UTC) < first.expires
+        centre.passed = 300
+        assert run(own.keys(centre.endpoint)) is first
+        centre.passed = 700
+        assert centre.now() < first.expires
         assert run(own.keys(centre.endpoint)) is not first
     assert centre.exchanges == 2
 
@@ -121,13 +122,12 @@ def test_spent_keys_are_exchanged_once_however_many_found_them_spent(centre: Arc
 
 
 def test_good_keys_outlast_an_endpoint_in_trouble(centre: Archive) -> None:
-    centre.promised = 0.9
+    centre.promised = 900
     with ring(centre) as own:
         first = run(own.keys(centre.endpoint))
-        centre.fault = "down"
-        time.sleep(0.65)
+        centre.fault, centre.passed = "down", 700
         assert run(own.keys(centre.endpoint)) is first
-        time.sleep(0.3)
+        centre.passed = 1000
         with pytest.raises(UpstreamError, match="503"):
             run(own.keys(centre.endpoint))
 
