@@ -11,6 +11,8 @@ DEGREES = "OGC:CRS84"
 """What latitudes and longitudes without a reference system of their own are taken to be in."""
 _MERIDIANS = np.arange(-175.0, 180.0, 10.0)
 _PARALLELS = np.array([-40.0, 0.0, 40.0])
+_DEGREE = 111_320.0
+"""Metres of a degree along the equator."""
 _ALIKE = 1e-6
 """Degrees by which a meridian may be bent and still be a line."""
 
@@ -20,6 +22,32 @@ def transformation(source: str, target: str) -> Any:
     from pyproj import Transformer
 
     return Transformer.from_crs(source or DEGREES, target or DEGREES, always_xy=True)
+
+
+def own_degrees(crs: str) -> Any:
+    """The operation from a reference system to the degrees of its own datum; None if it has none.
+
+    It is the projection alone, the same there and back everywhere. **Reads:** nothing.
+    """
+    from pyproj import CRS, Transformer
+
+    own = _unbound(CRS.from_user_input(crs or DEGREES))
+    degrees = own.geodetic_crs
+    if degrees is None or own.is_geographic:
+        return None
+    return Transformer.from_crs(own, degrees, always_xy=True)
+
+
+def metres_of(crs: str) -> float:
+    """About how many metres one unit of a reference system is. **Reads:** nothing."""
+    from pyproj import CRS
+
+    own = _unbound(CRS.from_user_input(crs or DEGREES))
+    return _DEGREE if own.is_geographic else float(own.axis_info[0].unit_conversion_factor)
+
+
+def _unbound(crs: Any) -> Any:
+    return crs.source_crs if crs.is_bound and crs.source_crs is not None else crs
 
 
 @cache

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.lattice import TILE, Floats, Lattice
-from harmony_vds.model.maps import transformation, world_of
+from harmony_vds.model.maps import transformation
+from harmony_vds.model.round_trip import BACK, RoundTrip
 from harmony_vds.model.scales import in_the_middle, spacing
 from harmony_vds.model.target import TURN, SourceAxis, SourceGrid, TargetPlan
 from harmony_vds.model.window import Window, pieces_of, shortest_run
@@ -33,8 +34,6 @@ _EDGE = 1e-9
 _SAMPLES = 17
 _BESIDE = 1e-10
 """Cells: a centre on the edge between two cells belongs to the further one, rounding aside."""
-_BACK = 0.01
-"""Target cells by which a place may come back from the grid elsewhere and still lie in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +54,8 @@ class Warp:
         self.target = target
         self.source = source
         self._way = transformation(target.crs, source.crs)
+        self._trip = RoundTrip(target.crs, self._way, (target.transform[0], target.transform[4]))
         self._checked = False
-        self._world = world_of(target.crs)
         self.rows: Floats | None = None
         """Places of the target's rows, where each of them is one row of the grid."""
         self.columns: Floats | None = None
@@ -94,18 +93,8 @@ class Warp:
         found = np.stack(self._way.transform(x, y)[::-1])
         found[:, ~np.isfinite(found).all(axis=0)] = np.nan
         if self._checked:
-            found[:, ~(self._astray(found, x, y) < _BACK)] = np.nan
+            found[:, ~(self._trip.astray(found, x, y) < BACK)] = np.nan
         return found
-
-    def _astray(self, found: Floats, x: Floats, y: Floats) -> Floats:
-        """Target cells by which places miss where they came from when they are taken back."""
-        back_x, back_y = self._way.transform(found[1], found[0], direction="INVERSE")
-        a, e = self.target.transform[0], self.target.transform[4]
-        with np.errstate(invalid="ignore"):
-            away_x, away_y = back_x - x, back_y - y
-            if self._world:  # a map that runs on across its edge says the same place twice
-                away_x -= self._world * np.round(away_x / self._world)
-            return np.asarray(np.hypot(away_x / a, away_y / e))
 
     def _survey(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Find out of which kind the way is; gives `scale` and `under`."""
@@ -124,8 +113,8 @@ class Warp:
             self.rows, self.columns = self._rows_at(y), self._columns_at(x)
         else:
             a, _, left, _, e, top = self.target.transform
-            away = self._astray(found, left + a * columns, top + e * rows)
-            self._checked = bool((away[np.isfinite(found[0])] >= _BACK).any())
+            away = self._trip.astray(found, left + a * columns, top + e * rows)
+            self._checked = bool((away[np.isfinite(found[0])] >= BACK).any())
         down = self._steps(rows, columns, (0.5, 0.0))
         over = self._steps(rows, columns, (0.0, 0.5))
         return spacing(down, over), in_the_middle(np.abs(down) + np.abs(over))

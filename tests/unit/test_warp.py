@@ -221,6 +221,22 @@ def test_map_that_runs_on_across_its_edge_holds_what_lies_on_both_sides(crs, wor
     assert np.array_equal(*both, equal_nan=True)
 
 
+def test_no_cell_is_lost_where_a_datum_has_several_ways_to_another():
+    """Over sea and abroad another way may be taken back than there, a hundred metres off."""
+    lat, lon = np.arange(20.125, 75, 0.25), np.arange(-100.125, 10, 0.25)
+    plan = target(grid(lat, lon), "EPSG:27700", shape=(260, 140),
+                  transform=(5000, 0, 0, 0, -5000, 1_300_000))  # fmt: skip
+    values = np.arange(lat.size * lon.size, dtype=np.int32).reshape(lat.size, lon.size)
+    found = moved(values, ("lat", "lon"), plan, _FillValue=-1).data.values
+    way = pyproj.Transformer.from_crs("EPSG:27700", "OGC:CRS84", always_xy=True)
+    x, y = way.transform(*np.meshgrid(plan.xs, plan.ys))
+    row, column = (y - 20) / 0.25, (x + 100.25) / 0.25
+    sure = (np.abs(row - row.round()) > 1e-3) & (np.abs(column - column.round()) > 1e-3)
+    assert sure.mean() > 0.99
+    expected = np.floor(row).astype(int) * lon.size + np.floor(column).astype(int)
+    assert np.array_equal(found[sure], expected[sure])
+
+
 @pytest.mark.parametrize(("factor", "expected"), [(1, 1.0), (3, 3.0), (0.5, 1.0)])
 @pytest.mark.parametrize("lon", [0, 30, 45, 90])
 def test_kernels_are_as_wide_as_a_target_cell_however_it_is_turned(lon, factor, expected):
