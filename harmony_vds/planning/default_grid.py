@@ -12,7 +12,7 @@ from harmony_vds.model.maps import transformation
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceGrid
-from harmony_vds.planning.default_swath import swath_cells
+from harmony_vds.planning.default_mesh import is_cut, is_torn, mesh_cells, mesh_of
 from harmony_vds.planning.target_grid import Cells, Extent
 
 if TYPE_CHECKING:
@@ -50,11 +50,17 @@ def default_cells(
     extent = (*extents[:, :2].min(axis=0).tolist(), *extents[:, 2:].max(axis=0).tolist())
     if box is not None:
         extent = _of_box(box, crs, found[0] if _is_own(sources[0], crs) else None)
-    elif len(found) == 1:
+    elif len(found) == 1 and not _is_sized(asked):
         return found[0], notes
     x0, y0, x1, y1 = extent
+    if crs.is_geographic and _is_sized(asked):  # rows of the store may have a pole in the middle
+        y0, y1 = max(y0, -90.0), min(y1, 90.0)
     columns, rows = max(1, round((x1 - x0) / wide)), max(1, round((y1 - y0) / tall))
     return Cells(x0, y1, (x1 - x0) / columns, (y1 - y0) / rows, columns, rows), notes
+
+
+def _is_sized(asked: TargetGrid) -> bool:
+    return any(own is not None for own in (asked.scale_size, asked.width, asked.height))
 
 
 def _is_own(source: SourceGrid | Swath, crs: "CRS") -> bool:
@@ -66,17 +72,21 @@ def _is_own(source: SourceGrid | Swath, crs: "CRS") -> bool:
 
 
 def _suggested(source: SourceGrid | Swath, crs: "CRS", notes: list[str]) -> Cells:
-    """The grid that GDAL suggests for what is kept of `source`, inside the system's own area."""
-    if isinstance(source, Swath):
-        cells = swath_cells(source, crs, notes)
+    """The grid that GDAL suggests for what is kept of `source`, inside the system's own area.
+
+    GDAL takes the map for one piece; where it is not, the places of cells tell.
+    """
+    if isinstance(source, SourceGrid) and _is_own(source, crs):
+        x0, y0, x1, y1 = source.bounds
+        rows, columns = source.shape
+        return Cells(x0, y1, (x1 - x0) / columns, (y1 - y0) / rows, columns, rows)
+    if isinstance(source, Swath) or _is_torn(source, crs):
+        cells = mesh_cells(mesh_of(source), crs, notes)
         if cells is None:
             raise _no_default(crs)
         return cells
     x0, y0, x1, y1 = source.bounds
     wide, tall = abs(source.x.step) or 1.0, abs(source.y.step) or 1.0
-    if _is_own(source, crs):
-        rows, columns = source.shape
-        return Cells(x0, y1, (x1 - x0) / columns, (y1 - y0) / rows, columns, rows)
     if not source.crs:
         y0, y1 = max(y0, -90.0), min(y1, 90.0)
         x0, y0, x1, y1 = _in_use((x0, y0, x1, y1), crs, notes)
@@ -99,6 +109,16 @@ def _suggested(source: SourceGrid | Swath, crs: "CRS", notes: list[str]) -> Cell
         fewer = (max(1, round(own / coarser)) for own in (columns, rows))
         size_x, size_y, columns, rows = _spread(size_x * columns, size_y * rows, *fewer)
     return Cells(transform.c, transform.f, size_x, size_y, columns, rows)
+
+
+def _is_torn(source: SourceGrid, crs: "CRS") -> bool:
+    """Whether GDAL would take two edges of a map, or places that have none on it, for the middle.
+
+    Of degrees that go round, and of those that the system's own area cuts, it does not: they are
+    cut before.
+    """
+    mesh = mesh_of(source)
+    return is_torn(mesh, crs) if source.crs else not source.x.is_round and is_cut(mesh, crs)
 
 
 def _spread(width: float, height: float, columns: int, rows: int) -> tuple[float, float, int, int]:

@@ -6,7 +6,8 @@ cells then stand. With an extent and a cell size that do not divide evenly the g
 upper left corner and has the nearest whole number of cells. A width alone gives square cells, and
 so does a height. Without an extent the grid covers what is kept of the store's grid, or the box
 that was asked for; with a cell size it is begun at a multiple of the cell size. With neither cell
-size nor width nor height the cells are as large as those of the store, as GDAL suggests it; in the
+size nor width nor height the cells are as large as those of the store, as GDAL suggests it, or by
+the places of cells where they lie across the edge of a map or beside it (`default_mesh`); in the
 store's own reference system they are the store's cells.
 """
 

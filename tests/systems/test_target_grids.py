@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import pytest
-from products import GOES, SEA_ICE, SMAP, SSMIS, TEMPO, decoded, last_axes
+from products import GOES, MODIS, SEA_ICE, SMAP, SSMIS, TEMPO, decoded, last_axes
 from systems.kits import raw
 
 from harmony_vds.model.request import TargetGrid
@@ -16,6 +16,9 @@ CASES = {
     "EASE-2 to degrees": (SMAP, TargetGrid("EPSG:4326", scale_size=(0.21, 0.17))),
     "polar stereographic to Mercator": (
         SEA_ICE, TargetGrid("EPSG:3857", "", (-15e6, 5e6, 16e6, 18e6), None, 310, 230),
+    ),
+    "sinusoidal at the edge of its map to degrees": (
+        MODIS, TargetGrid("EPSG:4326", "", None, None, 300),
     ),
     "geostationary to degrees": (GOES, TargetGrid("EPSG:4326", scale_size=(0.05, 0.05))),
     "longitudes from Greenwich to polar": (
