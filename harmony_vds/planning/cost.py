@@ -38,9 +38,9 @@ class Course:
 
     average: AveragePlan | None = None
     """What is averaged."""
-    placements: Sequence[Placement] = ()
+    placements: tuple[Placement, ...] = ()
     """The cells that answer for places."""
-    masks: Sequence[Mask] = ()
+    masks: tuple[Mask, ...] = ()
     """What is blanked."""
 
     @property

@@ -1,8 +1,6 @@
 """Turns a request and an open store into a plan: labels become positions once, and are priced."""
 
-from harmony_vds.errors import (
-    StoreError,
-)
+from harmony_vds.errors import StoreError
 from harmony_vds.model.formats import format_of
 from harmony_vds.model.plan import UNPRICED, Plan
 from harmony_vds.model.record import recorded
@@ -36,6 +34,48 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
 
     **Reads:** coordinates.
     """
+    draft = _begun(store, request, source)
+    _cut(draft, request, named=bool(source.variables))
+    hierarchy, form = draft.hierarchy, format_of(request.media_type)
+    variables = with_required(tuple(draft.footings), hierarchy, draft.axes())
+    if form.is_table and request.average is None:
+        variables = for_columns(variables, draft.axes())
+    variables, average = draft.averaged(variables)
+    course = Course(average, tuple(draft.placements), draft.masks(variables))
+    target = None
+    if form.by_reference:
+        cost = UNPRICED  # until it is known which whole chunks are pointed to
+    elif request.target is None:
+        cost = price(variables, draft.selection, hierarchy, course)
+    else:
+        target, variables, cost = draft.put_on_target(request.target, variables, course)
+    if (cost.missing or form.by_reference) and request.stretch is None:
+        refuse_nothing(variables, draft.selection, hierarchy, course.masks)
+    draft.notes += doubts(variables, hierarchy)
+    plan = Plan(
+        location=store.location,
+        variables=variables,
+        selection=draft.selection,
+        grids=draft.grids.plans_of(draft.selection),
+        time_axes=tuple(draft.times),
+        coverage=draft.coverage(),
+        asked=request.parameters(source),
+        record=recorded(request, source),
+        notes=tuple(draft.notes),
+        cost=cost,
+        average=average,
+        masks=course.masks,
+        georeferences=georeferences(variables, draft.footings, draft.selection, hierarchy),
+        placements=course.placements,
+        target=target,
+        product="_".join(part for part in (source.short_name, source.version) if part),
+    )
+    plan = in_rows(plan, hierarchy) if plan.format.is_table else plan
+    return pointed(plan, draft.grids, hierarchy) if form.by_reference else plan
+
+
+def _begun(store: VirtualStore, request: Request, source: Source) -> Draft:
+    """The plan before anything is cut: the requested variables, and what is to be told of them."""
     hierarchy = Hierarchy(store)
     requested = requested_paths(source.variables, hierarchy)
     left_out = [
@@ -51,50 +91,17 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
     draft.notes += [
         f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
     ]
+    return draft
+
+
+def _cut(draft: Draft, request: Request, *, named: bool) -> None:
+    """Cut the draft by all that a request cuts by: space, times, other dimensions."""
     if draft.request.is_placed:
-        draft.cut_places(named=bool(source.variables))
+        draft.cut_places(named=named)
     else:
-        draft.cut_boxes(named=bool(source.variables))
+        draft.cut_boxes(named=named)
     draft.pick_granules()
     draft.cut_times()
     draft.cut_levels(tuple(draft.footings))
     draft.settle_cells()
-    draft.selection |= of_stretch(request.stretch, draft.selection, hierarchy)
-    variables = with_required(tuple(draft.footings), hierarchy, draft.axes())
-    form = format_of(request.media_type)
-    if form.is_table and request.average is None:
-        variables = for_columns(variables, draft.axes())
-    variables, average = draft.averaged(variables)
-    masks = draft.masks(variables)
-    target = None
-    if form.by_reference:
-        cost = UNPRICED  # until it is known which whole chunks are pointed to
-    elif request.target is None:
-        course = Course(average, draft.placements, masks)
-        cost = price(variables, draft.selection, hierarchy, course)
-    else:
-        course = Course(average, masks=masks)
-        target, variables, cost = draft.put_on_target(request.target, variables, course)
-    if (cost.missing or form.by_reference) and request.stretch is None:
-        refuse_nothing(variables, draft.selection, hierarchy, masks)
-    draft.notes += doubts(variables, hierarchy)
-    plan = Plan(
-        location=store.location,
-        variables=variables,
-        selection=draft.selection,
-        grids=draft.grids.plans_of(draft.selection),
-        time_axes=tuple(draft.times),
-        coverage=draft.coverage(),
-        asked=request.parameters(source),
-        record=recorded(request, source),
-        notes=tuple(draft.notes),
-        cost=cost,
-        average=average,
-        masks=masks,
-        georeferences=georeferences(variables, draft.footings, draft.selection, hierarchy),
-        placements=tuple(draft.placements),
-        target=target,
-        product="_".join(part for part in (source.short_name, source.version) if part),
-    )
-    plan = in_rows(plan, hierarchy) if plan.format.is_table else plan
-    return pointed(plan, draft.grids, hierarchy) if form.by_reference else plan
+    draft.selection |= of_stretch(request.stretch, draft.selection, draft.hierarchy)

@@ -65,15 +65,7 @@ def plan_target(
 
     **Reads:** nothing.
     """
-    if not sources:
-        raise UnsupportedError(
-            "Nothing of what was asked for lies on a grid that can be put on another; swaths that "
-            "lie one after another along a dimension of their own cannot. Ask without "
-            "outputCrs, scaleExtent, scaleSize, width, height and grid."
-        )
-    for own in sources:
-        if isinstance(own, SourceGrid):
-            _refuse_disorder(own)
+    _refuse_sources(sources)
     crs = target_crs(asked.crs or sources[0].crs or "EPSG:4326")
     asked = checked(asked, degrees=crs.is_geographic)
     method = resampling_of(asked.interpolation)
@@ -83,12 +75,7 @@ def plan_target(
     default, notes = default_cells(asked, crs, sources, box)
     cells = completed(asked, default, fixed=box is not None)
     picked = _picked(method, variables, sources, hierarchy)
-    if picked:
-        shown = listed([path.lstrip("/") for path in sorted(picked)])
-        notes.append(
-            f"{shown} took the nearest value rather than {method.value}: flags, categories "
-            "and counts have no values in between."
-        )
+    notes += [_told(picked, method)] if picked else []
     target = TargetPlan(
         crs=crs.to_wkt(),
         transform=cells.transform,
@@ -110,6 +97,19 @@ def counted(target: TargetPlan, average: AveragePlan) -> TargetPlan:
     if target.resampling is Resampling.NEAREST:
         return target
     return replace(target, picked=target.picked | counts)
+
+
+def _refuse_sources(sources: Sequence[SourceGrid | Swath]) -> None:
+    """Raise if there is no grid to take values from, or one has no place between its centres."""
+    if not sources:
+        raise UnsupportedError(
+            "Nothing of what was asked for lies on a grid that can be put on another; swaths that "
+            "lie one after another along a dimension of their own cannot. Ask without "
+            "outputCrs, scaleExtent, scaleSize, width, height and grid."
+        )
+    for own in sources:
+        if isinstance(own, SourceGrid):
+            _refuse_disorder(own)
 
 
 def _refuse_disorder(source: SourceGrid) -> None:
@@ -155,6 +155,15 @@ def _picked(
         if not fit:
             found.append(own.path)
     return frozenset(found)
+
+
+def _told(picked: Iterable[str], method: Resampling) -> str:
+    """Why variables took another method than was asked, as the user reads it."""
+    shown = listed([path.lstrip("/") for path in sorted(picked)])
+    return (
+        f"{shown} took the nearest value rather than {method.value}: flags, categories "
+        "and counts have no values in between."
+    )
 
 
 def _names(
@@ -229,22 +238,8 @@ def replaced_paths(
     """
     gone: set[str] = set()
     missed: list[str] = []
-    mappings = {
-        found
-        for own in variables
-        for name in grid_mapping_names(
-            str(hierarchy.variables[own.path].attrs.get("grid_mapping", ""))
-        )
-        if (found := hierarchy.resolve(name, group_of(own.path))) is not None
-    }
-    placing = {path for path in axes if _is_horizontal(path, sources, hierarchy)} | mappings
-    placing -= {path for path in placing if _is_moments(hierarchy.variables[path])}
-    bounds = {
-        found
-        for path in placing
-        if (name := hierarchy.variables[path].attrs.get("bounds")) is not None
-        and (found := hierarchy.resolve(str(name), group_of(path))) is not None
-    }
+    horizontal = {path for path in axes if _is_horizontal(path, sources, hierarchy)}
+    placing = _placing(horizontal, variables, hierarchy)
     for own in variables:
         raw = hierarchy.variables[own.path]
         along = [{*grid.dimensions} & {*own.dimensions} for grid in sources]
@@ -253,7 +248,7 @@ def replaced_paths(
             for grid, common in zip(sources, along, strict=True)
         )
         twice = raw.ndim == 2 and any(along) and _is_place(raw.attrs)
-        if own.path in placing | bounds or "grid_mapping_name" in raw.attrs or twice:
+        if own.path in placing or "grid_mapping_name" in raw.attrs or twice:
             gone.add(own.path)
         elif partial:
             gone.add(own.path)
@@ -264,6 +259,29 @@ def replaced_paths(
         for path in missed
     ]
     return frozenset(gone), notes
+
+
+def _placing(
+    horizontal: Collection[str], variables: Sequence[PlannedVariable], hierarchy: Hierarchy
+) -> set[str]:
+    """The paths of `horizontal` coordinates, of grid mappings, and of the bounds of both."""
+    mappings = {
+        found
+        for own in variables
+        for name in grid_mapping_names(
+            str(hierarchy.variables[own.path].attrs.get("grid_mapping", ""))
+        )
+        if (found := hierarchy.resolve(name, group_of(own.path))) is not None
+    }
+    placing = {*horizontal, *mappings}
+    placing -= {path for path in placing if _is_moments(hierarchy.variables[path])}
+    bounds = {
+        found
+        for path in placing
+        if (name := hierarchy.variables[path].attrs.get("bounds")) is not None
+        and (found := hierarchy.resolve(str(name), group_of(path))) is not None
+    }
+    return placing | bounds
 
 
 def _is_horizontal(path: str, sources: Sequence[SourceGrid | Swath], hierarchy: Hierarchy) -> bool:

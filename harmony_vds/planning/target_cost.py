@@ -112,7 +112,7 @@ def price_target(
     selection: Mapping[str, AxisSelection],
     hierarchy: Hierarchy,
     target: TargetPlan,
-    masks: Sequence[Mask] = (),
+    masks: tuple[Mask, ...] = (),
 ) -> Cost:
     """What an output costs of which some variables go onto a target grid.
 
