@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from harmony_vds.access.trust import is_private
+from harmony_vds.cli import options
+from harmony_vds.cli.console import log_to_stderr
 from harmony_vds.cli.inspect import show_findings
 from harmony_vds.cli.opened import Opened, opened
-from harmony_vds.cli.subset import log_to_stderr
 from harmony_vds.discovery import umm
 from harmony_vds.errors import RequestError, VdsError
 from harmony_vds.inspection.findings import Finding, Severity
@@ -24,9 +25,7 @@ _DEFECTS, _UNREADABLE = 1, 2
 
 
 def check(  # noqa: PLR0917  typer reads options from parameters
-    store: Annotated[
-        str | None, typer.Argument(help="URL or path of a store, or a collection's concept id.")
-    ] = None,
+    store: options.Named = None,
     collection: Annotated[
         str | None, typer.Option(help="Collection in CMR whose record is to name the store.")
     ] = None,
@@ -36,12 +35,10 @@ def check(  # noqa: PLR0917  typer reads options from parameters
     url: Annotated[
         str | None, typer.Option(help="Where the store will be published, if not where it lies.")
     ] = None,
-    trust: Annotated[
-        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
-    ] = None,
+    trust: options.Trust = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are defects, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Tell the findings as JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Judge a store and how the collection's record names it; print the entry that does.
 

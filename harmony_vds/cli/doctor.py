@@ -12,7 +12,7 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.fetch import RetryPolicy
 from harmony_vds.access.gateway import Access
 from harmony_vds.access.login import token_of_user
-from harmony_vds.cli import checks
+from harmony_vds.cli import checks, options
 from harmony_vds.cli.checks import Finding, Verdict
 from harmony_vds.discovery.found import Answer, locate
 from harmony_vds.errors import VdsError
@@ -28,9 +28,7 @@ def doctor(
         str | None, typer.Option(help="Concept id of a collection whose store is tried.")
     ] = None,
     store: Annotated[str | None, typer.Option(help="URL or path of a store to try.")] = None,
-    trust: Annotated[
-        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
-    ] = None,
+    trust: options.Trust = None,
     staging: Annotated[
         str | None,
         typer.Option(

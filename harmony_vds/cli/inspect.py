@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harmony_vds.cli import options
+from harmony_vds.cli.console import log_to_stderr
 from harmony_vds.cli.opened import opened
-from harmony_vds.cli.subset import log_to_stderr
 from harmony_vds.inspection.examples import Example, examples
 from harmony_vds.inspection.findings import Finding, Severity
 from harmony_vds.inspection.footprint import Raster, as_text, draw, footprint
@@ -31,20 +32,14 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.REPAIRED
 
 
 def inspect(  # noqa: PLR0917  typer reads options from parameters
-    store: Annotated[
-        str | None, typer.Argument(help="URL or path of a store, or a collection's concept id.")
-    ] = None,
-    collection: Annotated[
-        str | None, typer.Option(help="Concept id of a collection in CMR.")
-    ] = None,
-    trust: Annotated[
-        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
-    ] = None,
+    store: options.Named = None,
+    collection: options.Collection = None,
+    trust: options.Trust = None,
     map_file: Annotated[
         Path | None, typer.Option("--map", help="PNG file for a map of where the data are.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Tell what a store holds, where and when, what it is cheap for, and each defect found.
 

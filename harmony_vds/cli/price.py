@@ -1,16 +1,15 @@
 """What a plan costs, as people and programs read it."""
 
-import json
 from collections.abc import Sequence
 
+from harmony_vds.cli.console import print_json
 from harmony_vds.model.plan import Plan, human_bytes
 
 
 def tell_price(plans: Sequence[Plan], *, as_json: bool) -> None:
     """Print plans and their prices: lines for people, or one JSON document. **Reads:** nothing."""
     if as_json:
-        told = [own.as_json() for own in plans]
-        print(json.dumps(told[0] if len(told) == 1 else told, indent=2))
+        print_json([own.as_json() for own in plans], indent=2)
         return
     for plan in plans:
         print(plan)

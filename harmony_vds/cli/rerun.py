@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from harmony_vds.cli import options
+from harmony_vds.cli.console import log_to_stderr
 from harmony_vds.cli.kept import attributes_of
-from harmony_vds.cli.subset import log_to_stderr
+from harmony_vds.cli.meaning import shape_of
 from harmony_vds.errors import RequestError, StaleSourceError
 from harmony_vds.model.record import asked_again
 from harmony_vds.outputs.provenance import PROGRAM
@@ -31,11 +33,9 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
     shape: Annotated[
         str | None, typer.Option(metavar="FILE", help="The shape, where the output keeps none.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the result.")] = Path(),
-    trust: Annotated[
-        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    output: options.Folder = Path(),
+    trust: options.Trust = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Repeat the request that an output keeps, on the same snapshot: the same bytes again.
 
@@ -45,11 +45,11 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
     """
     log_to_stderr(verbose=verbose)
     moment, kept = _entry(file)
-    named = None if shape is None or shape.lstrip().startswith("{") else as_url(shape)
-    request = asked_again(kept["request"], named or shape)
+    shape = shape_of(shape)
+    request = asked_again(kept["request"], shape)
     pinned = kept["store"]
     place = store or (None if is_concept_id(request.sources[0].collection) else pinned["href"])
-    local = [own for own in (named, place and as_url(place)) if own and own.startswith("file:")]
+    local = [own for own in (shape, place and as_url(place)) if own and own.startswith("file:")]
     settings = trusting(settings_from_environment(), place, [*(trust or []), *local])
     with _marked(moment), Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, _address(place, pinned) if place else None)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from harmony_vds.cli.subset import log_to_stderr, months_of, temporal_of
+from harmony_vds.cli import options
+from harmony_vds.cli.console import log_to_stderr
+from harmony_vds.cli.meaning import months_of, temporal_of
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.moment import parse_moment
@@ -31,75 +31,28 @@ _A_WEEK = 7 * 86_400.0
 
 
 def virtualize(  # noqa: PLR0917  typer reads options from parameters
-    output: Annotated[
-        str,
-        typer.Option(
-            help="Folder or s3:// prefix of an icechunk repository, or a file ….json or ….parquet."
-        ),
-    ],
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(help="Granules: paths, patterns such as 'data/*.nc', URLs."),
-    ] = None,
-    collection: Annotated[
-        str | None, typer.Option(help="Take the granules of a collection in CMR: its concept id.")
-    ] = None,
-    stac: Annotated[
-        str | None, typer.Option(help="Take the granules of a STAC catalogue: its path or URL.")
-    ] = None,
-    temporal: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="START END", help="Granules of a collection in these times."),
-    ] = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(metavar="W S E N", help="Region to keep, widened to whole chunks."),
-    ] = None,
-    variable: Annotated[
-        list[str] | None, typer.Option(help="Variable to keep; repeat for more. All by default.")
-    ] = None,
-    group: Annotated[
-        list[str] | None, typer.Option(help="Group to keep; repeat for more. All by default.")
-    ] = None,
-    months: Annotated[
-        str | None, typer.Option(metavar="12,1,2", help="Months of every year to keep.")
-    ] = None,
-    dimension: Annotated[
-        str | None, typer.Option(help="Dimension to join along; that of the time by default.")
-    ] = None,
-    time_from: Annotated[
-        str,
-        typer.Option(
-            help="Where the time is if not along a dimension: data, name, attribute[:NAME] or cmr."
-        ),
-    ] = "",
-    file: Annotated[
-        str, typer.Option(help="Regular expression for the data file among a granule's files.")
-    ] = "",
-    links: Annotated[str, typer.Option(help="How references name files: https or s3.")] = "https",
-    source_prefix: Annotated[
-        str | None,
-        typer.Option(help="URL prefix under which local files' common folder is published."),
-    ] = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Add to the repository what it does not hold yet.")
-    ] = False,
-    remove_deleted: Annotated[
-        bool,
-        typer.Option("--remove-deleted", help="With --update: take out what is listed no more."),
-    ] = False,
-    created_since: Annotated[
-        str | None, typer.Option(help="With --update: ask CMR only for granules created since.")
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one for each processor.")] = 0,
-    dask: Annotated[
-        str | None, typer.Option(help="Address of a dask scheduler to work on.")
-    ] = None,
-    region: Annotated[str, typer.Option(help="AWS region of the output's bucket.")] = "us-west-2",
-    trust: Annotated[
-        list[str] | None, typer.Option(help="URL prefix to trust as an operator would; repeatable.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    output: options.Repository,
+    files: options.Granules = None,
+    collection: options.GranulesOfCollection = None,
+    stac: options.GranulesOfStac = None,
+    temporal: options.TimesOfGranules = None,
+    bbox: options.Region = None,
+    variable: options.Variables = None,
+    group: options.Groups = None,
+    months: options.Months = None,
+    dimension: options.Joined = None,
+    time_from: options.TimeFrom = "",
+    file: options.FilePattern = "",
+    links: options.Links = "https",
+    source_prefix: options.SourcePrefix = None,
+    update: options.Update = False,
+    remove_deleted: options.RemoveDeleted = False,
+    created_since: options.CreatedSince = None,
+    workers: options.Workers = 0,
+    dask: options.Dask = None,
+    region: options.BucketRegion = "us-west-2",
+    trust: options.Trust = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Write a store that presents granules as one dataset, without copying their data.
 
@@ -108,7 +61,6 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     """
     from harmony_vds.building.choice import Choice
     from harmony_vds.building.places import Place
-    from harmony_vds.building.virtualize import Crew
     from harmony_vds.dmrpp_sidecars import with_sidecars
     from harmony_vds.granule_files import Wanted, files_of_collection, files_of_stac
 
@@ -122,9 +74,8 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     wanted = Wanted(file, links == "s3")
     with Services.of(settings, credentials_of_user(settings), seconds=_A_WEEK) as services:
         if collection is not None:
-            asked = Request(
-                (Source(collection, collection),), bbox=box, temporal=temporal_of(temporal)
-            )
+            source = Source(collection, collection)
+            asked = Request((source,), bbox=box, temporal=temporal_of(temporal))
             since = (
                 None if created_since is None else parse_moment("--created-since", created_since)
             )
@@ -139,13 +90,11 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
             is_one_of_many=len(listed) > 1 or bool(time_from),
         )  # fmt: skip
         place = Place.of(output, settings.s3_endpoint_url, region)
-        with warnings.catch_warnings(), _executor(dask) as executor:
-            # VirtualiZarr and zarr warn of parts of Zarr v3 that are not standardised yet.
-            warnings.simplefilter("ignore")
+        with _crew(dask, workers) as crew:
             if update:
-                _update(listed, place, Crew(executor, workers, _tell), removing=remove_deleted)
+                _update(listed, place, crew, removing=remove_deleted)
             else:
-                _build(listed, place, choice, Crew(executor, workers, _tell))
+                _build(listed, place, choice, crew)
 
 
 def _refuse_contradictions(
@@ -198,7 +147,19 @@ def _common_folder(paths: Sequence[Path]) -> Path:
 
 
 @contextmanager
+def _crew(dask: str | None, workers: int) -> "Iterator[Crew]":
+    """Who describes granules, here or on a cluster, and tells how far they are."""
+    from harmony_vds.building.virtualize import Crew
+
+    with warnings.catch_warnings(), _executor(dask) as executor:
+        # VirtualiZarr and zarr warn of parts of Zarr v3 that are not standardised yet.
+        warnings.simplefilter("ignore")
+        yield Crew(executor, workers, _tell)
+
+
+@contextmanager
 def _executor(dask: str | None) -> "Iterator[Executor | None]":
+    """A dask cluster's executor; None where none is named."""
     if dask is None:
         yield None
         return
