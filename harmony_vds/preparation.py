@@ -218,6 +218,7 @@ def labelled(label: str, plan: Plan, index: int, of: int) -> str:
     """
     times = plan.coverage
     own = f"part{index + 1:0{len(str(of))}d}of{of}"
-    if times is not None and times.start is not None and times.end is not None:
+    is_strip = plan.target is not None and plan.target.strip is not None
+    if not is_strip and times is not None and times.start is not None and times.end is not None:
         own = f"{times.start:%Y%m%dT%H%M%S}-{times.end:%Y%m%dT%H%M%S}"
     return f"{label}_{own}" if label else own

@@ -122,17 +122,20 @@ class Granule:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Positions ``[start, stop)`` of a dimension of a store: what one Part of a request is of."""
+    """Positions ``[start, stop)`` of a dimension: what one Part of a request is of."""
 
     dimension: str
-    """Full path of the dimension."""
+    """Full path of the dimension, of the store or of the target grid."""
     start: int
     """First position."""
     stop: int
     """Position behind the last."""
+    of_target: bool = False
+    """Whether it is of the rows of the target grid, which may have a name of the store's."""
 
     def __str__(self) -> str:
-        return f"{self.dimension.lstrip('/')}[{self.start}:{self.stop}]"
+        where = " of the target grid" if self.of_target else ""
+        return f"{self.dimension.lstrip('/')}[{self.start}:{self.stop}]{where}"
 
 
 @dataclass(frozen=True)

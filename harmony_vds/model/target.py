@@ -218,6 +218,19 @@ class TargetPlan:
     """The box that was asked for: cells with their centre outside hold no value. None: all do."""
     sources: tuple[SourceGrid | Swath, ...]
     """The store's grids that values are taken from."""
+    strip: tuple[int, int] | None = None
+    """Rows ``[first, stop)`` that come out, where the output is a Part; None: all. Everything else
+    here is told of the whole grid, so that values do not depend on how it is cut."""
+
+    @property
+    def rows(self) -> slice:
+        """The rows that come out. **Reads:** nothing."""
+        return slice(*(self.strip or (0, self.shape[0])))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, columns) that come out. **Reads:** nothing."""
+        return self.rows.stop - self.rows.start, self.shape[1]
 
     @property
     def xs(self) -> Floats:
@@ -226,12 +239,16 @@ class TargetPlan:
 
     @property
     def ys(self) -> Floats:
-        """Y of the rows' centres; shape (rows,). **Reads:** nothing."""
-        return np.asarray(self.transform[5] + self.transform[4] * (np.arange(self.shape[0]) + 0.5))
+        """Y of the centres of the rows that come out; shape (rows,). **Reads:** nothing."""
+        rows = np.arange(self.rows.start, self.rows.stop)
+        return np.asarray(self.transform[5] + self.transform[4] * (rows + 0.5))
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Outer edges (x min, y min, x max, y max), in units of `crs`. **Reads:** nothing."""
+        """Outer edges (x min, y min, x max, y max), in units of `crs`, of all rows.
+
+        **Reads:** nothing.
+        """
         a, _, x, _, e, y = self.transform
         return x, y + e * self.shape[0], x + a * self.shape[1], y
 
@@ -246,7 +263,9 @@ class TargetPlan:
 
     def as_json(self) -> dict[str, object]:
         """It in plain JSON values, the store's cells by SHA-256. **Reads:** nothing."""
+        told = {} if self.strip is None else {"rows": list(self.strip)}
         return {
+            **told,
             "crs": self.crs,
             "transform": list(self.transform),
             "shape": list(self.shape),

@@ -77,6 +77,8 @@ def warp_blocks(
 ) -> tuple[WarpBlock, ...]:
     """The blocks of a variable on a target, in the order in which to read them.
 
+    Their rows are counted from the first of all rows, whichever of them come out.
+
     Parameters
     ----------
     approach
@@ -97,7 +99,7 @@ def warp_blocks(
     thickness = math.prod(_first_chunk(positions[axis], cuts[axis]) for axis in others)
     at = [_edges(warp, number, positions[axis], cuts[axis]) for number, axis in enumerate(axes)]
     rows_at, columns_at = at if len(at) > 1 else (*at, np.empty(0, np.int64))
-    whole = (slice(0, warp.target.shape[0]), slice(0, warp.target.shape[1]))
+    whole = (warp.target.rows, slice(0, warp.target.shape[1]))
     found = []
     for rows, columns, window in _rectangles(
         approach, whole, (rows_at, columns_at), itemsize * thickness

@@ -11,6 +11,7 @@ from dataclasses import replace
 from harmony_vds.model.formats import KERCHUNK, format_of
 from harmony_vds.model.grid import GridKind
 from harmony_vds.model.request import Request, TargetGrid
+from harmony_vds.model.target import TargetPlan
 from harmony_vds.planning.narrowing import Narrowing, Offer
 
 _COARSER = (1, 2, 4)
@@ -52,6 +53,34 @@ def coarser_grid(narrowing: Narrowing) -> Offer | None:
     return None
 
 
+def coarser_target(narrowing: Narrowing) -> Offer | None:
+    """The grid that was asked for in larger cells. **Reads:** coordinates."""
+    asked, target = narrowing.request.target, narrowing.plan.target
+    if asked is None or target is None:
+        return None
+    times = max(math.ceil(math.sqrt(narrowing.excess(narrowing.plan.cost))), 2)
+    for more in _COARSER:
+        own, parameters, options = _larger_cells(asked, target, times * more)
+        cost = narrowing.fitting(replace(narrowing.request, target=own))
+        if cost is not None:
+            return Offer(parameters, options, cost)
+    return None
+
+
+def _larger_cells(
+    asked: TargetGrid, target: TargetPlan, times: int
+) -> tuple[TargetGrid, str, str]:  # fmt: skip
+    """A target whose cells are so many times as wide and high, for Harmony and the command line."""
+    if asked.scale_size is not None and asked.width is None and asked.height is None:
+        size = [float(f"{own * times:.4g}") for own in asked.scale_size]
+        x, y = (f"{own:.10g}" for own in size)
+        found = replace(asked, scale_size=(size[0], size[1]))
+        return found, f"scaleSize={x},{y}", f"--cell {x} {y}"
+    rows, columns = (max(own // times, 1) for own in target.shape)
+    found = replace(asked, scale_size=None, width=columns, height=rows)
+    return found, f"width={columns}&height={rows}", f"--width {columns} --height {rows}"
+
+
 def virtual_subset(narrowing: Narrowing) -> Offer | None:
     """References to the chunks of what was asked; Harmony knows no such form.
 
@@ -66,7 +95,7 @@ def virtual_subset(narrowing: Narrowing) -> Offer | None:
     return Offer("on the command line", "--format kerchunk", cost, "points to the archive's chunks")
 
 
-ALTERNATIVES = (averaged, coarser_grid, virtual_subset)
+ALTERNATIVES = (averaged, coarser_grid, coarser_target, virtual_subset)
 """Tried in this order, after all that asks for fewer cells."""
 
 

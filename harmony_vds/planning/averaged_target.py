@@ -101,4 +101,4 @@ def _makings(
         largest = max(itemsize, measure.dtype.itemsize)
         blocks = warp_blocks(approach, positions, cuts, axes, largest)
         deep = math.prod(size for axis, size in enumerate(shape) if axis not in axes)
-        yield Making(approach, blocks, deep * math.prod(approaches.target.shape), itemsize)
+        yield Making(approach, blocks, deep * math.prod(approaches.target.size), itemsize)

@@ -161,7 +161,7 @@ class Draft:
         """The target, the variables of an output on it, and their price."""
         # Imported here: it takes libraries that few requests need.
         from harmony_vds.planning.averaged_target import price_averaged_target
-        from harmony_vds.planning.target import counted, plan_target, replaced_paths
+        from harmony_vds.planning.target import counted, in_strip, plan_target, replaced_paths
         from harmony_vds.planning.target_cost import price_target
 
         sources = self.grids.sources(self.selection)
@@ -169,6 +169,8 @@ class Draft:
         gone, notes = replaced_paths(variables, self.axes(), sources, self.hierarchy)
         stay = tuple(own for own in variables if own.path not in gone)
         target, remarks = plan_target(asked, sources, box, stay, self.hierarchy)
+        if self.request.stretch is not None and self.request.stretch.of_target:
+            target = in_strip(target, self.request.stretch)
         self.notes += notes + remarks + self.grids.unmoved()
         if course.average is None:
             cost = price_target(stay, self.selection, self.hierarchy, target, course.masks)

@@ -1,7 +1,11 @@
-"""Cuts a request into Parts: along time, or another dimension, where the store's chunks end."""
+"""Cuts a request into Parts: along time, or another dimension, where the store's chunks end.
+
+What has too few of those on a target grid is cut into strips of the grid's rows.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 
@@ -9,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.chunks import Cut, distinct, numbers_of
+from harmony_vds.model.formats import PNG
+from harmony_vds.model.lattice import TILE
 from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import Stretch
 from harmony_vds.model.selection import AxisSelection
@@ -26,7 +32,7 @@ def of_stretch(
     stretch: Stretch | None, selection: Mapping[str, AxisSelection], hierarchy: Hierarchy
 ) -> dict[str, AxisSelection]:
     """What `selection` keeps of the dimension of `stretch` within it. **Reads:** nothing."""
-    if stretch is None:
+    if stretch is None or stretch.of_target:
         return {}
     size = hierarchy.length(stretch.dimension)
     own = AxisSelection(size, (range(stretch.start, min(stretch.stop, size)),))
@@ -62,18 +68,29 @@ def in_parts(
     **Reads:** nothing, or coordinates as `planned` does.
     """
     factor = excess(plan.cost)
-    hierarchy = Hierarchy(store)
-    dimension = _dimension(plan, hierarchy)
-    rows = [] if dimension is None else _rows(dimension, plan, hierarchy)
-    if factor <= 1 or dimension is None or len(rows) < 2:
+    stretches = [] if factor <= 1 else stretches_of(plan, store, factor)
+    if len(stretches) < 2:
         return [(None, plan)]
-    found: list[tuple[Stretch | None, Plan]] = []
-    waiting = _even(rows, math.ceil(factor))
+    return [*cut_evenly(stretches, factor, lambda own: excess(own.cost), planned)]
+
+
+def cut_evenly[T](
+    stretches: Sequence[Stretch],
+    factor: float,
+    excess: Callable[[T], float],
+    planned: Callable[[Stretch], T],
+) -> list[tuple[Stretch, T]]:
+    """What `planned` gives for as few joined `stretches` as are small enough, in order.
+
+    `factor` is how many times too large all of them are. **Reads:** as `planned` does.
+    """
+    found: list[tuple[Stretch, T]] = []
+    waiting = _even(stretches, math.ceil(factor))
     while waiting:
         own = waiting.pop(0)
-        stretch = Stretch(dimension, own[0].start, own[-1].stop)
+        stretch = replace(own[0], stop=own[-1].stop)
         part = planned(stretch)
-        factor = excess(part.cost)
+        factor = excess(part)
         if factor > 1 and len(own) > 1:
             waiting[:0] = _even(own, math.ceil(factor))
         else:
@@ -81,14 +98,36 @@ def in_parts(
     return found
 
 
-def can_be_cut(plan: Plan, store: VirtualStore) -> bool:
-    """Whether there is a dimension along which `plan` has several rows of chunks.
+def stretches_of(plan: Plan, store: VirtualStore, factor: float) -> list[Stretch]:
+    """The least that `plan` can be cut into, if it is `factor` times too large.
 
-    **Reads:** nothing.
+    Strips of a target grid are taken where nothing else has so many. **Reads:** nothing.
     """
     hierarchy = Hierarchy(store)
     dimension = _dimension(plan, hierarchy)
-    return dimension is not None and len(_rows(dimension, plan, hierarchy)) > 1
+    rows = [] if dimension is None else _rows(dimension, plan, hierarchy)
+    along = [Stretch(dimension, own.start, own.stop) for own in rows if dimension is not None]
+    if len(along) >= factor:
+        return along
+    return max(along, strips_of(plan, factor), key=len)
+
+
+def strips_of(plan: Plan, factor: float) -> list[Stretch]:
+    """The strips of a target grid that a `plan` is cut into if it is `factor` times too large.
+
+    None without a target, nor of a picture, whose colours follow what is in it. Strips are as high
+    as the tiles in which places are worked out, or of two rows, the least that tell their spacing.
+    **Reads:** nothing.
+    """
+    if plan.target is None or plan.average is not None or plan.format.media_type == PNG:
+        return []
+    total = plan.target.shape[0]
+    height = TILE if total // TILE >= 2 * factor else 2
+    starts = [*range(0, total, height)]
+    if len(starts) > 1 and total - starts[-1] < 2:
+        starts.pop()
+    rows = plan.target.dimensions[0]
+    return [Stretch(rows, *own, of_target=True) for own in pairwise([*starts, total])]
 
 
 def _dimension(plan: Plan, hierarchy: Hierarchy) -> str | None:
@@ -147,7 +186,7 @@ def _in_both(one: Ints, other: Ints) -> Ints:
     return one if np.array_equal(one, other) else np.intersect1d(one, other, assume_unique=True)
 
 
-def _even(rows: Sequence[range], count: int) -> list[Sequence[range]]:
+def _even(rows: Sequence[Stretch], count: int) -> list[Sequence[Stretch]]:
     """`rows` in `count` runs of nearly equal numbers, at least two and none of them empty."""
     count = min(max(count, 2), len(rows))
     edges = [len(rows) * number // count for number in range(count + 1)]

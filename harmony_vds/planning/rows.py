@@ -51,7 +51,7 @@ def _cells(own: PlannedVariable, plan: Plan, hierarchy: Hierarchy) -> int:
     source = None if plan.target is None else plan.target.source_of(own.dimensions)
     if plan.target is not None and source is not None:
         gone = (*gone, *source.dimensions)
-        cells = math.prod(plan.target.shape)
+        cells = math.prod(plan.target.size)
     for dimension, size in zip(own.dimensions, shape, strict=True):
         if dimension not in gone:
             cells *= len(plan.selection.get(dimension, range(size)))

@@ -15,7 +15,7 @@ from harmony_vds.model.listing import listed
 from harmony_vds.model.maps import DEGREES, transformation
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
-from harmony_vds.model.request import TargetGrid
+from harmony_vds.model.request import Stretch, TargetGrid
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, SourceGrid, TargetPlan, is_blendable
 from harmony_vds.planning.axes import has_time_units
@@ -89,6 +89,18 @@ def plan_target(
         sources=tuple(sources),
     )
     return target, notes
+
+
+def in_strip(target: TargetPlan, strip: Stretch) -> TargetPlan:
+    """`target`, of whose rows those of a Part come out. **Reads:** nothing."""
+    from pyproj import CRS
+
+    first, stop = strip.start, min(strip.stop, target.shape[0])
+    left, _, right, top = target.extent
+    height = target.transform[4]
+    extent = left, top + height * stop, right, top + height * first
+    around = _around(extent, CRS.from_wkt(target.crs), target.inside)
+    return replace(target, strip=(first, stop), bbox=around)
 
 
 def counted(target: TargetPlan, average: AveragePlan) -> TargetPlan:

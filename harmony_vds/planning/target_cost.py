@@ -103,7 +103,7 @@ class _Makings:
                 kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
                 tally += _tally(index, kept, gap)
         deep = math.prod(len(own) for axis, own in enumerate(positions) if axis not in axes)
-        cells = deep * math.prod(self.approaches.target.shape)
+        cells = deep * math.prod(self.approaches.target.size)
         return Making(approach, blocks, cells, itemsize, tally)
 
 
@@ -132,7 +132,7 @@ def price_target(
     refuse_unmet(list(made.values()), target)
     tally = sum((own.tally for own in made.values()), ChunkTally())
     chunk = max((own.tally.largest for own in made.values()), default=0)
-    axes = 8 * sum(target.shape) + 4  # coordinates, and the reference system
+    axes = 8 * sum(target.size) + 4  # coordinates, and the reference system
     written = sum(own.written for own in made.values()) + axes
     held = sum(own.inside.nbytes for own in masks) + working_of(list(made.values()))
     held += sum(own.nbytes for own in target.sources if isinstance(own, Swath))
@@ -152,7 +152,7 @@ def price_target(
 
 
 def refuse_unmet(made: Sequence[Making], target: TargetPlan) -> None:
-    """Raise if nothing of any variable lies under the target.
+    """Raise if nothing of any variable lies under the target; a strip of one may be empty.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def refuse_unmet(made: Sequence[Making], target: TargetPlan) -> None:
 
     **Reads:** nothing.
     """
-    if made and not any(own.is_met for own in made):
+    if made and target.strip is None and not any(own.is_met for own in made):
         raise NoDataError(
             f"No data lie under the target grid, which covers {target.bbox} (west, south, east, "
             "north). Ask for another extent."

@@ -152,23 +152,30 @@ def reprojected(
     others = source.others
     planned = variable.planned
     dimensions = (*(planned.dimensions[own] for own in others), *target.dimensions)
-    shape = (*(variable.data.shape[own] for own in others), *target.shape)
+    shape = (*(variable.data.shape[own] for own in others), *target.size)
+    first = target.rows.start
 
     def compute(block: Block) -> Values:
-        return _block(source, block, way)
+        return _block(source, _moved(block, first), way)
 
     names = [*(str(variable.data.dims[own]) for own in others), *map(name_of, target.dimensions)]
     attributes = reprojected_attributes(
         variable.data.attrs, source.approach.method, name_of(target.mapping), source.fill, way.there
     )
     chunks = (*(variable.chunk_shape[own] for own in others),
-              *(min(size, _CHUNK) for size in target.shape))  # fmt: skip
+              *(min(size, _CHUNK) for size in target.size))  # fmt: skip
     return SubsetVariable(
         PlannedVariable(planned.path, dimensions, planned.role),
         computed(names, shape, source.dtype, compute, attributes),
         chunks,
-        tuple(own.block for own in pieces),
+        tuple(_moved(own.block, -first) for own in pieces),
     )
+
+
+def _moved(block: Block, rows: int) -> Block:
+    """`block`, so many rows further on."""
+    *leading, own, columns = block
+    return *leading, slice(own.start + rows, own.stop + rows), columns
 
 
 def _source(variable: SubsetVariable, approach: Approach) -> _Source:

@@ -66,10 +66,11 @@ def mapping_attributes(target: TargetPlan) -> dict[str, Any]:
         key: own for key, own in described.items() if isinstance(own, str | int | float | list)
     }
     a, b, c, d, e, f = target.transform
+    top = f + e * target.rows.start
     return {
         **plain,
         "spatial_ref": target.crs,
-        "GeoTransform": " ".join(json.dumps(own) for own in (c, a, b, f, d, e)),
+        "GeoTransform": " ".join(json.dumps(own) for own in (c, a, b, top, d, e)),
     }
 
 
