@@ -11,25 +11,25 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
+from uuid import uuid4
 
 from harmony_vds import __version__
 from harmony_vds.access.cluster import Delivered
 from harmony_vds.access.gateway import Access, WorkerAccess
 from harmony_vds.access.traffic import Traffic
+from harmony_vds.combining import combined, subset_of
 from harmony_vds.cutting import Cutting
 from harmony_vds.errors import SettingsError, StaleSourceError, VdsError
 from harmony_vds.model.formats import Layout
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.part import Part
-from harmony_vds.model.plan import Plan
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.model.subset import Subset, Wanted
+from harmony_vds.prepared import Prepared
 from harmony_vds.stores.open import open_store
 from harmony_vds.stores.reading import Reading
 from harmony_vds.telemetry import redact_all_handlers, timed
-from harmony_vds.transform.apply import apply_plan
 
 _KEPT = 4
 """Stores, and outputs, that a worker keeps open for its next piece."""
@@ -47,35 +47,46 @@ class Manner:
     """How outputs are laid out."""
 
 
-def planned_again(part: Part, store: VirtualStore, manner: Manner) -> Plan:
-    """What `part` was planned as, from `store` in the same state.
+def prepared_again(part: Part, opened: Callable[[Part], VirtualStore], manner: Manner) -> Prepared:
+    """What `part` was planned as, from its stores in the same state.
 
     Parameters
     ----------
     part
         The Part, its shape read.
-    store
-        Its store.
+    opened
+        Opens the store of a Part of one store.
     manner
         As where it was planned first.
 
     Raises
     ------
     StaleSourceError
-        The store has changed since, and what it holds now is not what was planned.
+        A store has changed since, and what it holds now is not what was planned.
+    StoreError, ForbiddenError, UpstreamError
+        A store does not open.
 
     **Reads:** coordinates.
     """
-    cutting = Cutting(
-        store, manner.limits, apart=True, by_region=part.by_region, layout=manner.layout
-    )
-    plan = cutting.plan(part.request, part.source)
-    if plan.fingerprint != part.fingerprint:
+    if part.members:
+        members = [prepared_again(own, opened, manner) for own in part.members]
+        with timed("plan"):
+            found = combined(members, part.request, part.source)
+        found = replace(found, label=part.label, part=part)
+    else:
+        store = opened(part)
+        cutting = Cutting(
+            store, manner.limits, apart=True, by_region=part.by_region, layout=manner.layout
+        )
+        with timed("plan"):
+            plan = cutting.plan(part.request, part.source)
+        found = Prepared(part.source, store, plan, part.notes, part.label, part)
+    if found.plan.fingerprint != part.fingerprint:
         raise StaleSourceError(
             f"{part.location} has changed since part {part.index + 1} of {part.of} was planned. "
             "Order again; the new order is planned for what the store holds now."
         )
-    return plan
+    return found
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class Assignment:
     part: Part
     """The output, its shape read."""
     access: WorkerAccess
-    """The user's."""
+    """The user's, without what records said: the Part tells that of each store."""
     manner: Manner
     """As where it was planned first."""
     version: str = __version__
@@ -115,8 +126,9 @@ def read_pieces(assignment: Assignment, wanted: Sequence[Wanted]) -> Delivered:
             _portable(variables[path].read(block, stored=stored)) for path, block, stored in wanted
         ]
     except VdsError as error:
-        return Delivered((), _name(), Traffic(), (type(error), str(error)))
-    return Delivered(tuple(values), _name(), replace(opened.access.fetcher.traffic))
+        return Delivered((), "", Traffic(), (type(error), str(error)))
+    connected = opened.connected
+    return Delivered(tuple(values), connected.name, replace(connected.access.fetcher.traffic))
 
 
 def _portable(values: Any) -> Any:
@@ -126,39 +138,43 @@ def _portable(values: Any) -> Any:
     return values
 
 
-@lru_cache(maxsize=1)
-def _name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+@dataclass(frozen=True, eq=False)
+class _Connected:
+    """The connections of a run, for all of its stores and outputs."""
+
+    access: Access
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
+    """Tells whose counters of traffic are meant."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    access: Access
+    connected: _Connected
     subset: Subset
 
 
 def _opened(assignment: Assignment) -> _Opened:
-    part, access = assignment.part, assignment.access
+    run, part, access = assignment.run, assignment.part, assignment.access
 
-    def opening() -> tuple[Access, VirtualStore]:
-        restored = access.restore()
-        try:
-            with timed("open"):
-                store = open_store((part.location,), restored, assignment.manner.reading)
-        except BaseException:
-            restored.close_later()
-            raise
-        weakref.finalize(store, restored.close_later)
-        return restored, store
+    def connecting() -> _Connected:
+        found = _Connected(access.restore())
+        weakref.finalize(found, found.access.close_later)
+        return found
 
     def planning() -> _Opened:
-        place = (assignment.run, part.location, part.recorded, access)
-        restored, store = _STORES.get(place, opening)
-        with timed("plan"):
-            plan = planned_again(part, store, assignment.manner)
-        return _Opened(restored, apply_plan(store, plan))
+        connected = _CONNECTIONS.get((run, access), connecting)
 
-    return _OUTPUTS.get((assignment.run, part.fingerprint, part.index, access), planning)
+        def opened(own: Part) -> VirtualStore:
+            def opening() -> VirtualStore:
+                with timed("open"):
+                    trusting = connected.access.recalling(own.recorded)
+                    return open_store((own.location,), trusting, assignment.manner.reading)
+
+            return _STORES.get((run, own.location, own.recorded, access), opening)
+
+        return _Opened(connected, subset_of(prepared_again(part, opened, assignment.manner)))
+
+    return _OUTPUTS.get((run, part.fingerprint, part.index, access), planning)
 
 
 @dataclass
@@ -186,5 +202,6 @@ class _Kept[T]:
             return made
 
 
-_STORES: _Kept[tuple[Access, VirtualStore]] = _Kept()
+_CONNECTIONS: _Kept[_Connected] = _Kept()
+_STORES: _Kept[VirtualStore] = _Kept()
 _OUTPUTS: _Kept[_Opened] = _Kept()

@@ -1,25 +1,135 @@
 """Combines what several stores of a collection hold into one output on a target grid."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from harmony_vds.errors import UnsupportedError
+from harmony_vds.cutting import relaid, share
+from harmony_vds.errors import NoDataError, UnsupportedError
+from harmony_vds.model.limits import Limits
+from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.record import recorded
-from harmony_vds.model.request import Request, Source, TargetGrid
+from harmony_vds.model.request import Request, Source, Stretch, TargetGrid
 from harmony_vds.model.subset import Subset
+from harmony_vds.opened import OpenedStore, labelled
 from harmony_vds.outputs.write import refuse_unwritable
 from harmony_vds.planning.combined import combined_plan, shared_target
+from harmony_vds.planning.narrowing import Narrowing
+from harmony_vds.planning.parts import cut_evenly, strips_of
+from harmony_vds.planning.volume import check_volume, times_too_large
 from harmony_vds.prepared import Prepared
 from harmony_vds.transform.apply import apply_plan
 
 
-def targets_shared(members: Sequence[Prepared], asked: TargetGrid) -> TargetGrid | None:
-    """The grid on which all of `members` are to be planned; None where they are on one already.
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """Several open stores whose values go into one output, or one for each Part."""
 
-    **Reads:** nothing.
-    """
-    targets = [own.plan.target for own in members if own.plan.target is not None]
-    return shared_target(targets, asked)
+    stores: Sequence[OpenedStore]
+    """Them, the first of most account."""
+    limits: Limits
+    """What the request may do."""
+    apart: bool
+    """Whether each output has a work item of its own."""
+
+    def prepared(
+        self, members: Sequence[Prepared], request: Request, source: Source
+    ) -> list[Prepared]:
+        """The outputs: one, or strips of its grid from north to south.
+
+        Parameters
+        ----------
+        members
+            What each store gives by itself.
+        request, source
+            What was asked.
+
+        Raises
+        ------
+        TooLargeError
+            The request is too large however it is cut.
+        UnsupportedError
+            Variables, or positions along other dimensions, do not go together.
+
+        **Reads:** coordinates.
+        """
+        whole = self._together(members, request, source)
+        narrowing = Narrowing(
+            whole.store, request, source, whole.plan,
+            lambda asked, of: self._shares(self._asked(asked, of).plan, asked),
+            lambda asked, of: [own.plan.cost for own in self._cut(self._asked(asked, of), asked)],
+        )  # fmt: skip
+        # By arithmetic first, as `Cutting.parts`.
+        check_volume(self._shares(whole.plan, request), self.limits, narrowing, apart=self.apart)
+        parts = self._cut(whole, request)
+        if len(parts) > 1:
+            costs = [own.plan.cost for own in parts]
+            check_volume(costs, self.limits, narrowing, apart=self.apart)
+        return parts
+
+    def _cut(self, whole: Prepared, request: Request) -> list[Prepared]:
+        """The outputs, however large."""
+        strips = self._strips(whole.plan, request)
+        if len(strips) < 2:
+            return [whole]
+        found = cut_evenly(
+            strips,
+            self._times_too_large(whole.plan),
+            lambda own: self._times_too_large(own.plan),
+            lambda own: self._strip(whole, request, own),
+        )
+        return [_numbered(own, number, len(found)) for number, (_, own) in enumerate(found)]
+
+    def _asked(self, request: Request, source: Source) -> Prepared:
+        """The one output for another request; errors as the stages raise them."""
+        members, outside = [], []
+        for own in self.stores:
+            try:
+                members.append(own.member(request, source))
+            except NoDataError as error:
+                outside.append(error)
+        if not members:
+            raise outside[0]
+        return self._together(members, request, source)
+
+    def _together(self, members: Sequence[Prepared], request: Request, source: Source) -> Prepared:
+        assert request.target is not None
+        targets = [own.plan.target for own in members if own.plan.target is not None]
+        shared: TargetGrid | None = shared_target(targets, request.target)
+        if shared is not None:
+            opened = {id(own.store): own for own in self.stores}
+            moved = replace(request, target=shared)
+            members = [opened[id(own.store)].member(moved, source) for own in members]
+        return combined(members, request, source)
+
+    def _strip(self, whole: Prepared, request: Request, strip: Stretch) -> Prepared:
+        opened = {id(own.store): own for own in self.stores}
+        members = []
+        for own in whole.members:
+            assert own.part is not None
+            asked = replace(own.part.request, stretch=strip)
+            members.append(opened[id(own.store)].member(asked, own.source))
+        return combined(members, replace(request, stretch=strip), whole.source)
+
+    def _times_too_large(self, plan: Plan) -> float:
+        return times_too_large(plan.cost, self.limits, apart=self.apart)
+
+    def _strips(self, plan: Plan, request: Request) -> list[Stretch]:
+        factor = self._times_too_large(plan)
+        if request.synchronous or request.stretch is not None or factor <= 1:
+            return []
+        return strips_of(plan, factor)
+
+    def _shares(self, plan: Plan, request: Request) -> list[Cost]:
+        """The price of each output, as if all were equal."""
+        is_cut = len(self._strips(plan, request)) > 1
+        return share(plan.cost, self._times_too_large(plan) if is_cut else 1.0)
+
+
+def _numbered(prepared: Prepared, index: int, of: int) -> Prepared:
+    label = labelled("", prepared.plan, index, of)
+    assert prepared.part is not None
+    part = replace(prepared.part, index=index, of=of, label=label)
+    return replace(prepared, label=label, part=part)
 
 
 def combined(members: Sequence[Prepared], request: Request, source: Source) -> Prepared:
@@ -37,7 +147,7 @@ def combined(members: Sequence[Prepared], request: Request, source: Source) -> P
     plan = combined_plan([own.plan for own in members], subset)
     plan = replace(
         plan, asked=request.parameters(source), record=recorded(request, source),
-        notes=(*plan.notes, *notes),
+        notes=(*plan.notes, *notes), cost=_laid_out(plan, subset),
     )  # fmt: skip
     if plan.format.is_table or plan.format.per_variable:
         refuse_unwritable(subset, plan)
@@ -49,6 +159,20 @@ def combined(members: Sequence[Prepared], request: Request, source: Source) -> P
             fingerprint=plan.fingerprint,
         )  # fmt: skip
     return Prepared(source, first.store, plan, first.notes, "", part, members=tuple(members))
+
+
+def _laid_out(plan: Plan, subset: Subset) -> Cost:
+    """The price of `plan` with what its form and its chunks take of the disk."""
+    cost = replace(plan.cost, peak_disk=round(plan.format.disk * plan.cost.bytes_written))
+    if plan.layout.chunks_for == "store" or not plan.format.is_chunked:
+        return cost
+    steps = [
+        size
+        for own in subset.variables
+        for dimension, size in zip(own.planned.dimensions, own.data.shape, strict=True)
+        if dimension in subset.time_axes
+    ]
+    return relaid(cost, max(steps, default=1))
 
 
 def subset_of(prepared: Prepared) -> Subset:

@@ -29,11 +29,8 @@ class Cutting:
     """Whether each output has a work item of its own."""
     by_region: bool = False
     """Whether the store was chosen for meeting the requested region, and need not be cut by it."""
-
     layout: Layout = AS_STORED
     """How outputs are laid out."""
-    uncut: bool = False
-    """Whether what it gives goes into one output with what other stores give, and is not cut."""
 
     def plan(self, request: Request, source: Source) -> Plan:
         """The plan of all of a request; errors as `make_plan`. **Reads:** coordinates."""
@@ -64,12 +61,7 @@ class Cutting:
             hierarchy.length(own) if cut is None else len(cut)
             for own, cut in zip(times, kept, strict=True)
         ]
-        return replace(
-            cost,
-            peak_disk=cost.peak_disk + cost.bytes_written,
-            peak_memory=cost.peak_memory
-            + bytes_of_parts(cost.bytes_written, max(steps, default=1)),
-        )
+        return relaid(cost, max(steps, default=1))
 
     def _plan_whole(self, request: Request, source: Source, reason: str) -> Plan:
         """The plan without the region, which chose the frame and cannot cut it."""
@@ -97,23 +89,34 @@ class Cutting:
         narrowing = Narrowing(
             self.store, request, source, plan,
             lambda asked, of: self._shares(self.plan(asked, of), asked),
+            None if plan.target is None else (
+                lambda asked, of: [own.cost for _, own in self._cut(asked, of)]
+            ),
         )  # fmt: skip
         # By arithmetic first: cutting thousands of Parts to refuse them would take minutes.
         check_volume(self._shares(plan, request), self.limits, narrowing, apart=self.apart)
-        found: list[tuple[Stretch | None, Plan]] = [(None, plan)]
-        if self._is_cut(plan, request):
-            found = in_parts(
-                plan,
-                self.store,
-                lambda cost: times_too_large(cost, self.limits, apart=self.apart),
-                lambda own: self.plan(replace(request, stretch=own), source),
-            )
+        found = self._cut(request, source, plan)
+        if len(found) > 1:
             check_volume([own.cost for _, own in found], self.limits, narrowing, apart=self.apart)
         return found
 
+    def _cut(
+        self, request: Request, source: Source, plan: Plan | None = None
+    ) -> list[tuple[Stretch | None, Plan]]:
+        """The plans of the outputs, however large."""
+        plan = plan or self.plan(request, source)
+        if not self._is_cut(plan, request):
+            return [(None, plan)]
+        return in_parts(
+            plan,
+            self.store,
+            lambda cost: times_too_large(cost, self.limits, apart=self.apart),
+            lambda own: self.plan(replace(request, stretch=own), source),
+        )
+
     def _is_cut(self, plan: Plan, request: Request) -> bool:
         """Whether the request comes out in Parts; not where it has to be one file."""
-        together = self.uncut or request.synchronous or request.average == "time"
+        together = request.synchronous or request.average == "time"
         if together or request.stretch is not None:
             return False
         factor = times_too_large(plan.cost, self.limits, apart=self.apart)
@@ -121,10 +124,28 @@ class Cutting:
 
     def _shares(self, plan: Plan, request: Request) -> list[Cost]:
         """The price of each output, as if all were equal."""
-        count = 1
+        factor = 1.0
         if self._is_cut(plan, request):
-            count = math.ceil(times_too_large(plan.cost, self.limits, apart=self.apart))
-        return [_share(plan.cost, number, count) for number in range(count)]
+            factor = times_too_large(plan.cost, self.limits, apart=self.apart)
+        return share(plan.cost, factor)
+
+
+def relaid(cost: Cost, steps: int) -> Cost:
+    """`cost` where chunks of up to so many `steps` are put together of pieces, which wait on disk.
+
+    **Reads:** nothing.
+    """
+    return replace(
+        cost,
+        peak_disk=cost.peak_disk + cost.bytes_written,
+        peak_memory=cost.peak_memory + bytes_of_parts(cost.bytes_written, steps),
+    )
+
+
+def share(cost: Cost, factor: float) -> list[Cost]:
+    """`cost` in equal shares, each of them 1 / `factor` of it or less. **Reads:** nothing."""
+    count = math.ceil(factor)
+    return [_share(cost, number, count) for number in range(count)]
 
 
 def _share(cost: Cost, number: int, count: int) -> Cost:

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harmony_vds.assignment import Assignment, Manner, planned_again, read_pieces
-from harmony_vds.combining import combined, subset_of
+from harmony_vds.assignment import Assignment, Manner, prepared_again, read_pieces
+from harmony_vds.combining import subset_of
 from harmony_vds.discovery.found import locate
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
 from harmony_vds.model.request import Request
 from harmony_vds.model.shape import Shape
-from harmony_vds.model.store import ManifestFormat
+from harmony_vds.model.store import ManifestFormat, VirtualStore
 from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.write import write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
@@ -82,10 +82,8 @@ def _as_asked(prepared: Prepared, asked: Request) -> Prepared:
     if part is None or part.request.shape is asked.shape:
         return prepared
     read = part.request.shape
-    named = replace(part, request=replace(part.request, shape=asked.shape), members=tuple(
-        replace(own, request=replace(own.request, shape=asked.shape)) for own in part.members
-    ))  # fmt: skip
-    return replace(prepared, part=named, shape=read if isinstance(read, Shape) else None)
+    shape = read if isinstance(read, Shape) else None
+    return replace(prepared, part=part.asking(asked.shape), shape=shape)
 
 
 def prepare_part(part: Part, services: Services) -> Prepared:
@@ -100,19 +98,15 @@ def prepare_part(part: Part, services: Services) -> Prepared:
 
     **Reads:** coordinates.
     """
-    if part.members:
-        members = [prepare_part(own, services) for own in part.members]
-        return combined(members, part.request, part.source)
-    access = services.access.recalling(part.recorded)
-    with timed("open"):
-        store = open_store((part.location,), access, services.reading)
-    request = _with_shape(part.request, services)
-    with timed("plan"):
-        plan = planned_again(replace(part, request=request), store, _manner(services))
-    logger.info("Part %d of %d: %s", part.index + 1, part.of, plan)
-    prepared = Prepared(
-        part.source, store, plan, part.notes, part.label, replace(part, request=request)
-    )
+
+    def opened(own: Part) -> VirtualStore:
+        access = services.access.recalling(own.recorded)
+        with timed("open"):
+            return open_store((own.location,), access, services.reading)
+
+    read = part.asking(_with_shape(part.request, services).shape)
+    prepared = prepared_again(read, opened, _manner(services))
+    logger.info("Part %d of %d: %s", part.index + 1, part.of, prepared.plan)
     return _as_asked(prepared, part.request)
 
 
@@ -199,12 +193,11 @@ def written(
 def _shared(subset: Subset, prepared: Prepared, services: Services) -> Subset:
     """`subset`, read by the workers of a cluster where the operator has one."""
     part = prepared.part
-    # Described in this process, or pieces of several stores, which no single assignment tells of.
-    alone = prepared.plan.location.kind is ManifestFormat.GRANULES or prepared.members
+    alone = prepared.plan.location.kind is ManifestFormat.GRANULES  # described in this process
     if services.cluster is None or part is None or alone or prepared.plan.format.by_reference:
         return subset
     if prepared.shape is not None:
-        part = replace(part, request=replace(part.request, shape=prepared.shape))
-    access = services.access.recalling(part.recorded).for_worker()
+        part = part.asking(prepared.shape)
+    access = services.access.for_worker()
     assignment = Assignment(services.cluster.run, part, access, _manner(services))
     return services.cluster.sharing(subset, assignment, read_pieces)

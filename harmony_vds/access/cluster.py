@@ -40,9 +40,9 @@ class Delivered:
     values: tuple[Any, ...]
     """For each piece of the turn, as `SubsetVariable.read` gives it."""
     worker: str
-    """Name of the process."""
+    """Name of the process, and of its connections for this run."""
     traffic: Traffic
-    """What that process has fetched so far for this run."""
+    """What has been fetched so far by these connections, whichever store and output it was for."""
     failure: tuple[type[VdsError], str] | None = None
     """Why it could not, where it could not: kind and text of the error."""
 

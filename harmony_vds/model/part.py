@@ -4,9 +4,10 @@ Parts are cut along one dimension where the store's chunks end, so that no chunk
 them, and joined again along it they are the whole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harmony_vds.model.request import Request, Source
+from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import CollectionNotes, StoreLocation
 
 
@@ -52,3 +53,14 @@ class Part:
     """That of its plan: planned again, it must come out the same."""
     members: tuple["Part", ...] = ()
     """Those of the stores that its output combines, in order; empty where it is of one store."""
+
+    def asking(self, shape: Shape | str | None) -> "Part":
+        """This Part, and those of its stores, with the shape read or as its document.
+
+        **Reads:** nothing.
+        """
+        return replace(
+            self,
+            request=replace(self.request, shape=shape),
+            members=tuple(own.asking(shape) for own in self.members),
+        )

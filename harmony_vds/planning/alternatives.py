@@ -26,7 +26,7 @@ def averaged(narrowing: Narrowing) -> Offer | None:
     kinds = ["time"] if narrowing.plan.time_axes else []
     kinds += [] if format_of(request.media_type).per_variable else ["area"]
     for kind in kinds:
-        cost = narrowing.fitting(replace(request, average=kind))
+        cost = narrowing.settled(replace(request, average=kind))
         if cost is not None:
             return Offer(f"average={kind}", f"--average {kind}", cost)
     return None
@@ -44,7 +44,7 @@ def coarser_grid(narrowing: Narrowing) -> Offer | None:
         return None
     for width, height in _sizes(narrowing):
         asked = TargetGrid(scale_size=(width, height), interpolation="average")
-        cost = narrowing.fitting(replace(request, target=asked))
+        cost = narrowing.settled(replace(request, target=asked))
         if cost is not None:
             return Offer(
                 f"scaleSize={width:g},{height:g}&interpolation=average",
@@ -61,7 +61,7 @@ def coarser_target(narrowing: Narrowing) -> Offer | None:
     times = max(math.ceil(math.sqrt(narrowing.excess(narrowing.plan.cost))), 2)
     for more in _COARSER:
         own, parameters, options = _larger_cells(asked, target, times * more)
-        cost = narrowing.fitting(replace(narrowing.request, target=own))
+        cost = narrowing.settled(replace(narrowing.request, target=own))
         if cost is not None:
             return Offer(parameters, options, cost)
     return None
@@ -89,7 +89,7 @@ def virtual_subset(narrowing: Narrowing) -> Offer | None:
     request = narrowing.request
     if not _is_plain(request) or format_of(request.media_type).is_table:
         return None
-    cost = narrowing.fitting(replace(request, media_type=KERCHUNK))
+    cost = narrowing.settled(replace(request, media_type=KERCHUNK))
     if cost is None:
         return None
     return Offer("on the command line", "--format kerchunk", cost, "points to the archive's chunks")

@@ -1,7 +1,7 @@
 """A request that is too large, and the search for one that is not: each is planned and priced."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harmony_vds.errors import VdsError
 from harmony_vds.model.plan import Cost, Plan
@@ -48,7 +48,10 @@ class Narrowing:
     plan: Plan
     """Its plan."""
     priced: Pricing
-    """Plans and prices a request to the same store."""
+    """Plans and prices a request to the same store; of equal shares where it would be cut."""
+    cut: Pricing | None = None
+    """Likewise, cut as it will be: a chunk under two strips of a target grid is read for both. None
+    where shares tell as much."""
     fits: Fits = bool
     """Whether prices are within the limits."""
     excess: Excess = lambda _: 1.0
@@ -61,6 +64,15 @@ class Narrowing:
         """
         cost, fits = self.tried(request, source)
         return cost if fits else None
+
+    def settled(self, request: Request, source: Source | None = None) -> Cost | None:
+        """As `fitting`, for a request that is about to be offered: as it will be cut.
+
+        **Reads:** coordinates.
+        """
+        if self.cut is None:
+            return self.fitting(request, source)
+        return replace(self, priced=self.cut, cut=None).fitting(request, source)
 
     def tried(self, request: Request, source: Source | None = None) -> tuple[Cost | None, bool]:
         """The price of a request, None if it cannot be answered; and whether it fits.

@@ -41,7 +41,7 @@ def shorter_time(narrowing: Narrowing) -> Offer | None:
 
     guess = int(len(starts) / max(narrowing.excess(narrowing.plan.cost), 1))
     count = most_fitting(len(starts) - 1, lambda n: narrowing.fitting(until(n)) is not None, guess)
-    cost = narrowing.fitting(until(count)) if count else None
+    cost = narrowing.settled(until(count)) if count else None
     if cost is None:
         return None
     first, last = (_instant(starts[position]) for position in (0, count - 1))
@@ -123,7 +123,7 @@ def fewer_variables(narrowing: Narrowing) -> Offer | None:
 
 def _offer_of(names: Sequence[str], narrowing: Narrowing) -> Offer | None:
     source = replace(narrowing.source, variables=tuple(names))
-    cost = narrowing.fitting(narrowing.request, source)
+    cost = narrowing.settled(narrowing.request, source)
     if cost is None:
         return None
     return Offer(
@@ -150,10 +150,11 @@ def smaller_box(narrowing: Narrowing) -> Offer | None:
         if cost is None or (not fits and stalled == _MOST_STALLED):
             return None  # no cell is left, or the box lies within one chunk
         before = narrowing.excess(cost)
-        if fits:
+        settled = narrowing.settled(replace(narrowing.request, bbox=box)) if fits else None
+        if settled is not None:
             w, s, e, n = (f"{edge:.10g}" for edge in (box.west, box.south, box.east, box.north))
             parameters = f"subset=lon({w}:{e})&subset=lat({s}:{n})"
-            return Offer(parameters, f"--bbox {w} {s} {e} {n}", cost)
+            return Offer(parameters, f"--bbox {w} {s} {e} {n}", settled)
     return None
 
 

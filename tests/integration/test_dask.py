@@ -16,8 +16,9 @@ from aiohttp import web
 from harmony_service_lib.util import config as harmony_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from integration.test_mosaics import FRAMES, published
 from invocation import CANARY, SHARED_SECRET
-from servers import Server, file_server, ranged, serve
+from servers import Asked, Server, file_server, ranged, serve
 from systems.test_memory import repeated
 from world import kerchunk_references, write_granule, write_references
 
@@ -425,6 +426,45 @@ def test_parts_are_the_same_bytes_of_threads_of_workers_and_through_a_chain_with
     assert len(set(sums)) == len(sums)
     for others in (there, in_steps, by_both):
         assert [own.checksum for own in others] == sums
+
+
+def sent_for(own: Asked, root: Path) -> int:
+    """Bytes that answer a request for part of a file, or for all of it."""
+    size = (root / own.path.lstrip("/")).stat().st_size
+    if "Range" not in own.headers:
+        return size
+    first, last = own.headers["Range"].removeprefix("bytes=").split("-")
+    return min(int(last), size - 1) - int(first) + 1
+
+
+@pytest.mark.parametrize("part_bytes", ["100MB", "2kB"], ids=["in one", "in strips"])
+def test_workers_combine_frames_to_the_same_bytes_and_tell_what_they_read_of_all_stores(
+    part_bytes: str, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    wanted = Request((Source(FRAMES, "FRAMES", variables=("height",)),),
+                     target=TargetGrid("EPSG:4326", "bilinear"))  # fmt: skip
+    with published(tmp_path) as frames:
+
+        def written(name: str, address: str = "") -> tuple[list[str], int, int]:
+            settings = Settings(
+                trusted_prefixes=(f"{frames.http.url}/",), cmr_endpoint=frames.cmr.url,
+                spot_check="off", part_bytes=part_bytes, dask=address,
+            )  # fmt: skip
+            frames.http.forget()
+            with Services.of(settings, Credentials.of_token(None)) as services:
+                made = fulfil(prepare(wanted, services), tmp_path / name, services)
+                away = 0 if services.cluster is None else services.cluster.traffic.nbytes
+                here = services.access.fetcher.traffic.nbytes
+                return [own.checksum for own in made], here, away
+
+        sums, _, _ = written("threads")
+        there, here, away = written("workers", cluster.scheduler_address)
+        sent = sum(sent_for(own, tmp_path) for own in frames.http.asked)
+    assert there == sums
+    assert len(sums) == 1 if part_bytes == "100MB" else len(sums) > 3
+    assert away > 0
+    assert here + away == sent
 
 
 def test_what_a_worker_cannot_read_is_the_same_error_and_shows_no_token(

@@ -1,7 +1,10 @@
 """Frames of several reference systems on one target grid, against pyproj cell by cell."""
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import netCDF4
@@ -10,12 +13,16 @@ import pyproj
 import pytest
 from servers import Server, cmr_server, file_server
 from systems.kits import raw, services
+from systems.test_price import range_of
 from world import kerchunk_references, umm_collection, umm_granule, write_references
 
 from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.handoff import sealed, unsealed
+from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.formats import NETCDF, ZARR
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.pipeline import fulfil, prepare, prepare_part
+from harmony_vds.planning.volume import total
 
 FRAMES, ODD = "C1-TEST", "C2-TEST"
 FILL = -9999
@@ -71,7 +78,13 @@ def write_frame(path: Path, frame: str, *, scale: float = 0.5) -> Path:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    root = tmp_path_factory.mktemp("mosaic")
+    with published(tmp_path_factory.mktemp("mosaic")) as found:
+        yield found
+
+
+@contextmanager
+def published(root: Path) -> Iterator[World]:
+    """Frames on an HTTP server, and the records that name their stores."""
     files = {frame: write_frame(root / f"FRAME_{frame}.nc", frame) for frame in CORNERS}
     files["C"] = write_frame(root / "FRAME_C.nc", "B", scale=0.25)
     with file_server(root) as http:
@@ -206,24 +219,96 @@ def test_someone_who_waits_gets_the_one_output(world, tmp_path):
     assert len(outputs) == 1
 
 
-@pytest.mark.parametrize("part_bytes", [1_500, 3_500])  # its own grid takes 2.8 kB, all 6.2 kB
-def test_frames_each_of_which_would_be_cut_come_out_as_one_all_the_same(
-    part_bytes, world, tmp_path, monkeypatch
+@pytest.mark.parametrize(  # a frame's own grid takes 2.8 kB or more of two bytes a cell
+    "method, part_bytes", [("near", 1_700), ("near", 4_500), ("cubic", 2_500)]
+)
+def test_combined_frames_are_cut_into_strips_that_joined_are_the_whole(
+    method, part_bytes, world, tmp_path
+):
+    wanted = request(TargetGrid("EPSG:4326", method))
+    _, (whole,) = answers(world, wanted, tmp_path / "whole")
+    with using(world, part_bytes=part_bytes) as own:
+        prepared = prepare(wanted, own)
+        world.http.forget()
+        outputs = fulfil(prepared, tmp_path / "cut", own)
+        ranges = [range_of(asked) for asked in world.http.asked]
+    for name, axis in (("height", 1), ("lat", 0)):
+        joined = np.concatenate([raw(own.path, name) for own in outputs], axis)
+        assert joined.tobytes() == raw(whole.path, name).tobytes()
+    assert all(raw(own.path, "time").tolist() == [0, 1, 2] for own in outputs)
+    costs = [own.plan.cost for own in prepared]
+    assert max(cost.bytes_written for cost in costs) <= part_bytes
+    assert sum(cost.requests for cost in costs) == len(ranges)
+    assert sum(cost.bytes_read for cost in costs) == sum(length for _, _, length in ranges)
+    assert len({own.plan.fingerprint for own in prepared}) == len(outputs) > 1
+    labels = [own.label for own in prepared]
+    assert labels == sorted(labels)
+
+
+def offered(text: str, asked: Request) -> list[Request]:
+    """The requests that a refusal offers, read from its text as a user would."""
+    found = []
+    if told := re.search(r'subset=time\("(\S+)":"(\S+)"\)', text):
+        times = TimeRange(*(datetime.fromisoformat(own) for own in told.groups()))
+        found.append(replace(asked, temporal=times))
+    if told := re.search(r"--bbox (\S+) (\S+) (\S+) (\S+)\]", text):
+        found.append(replace(asked, bbox=BoundingBox(*map(float, told.groups()))))
+    if told := re.search(r"width=(\d+)&height=(\d+)", text):
+        width, height = map(int, told.groups())
+        found.append(replace(asked, target=replace(asked.target, width=width, height=height)))
+    assert len(found) == text.count(" [--")
+    return found
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_combined_frames_that_are_too_large_are_refused_with_requests_that_fit(apart, world):
+    wanted = request(TargetGrid("EPSG:4326"))
+    limits = {"part_bytes": 1_700, "max_output_bytes": 4_000, "max_parts": 3 if apart else 100}
+    with using(world, **limits) as own:
+        with pytest.raises(TooLargeError) as caught:
+            prepare(wanted, own, apart=apart)
+        text = str(caught.value)
+        assert ("HARMONY_VDS_MAX_PARTS" if apart else "HARMONY_VDS_MAX_OUTPUT_BYTES") in text
+        smaller = offered(text, wanted)
+        assert len(smaller) == 3
+        for asked in smaller:
+            prepared = prepare(asked, own, apart=apart)
+            cost = total([each.plan.cost for each in prepared])
+            assert f"({cost})" in text or f", {cost})" in text
+            assert cost.bytes_written <= 4_000 + 1_700 * apart
+
+
+def test_combined_parts_are_planned_once_and_written_by_work_items_of_their_own(
+    world, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     wanted = request(TargetGrid("EPSG:4326"))
-    _, (whole,) = answers(world, wanted, tmp_path / "whole")
-    _, (output,) = answers(world, wanted, tmp_path / "large", part_bytes=part_bytes)
-    assert output.checksum == whole.checksum
-    assert output.nbytes > part_bytes
+    _, here = answers(world, wanted, tmp_path / "here", part_bytes=1_700)
+    with using(world, part_bytes=1_700) as own:
+        parts = [each.part for each in prepare(wanted, own, apart=True)]
+    assert [(each.index, each.of) for each in parts] == [(n, len(here)) for n in range(len(here))]
+    world.cmr.forget()
+    there = []
+    for number, part in enumerate(parts):
+        with using(world) as own:
+            again = prepare_part(unsealed(sealed(part, "secret"), "secret"), own)
+            assert again.label == part.label
+            there += fulfil([again], tmp_path / f"there{number}", own)
+    assert [own.checksum for own in there] == [own.checksum for own in here]
+    assert world.cmr.asked == []
 
 
-def test_combined_frames_that_are_too_large_are_refused_with_the_limit(world):
-    with (
-        using(world, part_bytes=1_500, max_output_bytes=5_000) as own,
-        pytest.raises(TooLargeError, match="HARMONY_VDS_MAX_OUTPUT_BYTES"),
-    ):
-        prepare(request(TargetGrid("EPSG:4326")), own)
+def test_combined_zarr_store_is_priced_with_what_waits_on_disk(world):
+    cost = {}
+    for form, layout in ((NETCDF, "store"), (ZARR, "store"), (NETCDF, "series")):
+        with using(world, chunks_for=layout) as own:
+            (prepared,) = prepare(replace(request(WHOLE), media_type=form), own)
+            cost[form, layout] = prepared.plan.cost
+    written = cost[NETCDF, "store"].bytes_written
+    assert cost[NETCDF, "store"].peak_disk == written
+    assert cost[ZARR, "store"].peak_disk == 2 * written
+    assert cost[NETCDF, "series"].peak_disk == 2 * written
+    assert cost[NETCDF, "series"].peak_memory > cost[NETCDF, "store"].peak_memory
 
 
 def test_combined_output_is_planned_again_and_written_elsewhere(world, tmp_path):

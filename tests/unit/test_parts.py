@@ -31,9 +31,9 @@ from harmony_vds.model.request import (
     TargetGrid,
 )
 from harmony_vds.model.store import CollectionNotes, StoreLocation, VirtualStore
+from harmony_vds.opened import labelled
 from harmony_vds.pipeline import Prepared, fulfil, prepare, prepare_part
 from harmony_vds.planning.planner import make_plan
-from harmony_vds.preparation import labelled
 from harmony_vds.services import Services
 from harmony_vds.settings import Settings
 from harmony_vds.stores.open import open_store

@@ -1,0 +1,146 @@
+"""An open store that answers a request: planned, held to limits, cut into Parts."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Self
+
+from harmony_vds.cutting import Cutting
+from harmony_vds.discovery.found import FoundStore
+from harmony_vds.model.part import Part
+from harmony_vds.model.plan import Plan
+from harmony_vds.model.request import Request, Source
+from harmony_vds.model.store import ManifestFormat, VirtualStore
+from harmony_vds.outputs.write import refuse_unwritable
+from harmony_vds.prepared import Prepared
+from harmony_vds.services import Services
+from harmony_vds.stores.open import open_store
+from harmony_vds.stores.spot_check import check_sources
+from harmony_vds.telemetry import timed
+from harmony_vds.transform.apply import apply_plan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedStore:
+    """One open store, and whom it answers."""
+
+    found: FoundStore
+    """What it answers for."""
+    store: VirtualStore
+    """The store."""
+    services: Services
+    """The request's."""
+    apart: bool
+    """Whether each output has a work item of its own."""
+
+    @classmethod
+    def of(
+        cls, found: FoundStore, services: Services, *, apart: bool,
+        store: VirtualStore | None = None,
+    ) -> Self:  # fmt: skip
+        """What was found, opened unless it is open as `store`; errors as `open_store`.
+
+        **Reads:** metadata.
+        """
+        with timed("open"):
+            store = store or open_store(found.locations, found.access, services.reading)
+        return cls(found, store, services, apart)
+
+    def prepared(self, request: Request, source: Source) -> list[Prepared]:
+        """The outputs that answer a request from this store alone: one, or one for each Part.
+
+        Errors as the stages raise them. **Reads:** coordinates.
+        """
+        request, source = self._of_this(request, source)
+        cutting = self._cutting
+        with timed("plan"):
+            plan = self._told(cutting.plan(request, source))
+            parts = cutting.parts(plan, request, source)
+        self._compared(plan)
+        if plan.format.is_table or plan.format.per_variable:
+            refuse_unwritable(apply_plan(self.store, plan), plan)
+        self.services.deadline.check()
+        if len(parts) > 1:
+            logger.info("Cut into %d parts", len(parts))
+        whole = self._part(plan, request, source)
+        prepared = []
+        for index, (stretch, own) in enumerate(parts):
+            part = replace(
+                whole, index=index, of=len(parts), request=replace(request, stretch=stretch),
+                fingerprint=own.fingerprint,
+                label=(
+                    whole.label if stretch is None
+                    else labelled(whole.label, own, index, len(parts))
+                ),
+            )  # fmt: skip
+            prepared.append(Prepared(source, self.store, own, part.notes, part.label, part))
+        return prepared
+
+    def member(self, request: Request, source: Source) -> Prepared:
+        """What the store gives to an output that holds what other stores give too.
+
+        It is neither cut nor held to limits. Errors as the stages raise them.
+        **Reads:** coordinates.
+        """
+        request, source = self._of_this(request, source)
+        with timed("plan"):
+            plan = self._cutting.plan(request, source)
+        part = self._part(plan, request, source)
+        return Prepared(source, self.store, plan, part.notes, part.label, part)
+
+    def examined(self, member: Prepared) -> Prepared:
+        """A `member` whose plan is told in the log, and its sources compared.
+
+        **Reads:** metadata of source files.
+        """
+        self._compared(self._told(member.plan))
+        self.services.deadline.check()
+        return member
+
+    @property
+    def _cutting(self) -> Cutting:
+        return Cutting(
+            self.store, self.services.limits, self.apart, self.found.by_region,
+            self.services.layout,
+        )  # fmt: skip
+
+    def _of_this(self, request: Request, source: Source) -> tuple[Request, Source]:
+        found = self.found
+        if found.variables is not None:
+            source = replace(source, variables=found.variables)
+        return replace(
+            request, granules=found.granules, from_stack=found.from_stack, periods=found.periods
+        ), source
+
+    def _part(self, plan: Plan, request: Request, source: Source) -> Part:
+        found = self.found
+        return Part(
+            0, 1, plan.location, source, request, found.notes, found.label, found.by_region,
+            found.access.recorded(), fingerprint=plan.fingerprint,
+        )  # fmt: skip
+
+    def _told(self, plan: Plan) -> Plan:
+        logger.info("Planned: %s", plan)
+        for note in plan.notes:
+            logger.warning("%s", note)
+        return plan
+
+    def _compared(self, plan: Plan) -> None:
+        how = self.services.spot_check
+        if how != "off" and self.store.location.kind is not ManifestFormat.GRANULES:
+            with timed("compare"):
+                check_sources(self.store, plan, self.found.access.fetcher, how)
+
+
+def labelled(label: str, plan: Plan, index: int, of: int) -> str:
+    """`label` with what tells a Part apart, so that names sort as the Parts follow each other.
+
+    **Reads:** nothing.
+    """
+    times = plan.coverage
+    own = f"part{index + 1:0{len(str(of))}d}of{of}"
+    is_strip = plan.target is not None and plan.target.strip is not None
+    if not is_strip and times is not None and times.start is not None and times.end is not None:
+        own = f"{times.start:%Y%m%dT%H%M%S}-{times.end:%Y%m%dT%H%M%S}"
+    return f"{label}_{own}" if label else own
