@@ -157,6 +157,9 @@ def _remarks(plan: Plan, group: str) -> Iterable[str]:
         yield "# The output then takes the cells at the requested places."
     if plan.target is not None:
         yield "# The output then puts this on another grid."
+        if plan.target.strip is not None:
+            first, stop = plan.target.strip
+            yield f"# It holds rows {first} to {stop - 1} of that grid, counted from 0."
     if plan.beside:
         yield f"# It holds the same of {len(plan.beside)} more stores, named in virtual_store,"
         yield "# where those before them have no value."
