@@ -1,12 +1,12 @@
 """The order of steps in a repository: chunks move, and are neither read nor written."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import icechunk
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.building.chunk_grids import lengths_of, rearrange, set_grid
 from harmony_vds.building.contents import Contents
 from harmony_vds.building.files import file_name
 from harmony_vds.errors import StoreError
@@ -42,38 +42,36 @@ def arrange(session: icechunk.Session, contents: Contents, order: npt.NDArray[np
     for path, array in contents.arrays.items():
         axis = contents.axis(path)
         shape = list(array.shape)
+        shape[axis] = order.size
         if path in contents.held:
             values = np.take(np.asarray(array[...]), order, axis)
-        else:
-            forward, backward = _moves(order, array.shape[axis], array.chunks[axis], axis, path)
-            session.reindex_array(path, forward, backward)
-        shape[axis] = order.size
-        array.resize(tuple(shape))
-        if path in contents.held:
+            array.resize(tuple(shape))
             array[...] = values
+            continue
+        lengths = lengths_of(array)
+        kept = _chunks_of(order, lengths[axis], array.shape[axis], path)
+        rearrange(session, path, axis, lengths, kept)
+        lengths[axis] = [lengths[axis][number] for number in kept]
+        set_grid(session.store, path, shape, lengths)
 
 
-type Move = Callable[[Any], Any]
-
-
-def _moves(
-    order: npt.NDArray[np.int64], size: int, chunk: int, axis: int, path: str
-) -> tuple[Move, Move]:
-    """Where each chunk goes, and which comes to each place; those left out go behind the last."""
-    whole = order.size // chunk * chunk
-    firsts = order[:whole:chunk]
-    blocks = order[:whole].reshape(-1, chunk)
-    if order.size % chunk or size % chunk or (blocks != firsts[:, None] + np.arange(chunk)).any():
-        raise StoreError(
-            f"Chunks of {path.lstrip('/')} hold steps of several granules; build the store anew."
-        )
-    kept = (firsts // chunk).tolist()
-    sources = [*kept, *sorted(set(range(size // chunk)) - set(kept))]
-    targets = {source: target for target, source in enumerate(sources)}
-
-    def moved(index: Any, table: Any) -> list[int]:
-        found = list(index)
-        found[axis] = table[found[axis]]
-        return found
-
-    return lambda index: moved(index, targets), lambda index: moved(index, sources)
+def _chunks_of(
+    order: npt.NDArray[np.int64], lengths: Sequence[int], size: int, path: str
+) -> list[int]:
+    """Numbers of the chunks that hold the steps of `order`, in its order."""
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    kept, place = [], 0
+    while place < order.size:
+        number = int(np.searchsorted(edges, order[place], side="right")) - 1
+        steps = np.arange(edges[number], min(edges[number + 1], size))
+        is_last = place + steps.size == order.size
+        if not np.array_equal(order[place : place + steps.size], steps) or (
+            steps.size < lengths[number] and not is_last
+        ):
+            raise StoreError(
+                f"Chunks of {path.lstrip('/')} hold steps of several granules; build the store "
+                "anew."
+            )
+        kept.append(number)
+        place += steps.size
+    return kept

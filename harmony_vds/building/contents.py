@@ -9,6 +9,7 @@ import numpy.typing as npt
 import zarr
 from zarr.core.sync import sync
 
+from harmony_vds.building.chunk_grids import lengths_of
 from harmony_vds.errors import StoreError
 from harmony_vds.model.joined_times import is_time
 
@@ -51,8 +52,8 @@ def contents_of(store: Any, dimension: str | None = None) -> Contents:
     Raises
     ------
     StoreError
-        It has no times along a dimension, its chunks differ in length, or one step lies in two
-        granules: such a store is built anew, not updated.
+        It has no times along a dimension, or one step lies in two granules: such a store is built
+        anew, not updated.
 
     **Reads:** metadata and coordinates.
     """
@@ -107,15 +108,10 @@ def _owned(
     along: str,
 ) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
     """Number of a granule, which `urls` remembers, and the part of `owners` that is its."""
-    try:
-        chunk = array.chunks[dimensions_of(array).index(along)]
-    except NotImplementedError:
-        raise StoreError(
-            f"The chunks of {array.path} differ in length from granule to granule; such a store is "
-            "built anew, not updated."
-        ) from None
+    lengths = lengths_of(array)[dimensions_of(array).index(along)]
+    edges = np.concatenate([[0], np.cumsum(lengths)]).tolist()
     for number, url in references:
-        mine = owners[number * chunk : (number + 1) * chunk]
+        mine = owners[edges[number] : edges[number + 1]]
         granule = urls.setdefault(url, len(urls))
         if ((mine >= 0) & (mine != granule)).any():
             raise StoreError(f"A chunk of {array.path} lies across granules; build it anew.")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
+from harmony_vds.building.chunk_grids import Lengths, regular_lengths
 from harmony_vds.errors import StoreError
 
 
@@ -29,17 +30,13 @@ class Irregular:
         return (*first[:axis], sum(own.shape[axis] for own in self.pieces), *first[axis + 1 :])
 
     @property
-    def edges(self) -> list[list[int]]:
+    def lengths(self) -> Lengths:
         """Length of each chunk along each axis. **Reads:** nothing."""
-        found = []
-        for axis, chunk in enumerate(self.pieces[0].metadata.chunks):
-            parts = self.pieces if axis == self.axis else self.pieces[:1]
-            lengths: list[int] = []
-            for own in parts:
-                step, size = own.metadata.chunks[axis], own.shape[axis]
-                whole = size if axis == self.axis else -(-size // chunk) * chunk
-                lengths += [step] * (whole // step)
-            found.append(lengths)
+        found = regular_lengths(self.shape, self.pieces[0].metadata.chunks)
+        found[self.axis] = [
+            length for own in self.pieces
+            for length in regular_lengths(own.shape, own.metadata.chunks)[self.axis]
+        ]  # fmt: skip
         return found
 
 

@@ -11,6 +11,7 @@ import zarr
 from virtualizarr.accessor import VirtualiZarrDatasetAccessor
 from virtualizarr.manifests import ManifestArray
 
+from harmony_vds.building.chunk_grids import set_grid
 from harmony_vds.building.irregular import Irregular
 from harmony_vds.building.joining import Joined
 from harmony_vds.building.marks import is_json
@@ -74,14 +75,15 @@ def _write_irregular(store: Any, group: str, name: str, own: Irregular) -> None:
     metadata = own.pieces[0].metadata
     clean = sanitised(xr.Dataset({name: own.variable})).variables[name]
     codecs = _split(metadata.codecs)
-    with zarr.config.set({"array.rectilinear_chunks": True}):
-        parent = zarr.open_group(store, path=group.strip("/"), mode="a", zarr_format=3)
-        parent.create_array(
-            name, shape=own.shape, chunks=own.edges, dtype=metadata.data_type.to_native_dtype(),
-            fill_value=metadata.fill_value, dimension_names=[str(d) for d in own.variable.dims],
-            attributes=_plain(clean.attrs), **codecs,
-        )  # fmt: skip
+    parent = zarr.open_group(store, path=group.strip("/"), mode="a", zarr_format=3)
+    parent.create_array(
+        name, shape=own.shape, chunks=metadata.chunks, dtype=metadata.data_type.to_native_dtype(),
+        fill_value=metadata.fill_value, dimension_names=[str(d) for d in own.variable.dims],
+        attributes=_plain(clean.attrs), **codecs,
+    )  # fmt: skip
     path, start = f"{group.strip('/')}/{name}".strip("/"), 0
+    # zarr creates no array whose last chunk reaches beyond it, where others differ in length.
+    set_grid(store, path, own.shape, own.lengths)
     for piece in own.pieces:
         manifest = piece.manifest
         grid = manifest.shape_chunk_grid

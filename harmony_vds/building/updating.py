@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
-from virtualizarr.accessor import VirtualiZarrDatasetAccessor
 from virtualizarr.manifests import ManifestArray
 
 from harmony_vds.building.arrangement import arrange, order_by_time
 from harmony_vds.building.choice import Choice
 from harmony_vds.building.contents import Contents, contents_of
-from harmony_vds.building.encodings import encoded_as
+from harmony_vds.building.extending import extend
 from harmony_vds.building.files import GranuleFile
 from harmony_vds.building.granules import VirtualGranule, read_granule
 from harmony_vds.building.joining import Joined, join, refuse_differences
@@ -30,6 +29,7 @@ from harmony_vds.building.virtualize import ALONE, Crew, granules_of, remembered
 from harmony_vds.errors import RequestError, StoreError
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.joined_times import is_time, joined_times
+from harmony_vds.model.paths import group_of, name_of
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,13 @@ def update(
 
     **Reads:** metadata and coordinates of new granules, and of one that is there.
     """
+    with zarr.config.set({"array.rectilinear_chunks": True}):
+        return _updated(files, place, removing=removing, crew=crew)
+
+
+def _updated(
+    files: Sequence[GranuleFile], place: Place, *, removing: bool, crew: Crew
+) -> Updated:  # fmt: skip
     repository, choice = _opened(place)
     described = Described(repository.ancestry(branch="main"))
     contents = contents_of(repository.readonly_session("main").store, choice.dimension)
@@ -217,15 +224,14 @@ def _append(
     if sample is not None:
         refuse_differences([sample, *granules], contents.along)
     joined = join(granules, contents.along)
-    if joined.irregular:
-        raise StoreError("The new granules differ in length; build the store anew with them.")
     if renewed:
         gone = [number for number, url in enumerate(contents.urls) if url in renewed]
         arrange(session, contents, np.flatnonzero(~np.isin(contents.owners, gone)))
         if paths := leading_to(session.store, contents.along, renewed):
             lead_to(session.store, paths, _needed(sample, paths))
+        contents = contents_of(session.store, choice.dimension)
     for path in contents.arrays:
-        _extend(session, path, contents, joined)
+        _extend(session.store, path, contents, joined)
     for group, dataset in joined.groups.items():
         _agree(session.store, group, dataset)
     now = contents_of(session.store, choice.dimension)
@@ -237,33 +243,23 @@ def _append(
     return joined.notes
 
 
-def _extend(session: Any, path: str, contents: Contents, joined: Joined) -> None:
+def _extend(store: Any, path: str, contents: Contents, joined: Joined) -> None:
     """Put the new steps of one array behind those it has."""
-    group, _, name = path.rpartition("/")
-    variable = joined.groups[group or "/"].variables[name]
-    axis, array = contents.axis(path), contents.arrays[path]
-    before = array.shape[axis]
-    if path in contents.held:
-        values = _in_units_of(array, variable, name)
-        shape = list(array.shape)
-        shape[axis] += variable.shape[axis]
-        array.resize(tuple(shape))
-        array[(*(slice(None),) * axis, slice(before, None))] = values
+    group, name = group_of(path), name_of(path)
+    uneven = joined.irregular.get((group, name))
+    variable = uneven.variable if uneven else joined.groups[group].variables[name]
+    if path not in contents.held:
+        pieces: Sequence[Any] = uneven.pieces if uneven else [variable.data]
+        extend(store, path, contents.arrays[path], contents.axis(path), pieces)
         return
-    if not isinstance(variable.data, ManifestArray) or before % array.chunks[axis]:
-        raise StoreError(
-            f"The store's last chunk of {name} is not full, and no new granule can follow it; "
-            "build the store anew."
-        )
-    variable = encoded_as(variable, array.metadata.codecs)
-    clean = sanitised(xr.Dataset({name: variable}))
-    clean.attrs = {}
-    try:
-        VirtualiZarrDatasetAccessor(clean).to_icechunk(
-            session.store, group=group.strip("/") or None, append_dim=contents.along
-        )
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise StoreError(f"The new granules do not fit to the store: {name}: {error}") from None
+    if isinstance(variable.data, ManifestArray):
+        raise StoreError(f"The new granules do not hold {name} as the store does; build it anew.")
+    axis, array = contents.axis(path), contents.arrays[path]
+    shape, before = list(array.shape), array.shape[axis]
+    shape[axis] += variable.shape[axis]
+    values = _in_units_of(array, variable, name)
+    array.resize(tuple(shape))
+    array[(*(slice(None),) * axis, slice(before, None))] = values
 
 
 def _in_units_of(array: Any, variable: xr.Variable, name: str) -> npt.NDArray[Any]:

@@ -146,13 +146,18 @@ def test_series_that_cannot_be_one_store_is_refused_saying_why(
     assert not (tmp_path / "store").exists()
 
 
-def test_real_days_come_and_go_and_leave_what_a_fresh_store_holds(
-    data: Path, tmp_path: Path
+@pytest.mark.parametrize("kit, dropped", [("s07", 1), ("s21", 0)])
+def test_real_granules_come_and_go_and_leave_what_a_fresh_store_holds(
+    kit: str, dropped: int, data: Path, tmp_path: Path
 ) -> None:
-    files = sorted(data.glob("s07_*/*.nc"))
+    """Those of s21 have 132, 132 and 131 steps, each a chunk."""
+    pattern, along, _ = SERIES[kit]
+    files = sorted(data.glob(pattern))
     build(files[:2], tmp_path / "store")
     bring_up_to_date(files, tmp_path / "store")
-    bring_up_to_date([files[0], *files[2:]], tmp_path / "store", removing=True)
-    left = [files[0], *files[2:]]
-    for path, (values, _) in contents(tmp_path / "store").items():
-        assert same_bits(values, truth(left, path, "TIME")), path
+    left = [own for number, own in enumerate(files) if number != dropped]
+    for now in (files, left):
+        if now is left:
+            bring_up_to_date(left, tmp_path / "store", removing=True)
+        for path, (values, _) in contents(tmp_path / "store").items():
+            assert same_bits(values, truth(now, path, along)), path

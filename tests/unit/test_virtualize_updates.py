@@ -1,12 +1,18 @@
 """New granules come into a store and deleted ones go out, and it is as if built anew."""
 
 from pathlib import Path
+from typing import Any
 
+import icechunk
+import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
+import zarr
 from building import bring_up_to_date, build, commits, contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems.kits import raw
 from world import write_days
 
 from harmony_vds.errors import RequestError, StoreError
@@ -106,4 +112,84 @@ def test_granule_of_other_chunks_is_refused_and_nothing_is_committed(
     build(days[1:3], tmp_path / "store")
     with pytest.raises(StoreError, match="do not fit to the store"):
         bring_up_to_date([*days[1:3], renamed], tmp_path / "store")
+    assert commits(tmp_path / "store") == 1
+
+
+def scan(path: Path, day: int, steps: int, seed: int = 0) -> Path:
+    """A granule in one chunk along its time, as long as it has steps, and two across."""
+    random = np.random.default_rng([day, seed])
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("time", None)
+        nc.createDimension("x", 5)
+        time = nc.createVariable("time", "f8", ("time",), chunksizes=(steps,))
+        time.units = "hours since 2000-01-01"
+        time[:] = day * 24 + np.arange(steps)
+        data = nc.createVariable("v", "i4", ("time", "x"), chunksizes=(steps, 3), zlib=True)
+        data[:] = random.integers(0, 1 << (5 + 20 * bool(seed)), (steps, 5))
+    return path
+
+
+def grids(store: Path) -> dict[str, Any]:
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(store)))
+    with zarr.config.set({"array.rectilinear_chunks": True}):
+        root = zarr.open_group(repository.readonly_session("main").store, mode="r")
+        return {
+            path: own.metadata.chunk_grid.to_dict()
+            for path, own in root.members() if own.metadata.attributes.get("units") is None
+        }  # fmt: skip
+
+
+LENGTHS = (131, 132, 131, 130, 131)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("scans")
+    return [scan(folder / f"{day}.nc", day, steps) for day, steps in enumerate(LENGTHS)]
+
+
+@pytest.mark.parametrize(
+    "first, then",
+    [
+        ([0, 2], [[0, 1, 2]]),  # all of one length, until one comes between them
+        ([0, 1, 2], [[0, 1, 2, 3, 4], [0, 2, 4]]),  # and again, when the others go
+        ([1, 3], [[0, 1, 2, 3], [3, 4]]),
+        ([3], [[1, 3], [1]]),
+    ],
+)
+def test_granules_of_other_lengths_come_and_go(
+    first: list[int], then: list[list[int]], scans: list[Path], tmp_path: Path
+) -> None:
+    build([scans[own] for own in first], tmp_path / "updated", is_one_of_many=True)
+    for wanted in then:
+        bring_up_to_date([scans[own] for own in wanted], tmp_path / "updated", removing=True)
+        truth = np.concatenate([raw(scans[own], "v") for own in wanted])
+        np.testing.assert_array_equal(contents(tmp_path / "updated")["/v"][0], truth)
+    build([scans[own] for own in then[-1]], tmp_path / "anew", is_one_of_many=True)
+    same(tmp_path / "updated", tmp_path / "anew")
+    assert grids(tmp_path / "updated") == grids(tmp_path / "anew")
+    with xr.open_dataset(tmp_path / "updated", engine="vds", trust=str(scans[0].parent)) as opened:
+        np.testing.assert_array_equal(opened.v.values, truth)
+        np.testing.assert_array_equal(opened.v[140::-7].values, truth[140::-7])
+
+
+def test_granule_of_another_length_written_anew_is_described_anew(tmp_path: Path) -> None:
+    days = [scan(tmp_path / f"{day}.nc", day, steps) for day, steps in ((1, 9), (2, 8), (3, 9))]
+    build(days, tmp_path / "store")
+    scan(days[1], 2, 11, seed=3)
+    assert bring_up_to_date(days, tmp_path / "store").renewed == (days[1].as_uri(),)
+    found = contents(tmp_path / "store")
+    for name in ("v", "time"):
+        truth = np.concatenate([raw(own, name) for own in days])
+        np.testing.assert_array_equal(found[f"/{name}"][0], truth)
+
+
+def test_no_granule_follows_one_that_ends_within_a_chunk(tmp_path: Path) -> None:
+    days = [scan(tmp_path / f"{day}.nc", day, 6) for day in (1, 2)]
+    with netCDF4.Dataset(days[0], "a") as nc:
+        nc["time"][6] = 31.0
+        nc["v"][6] = np.arange(5)
+    build(days[:1], tmp_path / "store", is_one_of_many=True)
+    with pytest.raises(StoreError, match=r"last chunk of v is not full.*build the store anew"):
+        bring_up_to_date(days, tmp_path / "store")
     assert commits(tmp_path / "store") == 1
