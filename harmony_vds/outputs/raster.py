@@ -116,6 +116,12 @@ def raster_of(variable: SubsetVariable, subset: Subset, plan: Plan) -> Raster | 
     axes = {kind: own for kind, own in _axes(variable, subset) if own[0] in dimensions}
     if set(axes) != {"x", "y"} or axes["x"][0] == axes["y"][0]:
         return None
+    target = plan.target
+    if target is not None and (axes["y"][0], axes["x"][0]) == target.dimensions:
+        # The store's own grids may lie along dimensions of the same names.
+        a, _, left, _, e, top = target.transform
+        y_axis, x_axis = map(dimensions.index, target.dimensions)
+        return Raster(variable, x_axis, y_axis, target.crs, (left, top), (a, e))
     grid = next(
         (g for g in plan.grids if {own[0] for own in axes.values()} == {*g.dimensions}), None
     )

@@ -26,6 +26,7 @@ from harmony_vds.transform.longitudes import continue_longitudes
 from harmony_vds.transform.mask import masked
 from harmony_vds.transform.sampling import sampled
 from harmony_vds.transform.stations import feature_type, with_stations
+from harmony_vds.transform.target_attributes import without_place
 
 
 def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
@@ -38,10 +39,11 @@ def apply_plan(store: VirtualStore, plan: Plan) -> Subset:
     """
     variables = tuple(made for own in plan.variables for made in _made(store, own, plan))
     variables += feature_names(plan)
-    if plan.target is not None:
-        variables = _on_target(store, variables, plan, plan.target)
     groups = {group for v in plan.variables for group in ancestors(group_of(v.path))} | {"/"}
     attributes = {path: _updated(_attributes(store, path), path, plan) for path in sorted(groups)}
+    if plan.target is not None:
+        variables = _on_target(store, variables, plan, plan.target)
+        attributes = {path: without_place(own) for path, own in attributes.items()}
     if plan.placements:
         variables = with_stations(variables, plan.placements)
         kind = feature_type(variables, plan.placements)

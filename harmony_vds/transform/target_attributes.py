@@ -11,11 +11,24 @@ from harmony_vds.model.target import Resampling, TargetPlan
 
 _OF_STORED_GRID = {"bounds", "cell_measures", "formula_terms", "grid_mapping", "coordinates",
                    "DIMENSION_LABELS", "_ChunkSizes", "geospatial_bounds"}  # fmt: skip
+_OF_STORED_PLACE = {"GeoTransform", "esri_pe_string", "zarr_conventions"}
+"""By which GDAL and GeoZarr say in place where a grid lies, beside `proj:…` and `spatial:…`."""
 _METHODS = {
     Resampling.AVERAGE: "area: mean", Resampling.MODE: "area: mode",
     Resampling.MINIMUM: "area: minimum", Resampling.MAXIMUM: "area: maximum",
 }  # fmt: skip
 _UNITS = {"metre": "m", "kilometre": "km", "degree": "degrees"}
+
+
+def without_place(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The attributes of a variable or group less those that place the store's grid.
+
+    **Reads:** nothing.
+    """
+    return {
+        key: own for key, own in attributes.items()
+        if key not in _OF_STORED_PLACE and not str(key).startswith(("proj:", "spatial:"))
+    }  # fmt: skip
 
 
 def reprojected_attributes(
@@ -39,7 +52,8 @@ def reprojected_attributes(
     **Reads:** nothing.
     """
     packing = set() if method.picks else {*PACKING, *MARKS, "actual_range"}
-    kept = {key: own for key, own in source.items() if key not in _OF_STORED_GRID | packing}
+    gone = _OF_STORED_GRID | packing
+    kept = {key: own for key, own in without_place(source).items() if key not in gone}
     beside = [own for own in str(source.get("coordinates", "")).split() if own in there]
     if beside:
         kept["coordinates"] = " ".join(beside)

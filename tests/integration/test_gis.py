@@ -14,12 +14,21 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+from gridded import write_grid
 from servers import file_server
 from systems.kits import request, services
-from world import FILL, virtual_dataset, write_days, write_icechunk
+from world import (
+    FILL,
+    kerchunk_references,
+    virtual_dataset,
+    write_days,
+    write_icechunk,
+    write_references,
+)
 
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.formats import AS_STORED, GEOTIFF, KERCHUNK, NETCDF, ZARR, Layout
+from harmony_vds.model.grid import GridKind
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.pipeline import fulfil, prepare
 
@@ -28,12 +37,12 @@ BOX = BoundingBox(10, -20, 40, 30)
 POLAR = TargetGrid("EPSG:3413", width=40, height=30, scale_extent=(-4e6, -3e6, 4e6, 3e6))
 ZIPPED = Layout(zarr="zip")
 # How GDAL is told of each form.
-IN_GDAL: dict[str, Callable[[object], str]] = {
-    "netcdf": lambda path: f"netcdf:{path}:{NAME}",
-    "zarr": lambda path: f'ZARR:"{path}":/{NAME}',
-    "zip": lambda path: f'ZARR:"/vsizip/{{{path}}}":/{NAME}',
-    "geotiff": str,
-    "kerchunk": lambda path: f'ZARR:"{path}":/{NAME}',
+IN_GDAL: dict[str, Callable[[object, str], str]] = {
+    "netcdf": lambda path, name: f"netcdf:{path}:{name}",
+    "zarr": lambda path, name: f'ZARR:"{path}":/{name}',
+    "zip": lambda path, name: f'ZARR:"/vsizip/{{{path}}}":/{name}',
+    "geotiff": lambda path, _: str(path),
+    "kerchunk": lambda path, name: f'ZARR:"{path}":/{name}',
 }
 TYPES = {"netcdf": NETCDF, "zarr": ZARR, "zip": ZARR, "geotiff": GEOTIFF, "kerchunk": KERCHUNK}
 
@@ -67,10 +76,10 @@ def order(world: tuple[Path, list[Path]]) -> Order:
 
 
 @contextmanager
-def in_gdal(form: str, path: object) -> Iterator[rasterio.DatasetReader]:
+def in_gdal(form: str, path: object, name: str = NAME) -> Iterator[rasterio.DatasetReader]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of forms in which GDAL cannot write
-        with rasterio.open(IN_GDAL[form](path)) as file:
+        with rasterio.open(IN_GDAL[form](path, name)) as file:
             yield file
 
 
@@ -134,6 +143,37 @@ def test_projected_output_lies_in_gdal_where_it_was_asked_for(form, order, world
     np.testing.assert_array_equal(found[:, sure], nearest[:, sure])
 
 
+@pytest.mark.parametrize(
+    ("form", "rows"), [("netcdf", 23), ("zarr", 23), ("geotiff", 23), ("netcdf", 1), ("geotiff", 1)]
+)
+def test_projected_grid_lies_in_gdal_on_another_projection(form, rows, tmp_path):
+    """Rows and columns of the store are called as those of the target, y and x."""
+    granule = tmp_path / "granule.nc"
+    stored = write_grid(granule, GridKind.PROJECTED)
+    with netCDF4.Dataset(granule, "a") as nc:
+        places = {"spatial:transform": "[9, 0, 0, 0, -9, 0]", "proj:code": "EPSG:3413"}
+        nc.setncatts(places)
+        nc["field"].setncatts(places | {"GeoTransform": "0 9 0 0 0 -9"})
+    store = write_references(tmp_path / "store.json", kerchunk_references([granule]))
+    target = TargetGrid("EPSG:3995", width=31, height=rows, scale_extent=(-19e5, -19e5, -6e5, -5e5))
+    wanted = replace(request(("field",)), target=target, media_type=TYPES[form])
+    with services(trusted=("file:///",)) as using:
+        (output,) = fulfil(prepare(wanted, using, store.as_uri()), tmp_path / "out", using)
+    with in_gdal(form, output.path, "field") as file:
+        assert file.crs.to_epsg() == 3995
+        a, e = 1_300_000 / 31, -1_400_000 / rows
+        assert tuple(file.transform)[:6] == pytest.approx((a, 0, -19e5, 0, e, -5e5))
+        found, fill = file.read(1), file.nodata
+        x, y = file.transform * np.meshgrid(np.arange(31) + 0.5, np.arange(rows) + 0.5)
+    way = pyproj.Transformer.from_crs("EPSG:3995", "EPSG:3413", always_xy=True)
+    x, y = way.transform(x, y)
+    column, row = (x + 612_500) / 25e3, (-1_187_500 - y) / 25e3
+    inside = (column >= 0) & (column < 30) & (row >= 0) & (row < 40)
+    assert 0.1 < inside.mean() < 0.9
+    expected = stored[np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)]
+    np.testing.assert_array_equal(found, np.where(inside, expected, fill))
+
+
 def test_references_to_a_lost_granule_are_an_error_and_not_values(order, world, tmp_path):
     with file_server(tmp_path) as server:
         gone = server.url
@@ -165,7 +205,7 @@ def test_forms_are_read_in_place_over_http(order, world):
     paths = [order(form) for form in forms]
     with file_server(root) as server:
         names = [
-            IN_GDAL[form](f"/vsicurl/{server.url}/{path.relative_to(root)}")
+            IN_GDAL[form](f"/vsicurl/{server.url}/{path.relative_to(root)}", NAME)
             for form, path in zip(forms, paths, strict=True)
         ]
         # In a process of its own: GDAL would wait for a server that waits for this one.
