@@ -14,6 +14,7 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import zarr
 from gridded import write_grid
 from servers import file_server
 from systems.kits import request, services
@@ -165,6 +166,10 @@ def test_projected_grid_lies_in_gdal_on_another_projection(form, rows, tmp_path)
         assert tuple(file.transform)[:6] == pytest.approx((a, 0, -19e5, 0, e, -5e5))
         found, fill = file.read(1), file.nodata
         x, y = file.transform * np.meshgrid(np.arange(31) + 0.5, np.arange(rows) + 0.5)
+    if form == "zarr":
+        told = zarr.open(output.path, mode="r")["field"].attrs
+        assert pyproj.CRS(told["proj:wkt2"]).to_epsg() == 3995
+        assert told["spatial:transform"] == pytest.approx([a, 0, -19e5, 0, e, -5e5])
     way = pyproj.Transformer.from_crs("EPSG:3995", "EPSG:3413", always_xy=True)
     x, y = way.transform(x, y)
     column, row = (x + 612_500) / 25e3, (-1_187_500 - y) / 25e3
