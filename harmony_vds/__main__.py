@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_cli(parser, parsed, VirtualStoreAdapter, settings)
     except HarmonyException:
         return 1  # logged and written to error.json by the library
-    except Exception as error:
+    except Exception as error:  # raised by the library around the adapter: the user must hear of it
         logger.exception("The invocation could not be set up or recorded")
         _tell_user(parsed.harmony_metadata_dir, error)
         return 1
@@ -98,7 +98,7 @@ def _tell_user(metadata_dir: str, error: Exception) -> None:
             folder = Path(metadata_dir)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "error.json").write_text(document, encoding="utf-8")
-    except Exception:
+    except Exception:  # nothing is left to tell it by but the log and the exit status
         logger.exception("The error could not be recorded either")
 
 

@@ -125,7 +125,7 @@ def as_harmony_exceptions() -> Iterator[None]:
         if error.group is ErrorGroup.UPSTREAM:
             raise ServerException(text) from error
         raise NoRetryException(text) from error
-    except Exception as error:
+    except Exception as error:  # Harmony must hear of a defect, too, and of which
         logger.exception("Unexpected error")
         raise HarmonyException(
             one_line(

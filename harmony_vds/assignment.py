@@ -11,6 +11,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -154,27 +155,35 @@ class _Opened:
 
 
 def _opened(assignment: Assignment) -> _Opened:
-    run, part, access = assignment.run, assignment.part, assignment.access
+    """The output, planned for whichever piece of it is wanted first."""
+    part = assignment.part
+    key = (assignment.run, part.fingerprint, part.index, assignment.access)
+    return _OUTPUTS.get(key, lambda: _planned(assignment))
 
-    def connecting() -> _Connected:
-        found = _Connected(access.restore())
-        weakref.finalize(found, found.access.close_later)
-        return found
 
-    def planning() -> _Opened:
-        connected = _CONNECTIONS.get((run, access), connecting)
+def _planned(assignment: Assignment) -> _Opened:
+    run, access = assignment.run, assignment.access
+    connected = _CONNECTIONS.get((run, access), lambda: _connected(access))
+    opened = partial(_store_of, assignment, connected.access)
+    return _Opened(connected, subset_of(prepared_again(assignment.part, opened, assignment.manner)))
 
-        def opened(own: Part) -> VirtualStore:
-            def opening() -> VirtualStore:
-                with timed("open"):
-                    trusting = connected.access.recalling(own.recorded)
-                    return open_store((own.location,), trusting, assignment.manner.reading)
 
-            return _STORES.get((run, own.location, own.recorded, access), opening)
+def _connected(access: WorkerAccess) -> _Connected:
+    """Connections that are closed when nothing uses them any more."""
+    found = _Connected(access.restore())
+    weakref.finalize(found, found.access.close_later)
+    return found
 
-        return _Opened(connected, subset_of(prepared_again(part, opened, assignment.manner)))
 
-    return _OUTPUTS.get((run, part.fingerprint, part.index, access), planning)
+def _store_of(assignment: Assignment, access: Access, part: Part) -> VirtualStore:
+    """The store of `part`, one of those of an output, opened once for all outputs of a run."""
+    key = (assignment.run, part.location, part.recorded, assignment.access)
+    return _STORES.get(key, lambda: _open(part, access, assignment.manner.reading))
+
+
+def _open(part: Part, access: Access, reading: Reading) -> VirtualStore:
+    with timed("open"):
+        return open_store((part.location,), access.recalling(part.recorded), reading)
 
 
 @dataclass

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from harmony_service_lib.aws import aws_parameters
+from s3transfer.exceptions import RetriesExceededError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,11 @@ FINGERPRINT, CHECKSUM = "virtual-store-fingerprint", "sha256"
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _MOST_DELETED = 1000
 """Objects that S3 deletes by one request."""
+
+
+TROUBLE = (BotoCoreError, ClientError, Boto3Error, RetriesExceededError, OSError)
+"""What boto3 raises where a bucket refuses, lacks something or is out of reach: these have no
+ancestor of their own. Anything else is a defect of this service, and is told as one."""
 
 
 class TakenError(Exception):

@@ -86,17 +86,17 @@ def _array(store: DmrppStore, document: DmrDocument, path: str) -> DescribedArra
 
 def _values(store: DmrppStore, path: str, rows: slice | None) -> npt.NDArray[Any]:
     """Values as stored, by zarr over the document's references."""
-
-    async def read() -> Any:
-        opening = zarr.api.asynchronous.open_array(
-            store=store, path=path.strip("/"), mode="r", zarr_format=2
-        )
-        return await (await opening).getitem(... if rows is None else rows)
-
     try:
-        return np.asarray(sync(read()))
+        return np.asarray(sync(_read(store, path, rows)))
     except (ValueError, RuntimeError) as error:
         raise StoreError(f"{path} cannot be read by it: {error}") from None
+
+
+async def _read(store: DmrppStore, path: str, rows: slice | None) -> Any:
+    array = await zarr.api.asynchronous.open_array(
+        store=store, path=path.strip("/"), mode="r", zarr_format=2
+    )
+    return await array.getitem(... if rows is None else rows)
 
 
 def with_sidecars(

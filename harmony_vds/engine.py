@@ -9,6 +9,7 @@ import math
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
@@ -139,12 +140,11 @@ def _opened(
     # Nobody takes the work away from a notebook that waits.
     settings = settings.model_copy(update={"max_seconds": math.inf})
     services = Services.of(settings, credentials_of_user(settings))
-    try:
+    with ExitStack() as unless_opened:
+        unless_opened.callback(services.close_later)
         store = _store_at(place, services) if place else _store_of(text, store_name, services)
-    except BaseException:
-        services.close_later()
-        raise
-    return store, _Closing(weakref.finalize(_holder(store), services.close_later))
+        closing = weakref.finalize(_holder(store), unless_opened.pop_all().close)
+    return store, _Closing(closing)
 
 
 class _Closing:

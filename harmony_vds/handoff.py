@@ -22,6 +22,7 @@ import pystac
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import download
 
+from harmony_vds.bucket import TROUBLE
 from harmony_vds.catalog import output_catalog
 from harmony_vds.errors import RequestError, UpstreamError
 from harmony_vds.model.extent import BoundingBox, TimeRange
@@ -144,7 +145,7 @@ def _content(href: str, workdir: Path, config: Any) -> bytes:
         return Path(path).read_bytes()
     try:
         return Path(download(href, str(workdir), logger=logger, cfg=config)).read_bytes()
-    except Exception as error:  # boto3 has no common ancestor for what may go wrong here
+    except TROUBLE as error:
         raise UpstreamError(
             f"A part could not be fetched from the artifact bucket ({type(error).__name__})."
         ) from error

@@ -3,9 +3,10 @@
 import logging
 import warnings
 import weakref
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harmony_vds.access.gateway import Access
 from harmony_vds.access.trust import Address
@@ -19,6 +20,7 @@ from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
+from harmony_vds.telemetry import Deadline
 
 if TYPE_CHECKING:
     from harmony_vds.building.virtualize import Built
@@ -96,26 +98,29 @@ def _opened(
     from harmony_vds.building.virtualize import Crew, virtualize
 
     files = files_of(linked, access, Wanted())
-    folder = TemporaryDirectory(prefix="vds-store-")
-    place = Place.of(f"{folder.name}/store")
+    clock = _Clock(services.deadline, services.limits.max_read_bytes)
     choice = Choice(time_from="auto", is_one_of_many=len(files) > 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Zarr v3 has not standardised
-            built = virtualize(files, place, choice, Crew(tell=_clock(services)))
-        at = StoreLocation(place.href, ManifestFormat.ICECHUNK, region=access.fetcher.region)
-        store = open_store((at,), _trusting(access, place.href), services.reading)
-    except (StoreError, RequestError) as error:
-        folder.cleanup()
-        if isinstance(error, TooLargeError):
+    with ExitStack() as unless_opened:
+        folder = TemporaryDirectory(prefix="vds-store-")
+        unless_opened.callback(folder.cleanup)
+        place = Place.of(f"{folder.name}/store")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what Zarr v3 has not standardised
+                built = virtualize(files, place, choice, Crew(tell=clock))
+            at = StoreLocation(place.href, ManifestFormat.ICECHUNK, region=access.fetcher.region)
+            store = open_store((at,), _trusting(access, place.href), services.reading)
+        except TooLargeError:
             raise
-        raise StoreError(
-            f"No virtual store of {search.source.collection} is published, and its granules cannot "
-            f"be described together: {error}"
-        ) from None
-    except BaseException:
-        folder.cleanup()
-        raise
+        except (StoreError, RequestError) as error:
+            raise StoreError(
+                f"No virtual store of {search.source.collection} is published, and its granules "
+                f"cannot be described together: {error}"
+            ) from None
+        members = tuple(StoreLocation(own.target, ManifestFormat.GRANULES) for own in files)
+        named = replace(members[0], snapshot=built.digest, members=members, region=at.region)
+        store = replace(store, location=named)
+        weakref.finalize(store, unless_opened.pop_all().close)
     for note in built.notes:
         logger.info("%s", note)
     logger.info(
@@ -123,35 +128,33 @@ def _opened(
         "%.0f s of time are left",
         built.granules, built.references, human_bytes(built.nbytes), services.deadline.remaining,
     )  # fmt: skip
-    members = tuple(StoreLocation(own.target, ManifestFormat.GRANULES) for own in files)
-    named = replace(members[0], snapshot=built.digest, members=members, region=at.region)
-    store = replace(store, location=named)
-    weakref.finalize(store, folder.cleanup)
     return store, built
 
 
-def _clock(services: Services) -> Any:
+@dataclass(frozen=True)
+class _Clock:
     """Refuses when describing granules takes too much of the request's time, or of its bytes."""
-    deadline, most = services.deadline, services.limits.max_read_bytes
 
-    def tell(done: int, total: int, nbytes: int) -> None:
+    deadline: Deadline
+    most: int
+    """Bytes that one request may read."""
+
+    def __call__(self, done: int, total: int, nbytes: int) -> None:
         expected = nbytes * total // done
-        if expected > most:
+        if expected > self.most:
             raise TooLargeError(
                 f"Describing {total} granules would read {human_bytes(expected)} of them, and one "
-                f"request may read {human_bytes(most)} (HARMONY_VDS_MAX_READ_BYTES). Select "
-                f"{max(total * most // expected, 1)} granules, or ask the publisher for a virtual "
-                "store."
+                f"request may read {human_bytes(self.most)} (HARMONY_VDS_MAX_READ_BYTES). Select "
+                f"{max(total * self.most // expected, 1)} granules, or ask the publisher for a "
+                "virtual store."
             )
-        left = deadline.remaining / deadline.seconds
+        left = self.deadline.remaining / self.deadline.seconds
         if done < total and left < 1 - _SHARE:
             raise TooLargeError(
                 f"Describing granules took too long: {done} of {total} in "
-                f"{deadline.seconds * (1 - left):.0f} s. Select {max(done // 2, 1)} granules, or "
-                "ask the publisher for a virtual store."
+                f"{self.deadline.seconds * (1 - left):.0f} s. Select {max(done // 2, 1)} granules, "
+                "or ask the publisher for a virtual store."
             )
-
-    return tell
 
 
 def _trusting(access: Access, href: str) -> Access:

@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from harmony_service_lib.util import config as harmony_config
 from harmony_service_lib.util import generate_output_filename
 
-from harmony_vds.bucket import StagingBucket
-from harmony_vds.errors import SettingsError, UpstreamError, VdsError
+from harmony_vds.bucket import TROUBLE, StagingBucket
+from harmony_vds.errors import SettingsError, UpstreamError
 from harmony_vds.folder import StagedFolder
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
@@ -155,9 +155,7 @@ def _upload(
             there = bucket.put(output.path, name, output.media_type, output.checksum, fingerprint)
         kept = replace(output, nbytes=there.nbytes, checksum=there.checksum)
         return StagedOutput(name, there.href, kept)
-    except VdsError:
-        raise
-    except Exception as error:  # boto3 has no common ancestor for what may go wrong here
+    except TROUBLE as error:
         raise UpstreamError(
             f"The output {name} could not be put into the staging bucket ({type(error).__name__})."
         ) from error

@@ -2,10 +2,12 @@
 
 import io
 from collections.abc import Buffer, Callable
+from functools import partial
 from typing import Any
 
 from harmony_service_lib import aws
 
+from harmony_vds.bucket import TROUBLE
 from harmony_vds.errors import RequestError, UpstreamError
 
 
@@ -35,18 +37,16 @@ def upload_reader(config: Any) -> Callable[[str, int], bytes]:
 
     **Reads:** nothing; metadata when it is called.
     """
+    return partial(_read, config)
 
-    def read(url: str, limit: int) -> bytes:
-        received = _Bounded(limit)
-        try:
-            aws.download(config, url, received)
-        except RequestError:
-            raise
-        except Exception as error:  # boto3 has no common ancestor for what may go wrong here
-            raise _failure(error) from error
-        return received.getvalue()
 
-    return read
+def _read(config: Any, url: str, limit: int) -> bytes:
+    received = _Bounded(limit)
+    try:
+        aws.download(config, url, received)
+    except TROUBLE as error:
+        raise _failure(error) from error
+    return received.getvalue()
 
 
 def _failure(error: Exception) -> Exception:

@@ -78,15 +78,18 @@ def _modified(files: Sequence[GranuleFile]) -> list[datetime | None]:
 
 
 async def _dates(fetcher: Any, hrefs: Sequence[str]) -> list[datetime | None]:
-    async def date(href: str) -> datetime | None:
-        try:
-            received = await fetcher.fetch_range(href, 0, 1)
-        except MissingSourceError:
-            return None
-        modified: datetime | None = received.modified
-        return modified
-
     found: list[datetime | None] = []
     for start in range(0, len(hrefs), _AT_ONCE):
-        found += await asyncio.gather(*map(date, hrefs[start : start + _AT_ONCE]))
+        some = hrefs[start : start + _AT_ONCE]
+        found += await asyncio.gather(*(_date(fetcher, own) for own in some))
     return found
+
+
+async def _date(fetcher: Any, href: str) -> datetime | None:
+    """When a file was last changed; None where it is gone, or its place does not tell."""
+    try:
+        received = await fetcher.fetch_range(href, 0, 1)
+    except MissingSourceError:
+        return None
+    modified: datetime | None = received.modified
+    return modified

@@ -8,6 +8,7 @@ archive becomes one of Zarr's own codecs, which every reader has, without being 
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import deflate
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from harmony_vds.model.stored import Held, RawChunks
 from harmony_vds.model.subset import SubsetVariable
-from harmony_vds.outputs.filters import LEVEL, filters_of, whole_chunk
+from harmony_vds.outputs.filters import LEVEL, Filters, filters_of, whole_chunk
 
 _LEVEL = 3
 """Of Zstandard: what it has by default."""
@@ -78,12 +79,8 @@ def packing_of(variable: SubsetVariable, chunks: tuple[int, ...], fill: Any) -> 
             cname="zlib", clevel=LEVEL, shuffle="shuffle" if shuffled else "noshuffle",
             typesize=dtype.itemsize, blocksize=nbytes,
         )  # fmt: skip
-
-        def framed(values: npt.NDArray[Any]) -> bytes:
-            body = filters.encoded(values)
-            return blosc_frame(body, nbytes, dtype.itemsize, shuffled=shuffled)
-
-        return Packing(dtype, chunks, deflated, framed, filters.raw, shuffled)
+        pack = partial(_framed, filters, nbytes, dtype.itemsize, shuffled)
+        return Packing(dtype, chunks, deflated, pack, filters.raw, shuffled)
     native = dtype.newbyteorder("<")
     own: Any = numcodecs.Zstd(_LEVEL)
     codec: Any = ZstdCodec(level=_LEVEL)
@@ -91,11 +88,21 @@ def packing_of(variable: SubsetVariable, chunks: tuple[int, ...], fill: Any) -> 
         own = numcodecs.Blosc("zstd", _BLOSC_LEVEL, numcodecs.Blosc.SHUFFLE)
         codec = BloscCodec(cname="zstd", clevel=_BLOSC_LEVEL, shuffle="shuffle",
                            typesize=dtype.itemsize)  # fmt: skip
+    return Packing(native, chunks, codec, partial(_packed, own, chunks, fill, native))
 
-    def packed(values: npt.NDArray[Any]) -> bytes:
-        return bytes(own.encode(whole_chunk(values, chunks, fill, native)))
 
-    return Packing(native, chunks, codec, packed)
+def _framed(
+    filters: Filters, nbytes: int, itemsize: int, shuffled: bool, values: npt.NDArray[Any]
+) -> bytes:
+    """A chunk of values as HDF5 would store it, framed."""
+    return blosc_frame(filters.encoded(values), nbytes, itemsize, shuffled=shuffled)
+
+
+def _packed(
+    codec: Any, chunks: tuple[int, ...], fill: Any, dtype: np.dtype[Any], values: npt.NDArray[Any]
+) -> bytes:
+    """A chunk of values, filled up to its whole shape and compressed."""
+    return bytes(codec.encode(whole_chunk(values, chunks, fill, dtype)))
 
 
 def blosc_frame(stream: bytes | memoryview, nbytes: int, itemsize: int, *, shuffled: bool) -> bytes:

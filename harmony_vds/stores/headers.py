@@ -7,6 +7,7 @@ h5py: it holds a lock for the whole process while it reads.
 
 import contextlib
 import io
+import logging
 from collections.abc import Buffer, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import h5py
+
+logger = logging.getLogger(__name__)
 
 COMPARED = ("scale_factor", "add_offset", "_FillValue", "units", "calendar")
 """Attributes that decide what stored numbers mean."""
@@ -91,8 +94,10 @@ class SourceHeader:
                 self._read_classic(start, wanted)
             elif start.startswith(_HDF5):
                 self._read_hdf5(wanted)
-        except Exception:  # noqa: BLE001  whatever libraries make of pieces, or of no such file
-            return  # `missing` tells what must come next, if anything
+        except Exception:
+            # Foreign bytes, of which some are not here: libraries raise whatever they like, and no
+            # value depends on this. `missing` tells what must come next, if anything.
+            logger.debug("%s tells no more so far", self.shown, exc_info=True)
 
     def _read_classic(self, start: bytes, paths: Collection[str]) -> None:
         """Read the header of netCDF-3, which stands before all data."""

@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import xarray as xr
@@ -93,24 +94,21 @@ def open_again(packed: bytes, access: WorkerAccess) -> OpenArrays:
 
     **Reads:** metadata.
     """
+    return open_once((packed, access), lambda: _open_ticket(Ticket.unpacked(packed), access))
 
-    def opening() -> OpenArrays:
-        ticket = Ticket.unpacked(packed)
-        restored = access.restore()
-        try:
-            opened = _open_arrays(ticket.location, restored, ticket.reading)
-        except BaseException:
-            restored.close_later()
-            raise
-        weakref.finalize(opened, restored.close_later)
-        if opened.ticket.location.snapshot != ticket.location.snapshot:
-            raise StaleSourceError(
-                f"{ticket.location} has changed since it was opened: it is now at "
-                f"{opened.ticket.location.snapshot}. Open it anew."
-            )
-        return opened
 
-    return open_once((packed, access), opening)
+def _open_ticket(ticket: Ticket, access: WorkerAccess) -> OpenArrays:
+    restored = access.restore()
+    with ExitStack() as unless_opened:
+        unless_opened.callback(restored.close_later)
+        opened = _open_arrays(ticket.location, restored, ticket.reading)
+        weakref.finalize(opened, unless_opened.pop_all().close)
+    if opened.ticket.location.snapshot != ticket.location.snapshot:
+        raise StaleSourceError(
+            f"{ticket.location} has changed since it was opened: it is now at "
+            f"{opened.ticket.location.snapshot}. Open it anew."
+        )
+    return opened
 
 
 def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> OpenArrays:

@@ -128,7 +128,7 @@ class _Reading:
                 for member in held.tolist():
                     await self.room.enter(0)
                     self.room.leave_after(tasks.create_task(self._held(member)), 0)
-        except BaseExceptionGroup as failures:
+        except BaseExceptionGroup as failures:  # the first stands for all: it ended the others
             raise failures.exceptions[0] from None
 
     async def _span(self, span: Span) -> None:

@@ -143,7 +143,7 @@ class RecordedReferences:
 
         try:
             return await bridge(all_of_them())
-        except BaseExceptionGroup as failures:
+        except BaseExceptionGroup as failures:  # the first stands for all: it ended the others
             raise failures.exceptions[0] from None
 
     def _take(self, filling: _Filling, number: int, body: bytes | None) -> None:

@@ -62,7 +62,7 @@ class Shared:
         if mine:
             try:
                 future.set_result(self._compute(self.tiles[number]))
-            except BaseException as error:
+            except BaseException as error:  # whatever it is, others wait for this tile
                 with self._lock:
                     self._results.pop(number, None)
                 future.set_exception(error)
