@@ -12,6 +12,7 @@ f16_ssmis_geo_no_vars  every variable in [-30, 45, -15, 60]           60 x 60
 f16_ssmis_unfilled     wind_speed in [-7.5, -60, 7.5, -45]            61 x 1440, before filling
 f16_ssmis_filled       the same, as given to the user                 61 x 1440, filled
 f16_ssmis_lat_lon      latitude and longitude alone                   720 and 1440
+f16_ssmis_lat_lon_desc the same of a granule with descending rows     720 and 1440
 =====================  =============================================  ==========================
 
 Three things differ, all of them in which cells come out, never in a value:
@@ -130,9 +131,15 @@ def test_box_across_the_edge_of_the_data_holds_what_hoss_leaves_unfilled(
     assert outside.size == 1379
 
 
-def test_whole_coordinates_equal_what_hoss_gives(kit: Path, tmp_path: Path) -> None:
-    theirs = kit / "f16_ssmis_lat_lon.nc"
-    ours = answer_to(kit / GRANULE, tmp_path, ("latitude", "longitude"), None)
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+def test_whole_coordinates_equal_what_hoss_gives(order: str, kit: Path, tmp_path: Path) -> None:
+    granule, theirs = kit / GRANULE, kit / "f16_ssmis_lat_lon.nc"
+    if order == "descending":
+        granule, theirs = tmp_path / "granules" / "descending.nc", kit / "f16_ssmis_lat_lon_desc.nc"
+        granule.parent.mkdir()
+        _turned_over(kit / GRANULE, granule)
+    assert (np.diff(raw(theirs, "latitude")) < 0).all() == (order == "descending")
+    ours = answer_to(granule, tmp_path, ("latitude", "longitude"), None)
     for name in ("latitude", "longitude"):
         assert same_bits(ours.read(name), raw(theirs, name))
 
