@@ -89,6 +89,11 @@ class Preparation:
         if not found:
             raise outside[0]
         if alone:
+            if len(found) > 1 and self.request.average is not None:
+                logger.warning(
+                    "Averages are of one store each: there are %s outputs, and none is an average "
+                    "over several stores.", len(found),
+                )  # fmt: skip
             return [part for _, parts in found for part in parts]
         if len(found) == 1:
             return found[0][0].prepared(self.request, source)

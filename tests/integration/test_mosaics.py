@@ -164,6 +164,20 @@ def test_frames_of_two_zones_come_out_as_one_with_the_first_one_above(world, tmp
     assert (output.temporal.start.day, output.temporal.end.day) == (2, 4)
 
 
+def test_averages_are_of_one_frame_each_and_say_so(world, tmp_path, caplog):
+    prepared, outputs = answers(world, request(WHOLE, average="time"), tmp_path)
+    assert [own.label for own in prepared] == ["FRAME_A", "FRAME_B"]
+    assert "none is an average over several stores" in caplog.text
+    for output, frame in zip(outputs, "AB", strict=True):
+        lon, lat = raw(output.path, "lon"), raw(output.path, "lat")
+        wanted, sure = expected(frame, "OGC:CRS84", lon, lat)
+        days = np.where(wanted == FILL, np.nan, wanted * 0.5)[[*DAYS[frame]]]
+        known = sure & np.isfinite(days).all(axis=0)
+        assert known.sum() > 50
+        found = np.squeeze(raw(output.path, "height"))
+        np.testing.assert_allclose(found[known], days.mean(axis=0)[known], rtol=1e-6)
+
+
 def test_without_an_extent_the_grid_continues_the_cells_of_the_first_frame(world, tmp_path):
     prepared, (output,) = answers(world, request(TargetGrid("")), tmp_path)
     target = prepared[0].plan.target
