@@ -1,5 +1,6 @@
 """Builds stores from granules for tests, and reads them by icechunk and zarr alone."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,26 @@ def commits(store: Path) -> int:
     """How often something was committed to a repository."""
     repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(store)))
     return sum(1 for _ in repository.ancestry(branch="main")) - 1
+
+
+def stored(store: Path) -> dict[str, np.ndarray]:
+    """Every array of a store of one group, icechunk or kerchunk, as other libraries read it."""
+    if store.suffix not in (".json", ".parquet"):
+        return {path.strip("/"): values for path, (values, _) in contents(store).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = {"decode_cf": False}
+        opened = xr.open_dataset(str(store), engine="kerchunk", open_dataset_options=raw).load()
+    return {str(name): own.values for name, own in opened.variables.items()}
+
+
+def states(store: Path) -> int:
+    """How often a store was built or brought up to date by new or renewed granules."""
+    if store.suffix == ".json":
+        return len(json.loads(store.read_text())["harmony_vds"])
+    if store.suffix == ".parquet":
+        return len(json.loads((store / ".zmetadata").read_text())["harmony_vds"])
+    return commits(store)
 
 
 def by_engine(store: Path, granules: Path) -> xr.Dataset:

@@ -1,6 +1,7 @@
 """The order of steps in a repository: chunks move, and are neither read nor written."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import icechunk
 import numpy as np
@@ -21,9 +22,28 @@ def order_by_time(contents: Contents) -> npt.NDArray[np.int64] | None:
     if path is None:
         return None
     times = np.asarray(contents.arrays[path][...])
-    starts = np.flatnonzero(np.r_[True, np.diff(contents.owners) != 0])
+    return in_order_of_times(times, contents.owners, contents.urls)
+
+
+def in_order_of_times(
+    times: npt.NDArray[Any], owners: npt.NDArray[np.int64], urls: Sequence[str]
+) -> npt.NDArray[np.int64] | None:
+    """Positions of the steps, granules by their first times; None where they lie so already.
+
+    Parameters
+    ----------
+    times
+        The time of each step.
+    owners
+        The number of its granule.
+    urls
+        The granules.
+
+    **Reads:** nothing.
+    """
+    starts = np.flatnonzero(np.r_[True, np.diff(owners) != 0])
     runs = np.split(np.arange(times.size), starts[1:])
-    names = [file_name(contents.urls[contents.owners[run[0]]]) for run in runs]
+    names = [file_name(urls[owners[run[0]]]) for run in runs]
     order = sorted(range(len(runs)), key=lambda own: (times[runs[own][0]], names[own]))
     steps = np.concatenate([runs[own] for own in order])
     return None if (np.diff(steps) == 1).all() else steps
@@ -49,16 +69,35 @@ def arrange(session: icechunk.Session, contents: Contents, order: npt.NDArray[np
             array[...] = values
             continue
         lengths = lengths_of(array)
-        kept = _chunks_of(order, lengths[axis], array.shape[axis], path)
+        kept = chunks_of(order, lengths[axis], array.shape[axis], path)
         rearrange(session, path, axis, lengths, kept)
         lengths[axis] = [lengths[axis][number] for number in kept]
         set_grid(session.store, path, shape, lengths)
 
 
-def _chunks_of(
+def chunks_of(
     order: npt.NDArray[np.int64], lengths: Sequence[int], size: int, path: str
 ) -> list[int]:
-    """Numbers of the chunks that hold the steps of `order`, in its order."""
+    """Numbers of the chunks that hold the steps of `order`, in its order.
+
+    Parameters
+    ----------
+    order
+        Positions of steps.
+    lengths
+        Length of each chunk along their dimension.
+    size
+        How many steps there are.
+    path
+        Whose chunks they are.
+
+    Raises
+    ------
+    StoreError
+        A chunk would have to be cut.
+
+    **Reads:** nothing.
+    """
     edges = np.concatenate([[0], np.cumsum(lengths)])
     kept, place = [], 0
     while place < order.size:

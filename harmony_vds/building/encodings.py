@@ -1,6 +1,6 @@
 """How chunks are encoded, as far as it matters to those who decode them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
@@ -18,10 +18,14 @@ def decoding(codecs: Sequence[Any]) -> tuple[str, ...]:
     found = []
     for own in codecs:
         told = own.to_dict()
-        settings = told.get("configuration") or {}
-        kept = {key: value for key, value in settings.items() if key not in _EFFORT}
+        kept = without_effort(told.get("configuration") or {})
         found.append(f"{told['name']} {sorted(kept.items())}")
     return tuple(found)
+
+
+def without_effort(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an encoder's settings that a decoder needs. **Reads:** nothing."""
+    return {key: value for key, value in settings.items() if key not in _EFFORT}
 
 
 def encoded_as(variable: xr.Variable, codecs: Sequence[Any]) -> xr.Variable:

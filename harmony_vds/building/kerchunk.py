@@ -1,14 +1,12 @@
-"""Writes joined granules as kerchunk references, JSON or Parquet, that other readers read right.
+"""Makes kerchunk references of joined granules, such that other readers read them right.
 
-VirtualiZarr writes the references. What it says of fill values is put right afterwards: Zarr v2
+VirtualiZarr makes the references. What it says of fill values is put right afterwards: Zarr v2
 readers take an array's ``fill_value`` for the mark of missing values, which in HDF5 it is not. The
 mark stands in the attributes too, from which other readers take it (decision 0003).
 """
 
-import base64
 import json
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,25 +16,18 @@ from virtualizarr.manifests import ManifestArray
 from xarray.backends.zarr import FillValueCoder
 
 from harmony_vds.building.joining import Joined
+from harmony_vds.building.reference_files import References
 from harmony_vds.building.repository import sanitised
-from harmony_vds.errors import RequestError, StoreError
-
-_RECORD_SIZE = 100_000
-"""References in one Parquet file."""
-
-type References = dict[str, Any]
-"""Key → text, or [URL, offset, length]."""
+from harmony_vds.errors import StoreError
 
 
-def write_references(joined: Joined, path: Path) -> int:
-    """Write ``….json`` or ``….parquet``; gives the number of references.
+def kerchunk_references(joined: Joined) -> References:
+    """All references of joined granules, metadata documents included.
 
     Raises
     ------
     StoreError
         Version 2 of Zarr cannot hold them.
-    RequestError
-        The path names no form.
 
     **Reads:** nothing.
     """
@@ -50,14 +41,7 @@ def write_references(joined: Joined, path: Path) -> int:
     for group, dataset in joined.groups.items():
         prefix = f"{group.strip('/')}/".lstrip("/")
         refs.update({f"{prefix}{key}": own for key, own in _references(dataset).items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".json":
-        path.write_text(json.dumps({"version": 1, "refs": refs}))
-    elif path.suffix in (".parquet", ".parq"):
-        _write_parquet(refs, path)
-    else:
-        raise RequestError(f"{path.name} ends neither with .json nor with .parquet.")
-    return len(refs)
+    return refs
 
 
 def _references(dataset: xr.Dataset) -> References:
@@ -109,47 +93,3 @@ def _fill(name: str, variable: xr.Variable, attributes: dict[str, Any]) -> Any:
     if variable.dtype.kind == "f" and not np.isfinite(value):
         return "NaN" if np.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value.item()
-
-
-def _write_parquet(refs: References, path: Path) -> None:
-    """A folder with the metadata in one file, and the references of each array in order."""
-    metadata = {key: json.loads(own) for key, own in refs.items() if _is_metadata(key)}
-    path.mkdir(parents=True)
-    arrays = [key.removesuffix("/.zarray") for key in metadata if key.endswith("/.zarray")]
-    for name in arrays:
-        layout = metadata[f"{name}/.zarray"]
-        grid = [
-            -(-size // step) for size, step in zip(layout["shape"], layout["chunks"], strict=True)
-        ]
-        count = int(np.prod(grid, dtype=np.int64))
-        (path / name).mkdir(parents=True)
-        for number, first in enumerate(range(0, count, _RECORD_SIZE)):
-            wanted = range(first, min(first + _RECORD_SIZE, count))
-            keys = (".".join(map(str, np.unravel_index(own, grid))) or "0" for own in wanted)
-            rows = [_row(refs.get(f"{name}/{key}")) for key in keys]
-            _write_records(rows, path / name / f"refs.{number}.parq")
-    told = {"metadata": metadata, "record_size": _RECORD_SIZE}
-    (path / ".zmetadata").write_text(json.dumps(told))
-
-
-def _is_metadata(key: str) -> bool:
-    return key.rpartition("/")[2] in (".zarray", ".zattrs", ".zgroup")
-
-
-def _row(reference: Any) -> tuple[str | None, int, int, bytes | None]:
-    if reference is None:
-        return None, 0, 0, None
-    if isinstance(reference, str):
-        text = reference.removeprefix("base64:")
-        return None, 0, 0, base64.b64decode(text) if text != reference else text.encode()
-    return (*reference, None)
-
-
-def _write_records(rows: list[tuple[str | None, int, int, bytes | None]], path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    types = {"path": pa.string(), "offset": pa.int64(), "size": pa.int64(), "raw": pa.binary()}
-    columns = zip(*rows, strict=True) if rows else ((),) * len(types)
-    arrays = [pa.array(own, kind) for own, kind in zip(columns, types.values(), strict=True)]
-    parquet.write_table(pa.table(arrays, names=list(types)), path, compression="zstd")

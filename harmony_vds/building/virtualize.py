@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ def virtualize(
         raise RequestError("There are no files to virtualise; name at least one.")
     choice = choice or Choice(is_one_of_many=len(files) > 1)
     place.refuse_taken()
+    began = datetime.now(UTC)
     gathered = granules_of(files, choice, crew)
     granules = gathered.granules
     if not granules:
@@ -121,9 +123,11 @@ def virtualize(
     notes = (*gathered.notes, *joined.notes)
     spent = gathered.nbytes, gathered.requests
     if is_kerchunk(place):
-        from harmony_vds.building.kerchunk import write_references
+        from harmony_vds.building.kerchunk import kerchunk_references
+        from harmony_vds.building.reference_files import ReferenceFile, write_file
 
-        write_references(joined, Path(str(place.folder)))
+        history = [{**remembered(choice), "at": began.isoformat()}]
+        write_file(ReferenceFile(kerchunk_references(joined), history), Path(str(place.folder)))
         return Built("", len(granules), references, notes, "", *spent)
     snapshot = write_repository(joined, place, [own.target for own in files], remembered(choice))
     return Built(snapshot, len(granules), references, notes, digest_of(joined), *spent)
