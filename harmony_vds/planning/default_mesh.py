@@ -105,7 +105,7 @@ def mesh_cells(mesh: Mesh, crs: "CRS", notes: list[str]) -> Cells | None:
         return None
     world = world_of(crs.to_wkt())
     ends = _ends(x[known], world) if world else None
-    if ends is None and crs.is_geographic:
+    if ends is None and world and crs.is_geographic:
         half = max(1, round(TURN / 2 / side))
         side, left, right = TURN / 2 / half, -half, half  # the last column meets the first
     else:

@@ -183,6 +183,7 @@ def _names(
 ) -> tuple[str, str]:
     """Full paths of the target's (row, column) dimensions."""
     names = ("/lat", "/lon") if crs.is_geographic else ("/y", "/x")
+    names = ("/rlat", "/rlon") if crs.is_geographic and crs.is_derived else names
     y, x = (_free(name, variables, sources) for name in names)
     return y, x
 
@@ -202,7 +203,8 @@ def _free(
 def _around(extent: Extent, crs: "CRS", box: BoundingBox | None) -> BoundingBox:
     """The box in degrees around an extent, inside the one that was asked for."""
     x0, y0, x1, y1 = extent
-    if crs.is_geographic:
+    from_greenwich = crs.prime_meridian is None or not crs.prime_meridian.longitude
+    if crs.is_geographic and not crs.is_derived and from_greenwich:
         west, south, east, north = extent
     else:
         way = transformation(crs.to_wkt(), DEGREES)

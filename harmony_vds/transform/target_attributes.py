@@ -93,6 +93,13 @@ def axis_attributes(target: TargetPlan) -> tuple[dict[str, str], dict[str, str]]
     from pyproj import CRS
 
     crs = CRS.from_wkt(target.crs)
+    if crs.is_geographic and crs.is_derived:  # about a pole of its own
+        return (
+            {"standard_name": "grid_latitude", "long_name": "latitude about the turned pole",
+             "units": "degrees", "axis": "Y"},
+            {"standard_name": "grid_longitude", "long_name": "longitude about the turned pole",
+             "units": "degrees", "axis": "X"},
+        )  # fmt: skip
     if crs.is_geographic:
         return (
             {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north",

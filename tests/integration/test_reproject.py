@@ -316,6 +316,29 @@ def test_output_is_cf_and_says_where_it_lies(stores, tmp_path):
     assert answer.output.bbox.north == 90
 
 
+def test_grid_about_a_turned_pole_is_not_called_latitude_and_longitude(stores, tmp_path):
+    turned = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +a=6371229"
+    answer = run(
+        stores("plain"), TargetGrid(turned, "", (-21, -19, 20, 22), None, 41, 23), tmp_path
+    )
+    rows, columns = brute_force(answer)
+    sure = rows >= 0
+    assert sure.all()
+    found = answer.read("analysed_sst")
+    assert np.array_equal(found[1], truth(1)[rows, columns])
+    with netCDF4.Dataset(answer.path) as nc:
+        assert nc["analysed_sst"].dimensions == ("time", "rlat", "rlon")
+        assert nc["rlat"].standard_name == "grid_latitude"
+        assert nc["rlon"].standard_name == "grid_longitude"
+        assert nc["crs"].grid_mapping_name == "rotated_latitude_longitude"
+    lon, lat = centres(answer)
+    box = answer.output.bbox
+    assert box.south < lat.min() < box.south + 2
+    assert box.north - 2 < lat.max() < box.north
+    assert ((lon - box.west) % 360 < box.width).all()
+    assert box.width < 125
+
+
 def test_default_grid_lies_where_the_system_is_meant_to_be_used(stores, tmp_path):
     answer = run(stores("plain"), TargetGrid("EPSG:3857"), tmp_path)
     rows, columns = answer.prepared.plan.target.shape
