@@ -159,17 +159,21 @@ def _in_use(extent: Extent, crs: "CRS", notes: list[str]) -> Extent:
 
 def _of_box(box: BoundingBox, crs: "CRS", own: Cells | None) -> Extent:
     """The extent of a box in degrees; outward to the edges of cells where they are the store's."""
-    if own is None:
+    if own is None or crs.is_projected or crs.is_derived:
         found = _bounds(box, crs)
-        if not all(map(math.isfinite, found)) or found[0] >= found[2] or found[1] >= found[3]:
+        is_usable = all(map(math.isfinite, found)) and found[0] < found[2] and found[1] < found[3]
+        if own is None and not is_usable:
             raise _no_default(crs)
-        return found
-    x0, y0, x1, _ = own.extent
-    west = box.west + 360.0 * round(((x0 + x1) - (2 * box.west + box.width)) / 720.0)
-    first, last = ((west - x0) / own.width, (west + box.width - x0) / own.width)
-    low, high = ((box.south - y0) / own.height, (box.north - y0) / own.height)
-    begin, end = _outward(first, last, own.columns)
-    bottom, top = _outward(low, high, own.rows)
+        if own is None:
+            return found
+        west, south, east, north = found if is_usable else own.extent
+    else:
+        x0, _, x1, _ = own.extent
+        west = box.west + 360.0 * round(((x0 + x1) - (2 * box.west + box.width)) / 720.0)
+        south, east, north = box.south, west + box.width, box.north
+    x0, y0, _, _ = own.extent
+    begin, end = _outward((west - x0) / own.width, (east - x0) / own.width, own.columns)
+    bottom, top = _outward((south - y0) / own.height, (north - y0) / own.height, own.rows)
     return (
         x0 + begin * own.width, y0 + bottom * own.height,
         x0 + end * own.width, y0 + top * own.height,

@@ -12,13 +12,23 @@ import pyarrow.parquet
 import pyproj
 import pytest
 import rasterio.warp
+from gridded import places_of, write_grid
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from systems.kits import Answer, ask, request, services
-from world import FILL, sst_like, virtual_dataset, write_granule, write_icechunk
+from world import (
+    FILL,
+    kerchunk_references,
+    sst_like,
+    virtual_dataset,
+    write_granule,
+    write_icechunk,
+    write_references,
+)
 
 from harmony_vds.errors import NoDataError, RequestError, UnsupportedError
 from harmony_vds.model.formats import PARQUET
+from harmony_vds.model.grid import GridKind
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.pipeline import fulfil, prepare
 from harmony_vds.transform.apply import apply_plan
@@ -286,6 +296,29 @@ def test_box_cuts_source_and_target(stores, tmp_path):
     assert np.array_equal(found[:, inside], whole.read("analysed_sst")[:, inside])
     assert cut.prepared.plan.cost.chunks < whole.prepared.plan.cost.chunks
     assert (cut.output.bbox.west, cut.output.bbox.east) == (150.0, -160.0)
+
+
+@pytest.mark.parametrize("crs", ["", "EPSG:3413"])
+def test_box_on_the_stores_own_projection_keeps_its_cells(crs, tmp_path):
+    packed = write_grid(tmp_path / "granule.nc", GridKind.PROJECTED)
+    store = write_references(
+        tmp_path / "store.json", kerchunk_references([tmp_path / "granule.nc"], inline=0)
+    )
+    box = (-55.0, 70.0, -45.0, 75.0)
+    answer = run(store.as_uri(), TargetGrid(crs, "near"), tmp_path / "out", box, "field")
+    longitudes, latitudes = places_of(GridKind.PROJECTED)
+    inside = (longitudes >= -55) & (longitudes <= -45) & (latitudes >= 70) & (latitudes <= 75)
+    assert 20 < inside.sum() < packed.size / 2
+    with netCDF4.Dataset(answer.path) as nc:
+        nc.set_auto_maskandscale(False)
+        found = nc["field"][:]
+        expected = np.where(inside, packed, nc["field"]._FillValue)
+        rows, columns = (-1200e3 - nc["y"][:]) / 25e3, (nc["x"][:] + 600e3) / 25e3
+    for kept, own in zip((rows, columns), np.nonzero(inside), strict=True):
+        assert np.array_equal(kept, np.arange(kept[0], kept[-1] + 1))
+        assert own.min() - 1 <= kept[0] <= own.min()
+        assert own.max() <= kept[-1] <= own.max() + 1
+    assert np.array_equal(found, expected[np.ix_(rows.astype(int), columns.astype(int))])
 
 
 def test_box_across_the_antimeridian_is_one_piece_of_a_cylindrical_map(stores, tmp_path):
