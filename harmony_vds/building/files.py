@@ -58,14 +58,27 @@ class GranuleFile:
 
     @classmethod
     def of_path(cls, path: Path, published: str = "") -> "GranuleFile":
-        """A local file. Raises RequestError where there is none. **Reads:** nothing."""
+        """A local file. **Reads:** nothing.
+
+        Raises
+        ------
+        RequestError
+            There is none, or no reference can name it.
+        """
         if path.is_dir():
             raise RequestError(
                 f"{path} is a folder; name the granules in it, such as '{path}/*.nc'."
             )
         if not path.is_file():
             raise RequestError(f"There is no file {path}.")
-        return cls(path.resolve().as_uri(), published)
+        url = path.resolve().as_uri()
+        if "%" in url:  # icechunk and fsspec disagree with others on what it then names
+            raise RequestError(
+                f"References cannot name {path.resolve()}: its path holds blanks or signs that "
+                "URLs have no letter for. Move the file to a path of letters, digits, '.', '_' and "
+                "'-'."
+            )
+        return cls(url, published)
 
 
 def file_name(url: str) -> str:

@@ -63,8 +63,11 @@ class Growing(Protocol):
         Raises StoreError where they do not fit. **Reads:** metadata, coordinates of a granule.
         """
 
-    def finish(self) -> str:
-        """Write what has changed; gives the snapshot, if there are any. **Reads:** nothing."""
+    def finish(self) -> tuple[str, tuple[str, ...]]:
+        """Write what has changed; gives the snapshot, if there are any, and notes.
+
+        **Reads:** nothing.
+        """
 
 
 def recalled(told: Mapping[str, Any]) -> Choice:

@@ -22,6 +22,12 @@ from harmony_vds.model.joined_times import is_time
 from harmony_vds.model.paths import group_of, name_of
 
 
+_MOVED = (
+    "references that were there moved: who has opened the folder before reads it record by record "
+    "and must open it again; publish it under another name"
+)
+
+
 class _Remembered(NamedTuple):
     """One entry of a file's history, in the form of a commit."""
 
@@ -36,7 +42,7 @@ class GrowingReferences:
         """Read them; errors as `read_file`. **Reads:** metadata."""
         self._path, self._began = path, datetime.now(UTC)
         told = read_file(path)
-        self._history, self._changed = told.history, False
+        self._history, self._changed, self._moved = told.history, False, False
         self._documents = {k: v for k, v in told.refs.items() if k.endswith((".zgroup", ".zattrs"))}
         self._arrays = arrays_in(told.refs)
         commits = [
@@ -113,6 +119,7 @@ class GrowingReferences:
         arrays = arrays_in(fresh)
         for path, axis in self._mine().items():
             self._arrays[path] = self._extended(path, axis, arrays[path], joined)
+            self._moved |= axis > 0
         self._agree(fresh, arrays)
         self._urls, self._owners = self._found()
         self._sort()
@@ -121,12 +128,13 @@ class GrowingReferences:
         self._changed = True
         return joined.notes
 
-    def finish(self) -> str:
+    def finish(self) -> tuple[str, tuple[str, ...]]:
         """Write the file if anything has changed; it has no snapshots. **Reads:** nothing."""
         if self._changed:
             refs = {**self._documents, **references_in(self._arrays.values())}
             write_file(ReferenceFile(refs, self._history), self._path)
-        return ""
+        mixes = self._moved and self._path.suffix != ".json"
+        return "", (_MOVED,) if mixes else ()
 
     def _extended(
         self, path: str, axis: int, other: KerchunkArray, joined: Joined
@@ -162,6 +170,7 @@ class GrowingReferences:
 
     def _arrange(self, order: npt.NDArray[np.int64]) -> None:
         """Keep the steps of `order`, in that order."""
+        self._moved = True
         for path, axis in self._mine().items():
             own = self._arrays[path]
             if own.is_held:

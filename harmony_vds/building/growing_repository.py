@@ -105,10 +105,9 @@ class GrowingRepository:
         session.commit(text, metadata=remembered(self.choice, arrivals.urls))
         return joined.notes
 
-    def finish(self) -> str:
+    def finish(self) -> tuple[str, tuple[str, ...]]:
         """The snapshot; all is committed. **Reads:** nothing."""
-        snapshot: str = self._repository.lookup_branch("main")
-        return snapshot
+        return self._repository.lookup_branch("main"), ()
 
     def _reach(self, urls: Sequence[str]) -> None:
         """Add the containers that all of `urls` need."""

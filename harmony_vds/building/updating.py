@@ -113,7 +113,8 @@ def _updated(
         arrivals = Arrivals(gathered.granules, told, frozenset(renewed))
         notes += store.append(arrivals, lambda gone: _sample(sound or files, store, left, gone))
     added = tuple(own for own in told if own not in renewed)
-    return Updated(store.finish(), added, removed, renewed, notes)
+    snapshot, told_last = store.finish()
+    return Updated(snapshot, added, removed, renewed, (*notes, *told_last))
 
 
 def _removed(

@@ -135,7 +135,7 @@ SourcePrefix = Annotated[
     typer.Option(help="URL prefix under which local files' common folder is published."),
 ]
 Update = Annotated[
-    bool, typer.Option("--update", help="Add to the repository what it does not hold yet.")
+    bool, typer.Option("--update", help="Add to the store what it does not hold yet.")
 ]
 RemoveDeleted = Annotated[
     bool,

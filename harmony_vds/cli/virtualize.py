@@ -199,7 +199,8 @@ def _update(
     done = update(listed, place, removing=removing, crew=crew)
     for note in done.notes:
         print(f"note: {note}")
+    at = f" snapshot {done.snapshot}," if done.snapshot else ""
     print(
-        f"{place.folder or place.href} snapshot {done.snapshot}, {len(done.added)} granules added, "
+        f"{place.folder or place.href}{at} {len(done.added)} granules added, "
         f"{len(done.removed)} removed, {len(done.renewed)} described anew"
     )

@@ -157,6 +157,12 @@ def test_files_that_are_none_are_refused(files: list[str], told: str, tmp_path: 
         build([tmp_path / name for name in files], tmp_path / "store")
 
 
+def test_path_that_no_reference_can_name_is_refused(granules: list[Path], tmp_path: Path) -> None:
+    moved = granules[0].rename(tmp_path / "my granule.nc")
+    with pytest.raises(RequestError, match=r"cannot name .*my granule\.nc.* Move the file"):
+        build([moved], tmp_path / "store")
+
+
 def test_store_that_exists_is_not_overwritten(granules: list[Path], tmp_path: Path) -> None:
     store = tmp_path / "store"
     build(granules, store)

@@ -52,6 +52,7 @@ def test_updated_references_are_those_of_a_store_built_anew(
     done = bring_up_to_date([days[own] for own in then], updated, removing=True)
     assert done.added == tuple(days[own].as_uri() for own in then if own not in first)
     assert done.removed == tuple(days[own].as_uri() for own in first if own not in then)
+    assert any("open it again" in own for own in done.notes) is (form == "parquet")
     build([days[own] for own in then], anew)
     assert documents(updated) == documents(anew)
     found, ours = stored(updated), by_engine(updated, days[0].parent)
