@@ -21,7 +21,6 @@ from harmony_vds.errors import StoreError
 from harmony_vds.model.joined_times import is_time
 from harmony_vds.model.paths import group_of, name_of
 
-
 _MOVED = (
     "references that were there moved: who has opened the folder before reads it record by record "
     "and must open it again; publish it under another name"
