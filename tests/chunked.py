@@ -5,6 +5,8 @@ from pathlib import Path
 import h5py
 import netCDF4
 import numpy as np
+from systems.kits import raw
+from world import kerchunk_references, write_references
 
 ROWS, COLUMNS = 300, 400
 CHUNK = (1, 100, 192)  # too large to be joined whatever the type; the last one is cut
@@ -31,6 +33,13 @@ def granule(path: Path, day: int, *, nc_type: str = "i2", **options) -> Path:
         values = np.random.default_rng(day).integers(-9, 3000, (1, ROWS, COLUMNS))
         field[:] = values.astype(nc_type)
     return path
+
+
+def stack_in(folder: Path, steps: int) -> tuple[Path, np.ndarray]:
+    """A store over some days, and its packed values by netCDF4 alone."""
+    files = [granule(folder / f"{day}.nc", day) for day in range(steps)]
+    store = write_references(folder / "stack.json", kerchunk_references(files))
+    return store, np.concatenate([raw(path, "field") for path in files])
 
 
 def box_of(rows: range, columns: range) -> tuple[float, float, float, float]:

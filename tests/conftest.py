@@ -4,10 +4,19 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import netCDF4
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from servers import s3_server
 from world import virtual_dataset, write_days, write_icechunk
+
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.access.gateway import Access
+from harmony_vds.discovery.found import locate
+from harmony_vds.model.store import VirtualStore
+from harmony_vds.settings import Settings
+from harmony_vds.stores.open import open_store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = (REPOSITORY.parent / "shared").resolve()
@@ -73,6 +82,26 @@ def store(days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store") / "sst.icechunk"
     write_icechunk(folder, {None: virtual_dataset(days)}, container=f"{days[0].parent.as_uri()}/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def truth(days: list[Path]) -> np.ndarray:
+    """Packed temperatures of all days, by netCDF4 alone."""
+    steps = []
+    for path in days:
+        with netCDF4.Dataset(path) as nc:
+            nc["analysed_sst"].set_auto_maskandscale(False)
+            steps.append(nc["analysed_sst"][:])
+    return np.concatenate(steps)
+
+
+@pytest.fixture(scope="session")
+def opened(store: Path, days: list[Path]) -> VirtualStore:
+    """`store`, lazy: five days of 36 by 72 cells of 5 degrees, in chunks of 12 by 24."""
+    trusted = (f"{store.as_uri()}/", f"{days[0].parent.as_uri()}/")
+    access = Access.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None))
+    found = locate(store.as_uri(), access)
+    return open_store(found.locations, found.access)
 
 
 @pytest.fixture(scope="session")

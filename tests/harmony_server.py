@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 from invocation import CANARY, Outcome, encrypted, invoke, shape_file
 from orders import BadOrderError, Collection, Order, order
-from servers import Server, cmr_server, s3_client, s3_server, serve
+from servers import Server, bucket_of, cmr_server, s3_client, s3_server, serve
 from world import SHORT_NAME, umm_collection
 
 COLLECTION = "C1234567890-DEMO"
@@ -187,10 +187,7 @@ class Harmony:
     def _uploaded(self, shape: str, ident: str) -> str:
         if not self.s3:
             self.s3 = self.held.enter_context(s3_server())
-            s3_client(self.s3).create_bucket(
-                Bucket=UPLOADS,
-                CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
-            )
+            bucket_of(self.s3, UPLOADS)
         key = f"temp-user-uploads/{ident}-normalized.geojson"
         s3_client(self.s3).put_object(Bucket=UPLOADS, Key=key, Body=shape.encode())
         return f"s3://{UPLOADS}/{key}"

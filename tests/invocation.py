@@ -16,6 +16,8 @@ from typing import Any
 import forks
 from nacl.secret import SecretBox
 from nacl.utils import random
+from servers import Server, cmr_server
+from world import kerchunk_references, umm_collection, write_references
 
 SHARED_SECRET = "_THIS_IS_MY_32_CHARS_SECRET_KEY_"
 CANARY = "canary-token-7f3a9c51e8"
@@ -76,6 +78,26 @@ def shape_file(text: str) -> Iterator[None]:
             path.unlink()
     finally:
         os.close(folder)
+
+
+@contextmanager
+def publishing_days(
+    root: Path, files: list[Path], url: str, s3: str
+) -> Iterator[tuple[Server, dict[str, str]]]:
+    """A CMR in which C1-T has references to `files`, and the environment of who asks for it.
+
+    A server gives what is below `root` at `url`, as its own or another host's.
+    """
+    here = f"{root.as_uri()}/"
+    references = kerchunk_references(files, lambda own: own.replace(here, f"{url}/"))
+    write_references(root / "refs.json", references)
+    record = umm_collection("C1-T", [f"{url}/refs.json"])
+    with cmr_server({"C1-T": record}, token=CANARY) as cmr:
+        yield cmr, {
+            "CMR_ENDPOINT": cmr.url, "HARMONY_VDS_TRUSTED_PREFIXES": f"{url}/",
+            "SOURCE_DATE_EPOCH": "1700000000", "PYTHONWARNINGS": "ignore",
+            "AWS_ENDPOINT_URL_S3": s3, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+        }  # fmt: skip
 
 
 @dataclass

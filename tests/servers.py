@@ -178,13 +178,20 @@ def s3_client(endpoint: str) -> Any:
                         aws_access_key_id="x", aws_secret_access_key="x")  # fmt: skip
 
 
-def upload(endpoint: str, bucket: str, folder: Path, prefix: str = "") -> None:
-    """Put a folder into a bucket, which is made if it is not there, readable by anyone."""
+def bucket_of(endpoint: str, name: str) -> Any:
+    """boto3 for the test's own use, with a bucket that is made if it is not there."""
     client = s3_client(endpoint)
+    # One server serves the whole process, so that another test may have made it.
     with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
         client.create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
         )
+    return client
+
+
+def upload(endpoint: str, bucket: str, folder: Path, prefix: str = "") -> None:
+    """Put a folder into a bucket, which is made if it is not there, readable by anyone."""
+    client = bucket_of(endpoint, bucket)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         key = f"{prefix}{path.relative_to(folder).as_posix()}"
         client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes(), ACL="public-read")

@@ -155,6 +155,7 @@ def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which all of a work item happens."""
     for name, value in world.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
+    # Python looks at TMPDIR once for each process; this variable of its own says the same later.
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "work"))
     for own in (world.archive, world.elsewhere):
         own.forget()

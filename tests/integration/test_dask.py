@@ -50,17 +50,6 @@ def opened(href: str, *prefixes: str) -> tuple[VirtualStore, Access]:
 
 
 @pytest.fixture(scope="module")
-def truth(days: list[Path]) -> np.ndarray:
-    """Packed temperatures of all days, by netCDF4 alone."""
-    steps = []
-    for path in days:
-        with netCDF4.Dataset(path) as nc:
-            nc["analysed_sst"].set_auto_maskandscale(False)
-            steps.append(nc["analysed_sst"][:])
-    return np.concatenate(steps)
-
-
-@pytest.fixture(scope="module")
 def served(
     days: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[VirtualStore, Server]]:

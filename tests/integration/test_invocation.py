@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 from invocation import CANARY, SHARED_SECRET, Outcome, invoke, make_message
 from jsonschema import Draft7Validator
-from servers import Server, cmr_server, failing_server, file_server, s3_client, upload
+from servers import Server, bucket_of, cmr_server, failing_server, file_server, s3_client, upload
 from world import (
     kerchunk_references,
     umm_collection,
@@ -89,9 +89,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Archi
             s3_client(s3).put_object(
                 Bucket=ARCHIVE, Key=f"{place}.json", Body=references, ACL="public-read"
             )
-        s3_client(s3).create_bucket(
-            Bucket=STAGING, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-        )
+        bucket_of(s3, STAGING)
         known = {own["meta"]["concept-id"]: own for own in records.values()}
         trusted = f"{root.as_uri()}/,{http.url}/,s3://{ARCHIVE}/"
         with cmr_server(known, token=CANARY) as cmr:

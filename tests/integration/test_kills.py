@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from invocation import CANARY, SHARED_SECRET, make_message
-from servers import Server, cmr_server, s3_client, serve
-from world import kerchunk_references, umm_collection, write_days, write_references
+from invocation import SHARED_SECRET, make_message, publishing_days
+from servers import Server, bucket_of, serve
+from world import write_days
 
 STAGING = "kills-staging"
 DAYS = 12
@@ -38,38 +38,26 @@ def slow(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Slow]:
 
     root = tmp_path_factory.mktemp("archive")
     files = write_days(root / "granules", DAYS)
-    local = f"{(root / 'granules').as_uri()}/"
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if "Range" in request.headers:
             await asyncio.sleep(0.05)
         return web.FileResponse(root / request.path.lstrip("/"))
 
-    with serve(answer) as archive:
-
-        def moved(url: str) -> str:
-            return url.replace(local, f"{archive.url}/granules/")
-
-        write_references(root / "refs.json", kerchunk_references(files, moved))
-        record = umm_collection("C1-T", [f"{archive.url}/refs.json"])
-        with cmr_server({"C1-T": record}, token=CANARY) as cmr:
-            environment = {
-                "CMR_ENDPOINT": cmr.url, "HARMONY_VDS_TRUSTED_PREFIXES": f"{archive.url}/",
-                "SOURCE_DATE_EPOCH": "1700000000", "PYTHONWARNINGS": "ignore", "ENV": "",
-                "AWS_ENDPOINT_URL_S3": s3, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
-                "SHARED_SECRET_KEY": SHARED_SECRET, "HARMONY_VDS_PART_BYTES": "17000",
-                **{k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH")},
-            }  # fmt: skip
-            yield Slow(archive, cmr, environment)
+    with (
+        serve(answer) as archive,
+        publishing_days(root, files, archive.url, s3) as (cmr, environment),
+    ):
+        environment |= {
+            "ENV": "", "SHARED_SECRET_KEY": SHARED_SECRET, "HARMONY_VDS_PART_BYTES": "17000",
+            **{k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH")},
+        }  # fmt: skip
+        yield Slow(archive, cmr, environment)
 
 
 @pytest.fixture(scope="module")
 def bucket(s3: str) -> Any:
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket=STAGING, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
-    return client
+    return bucket_of(s3, STAGING)
 
 
 def start(slow: Slow, folder: Path, prefix: str, **more: Any) -> subprocess.Popen[str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
-import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -50,17 +49,6 @@ def opened(place: Path, access: Access, reader: str = "planned") -> xr.Dataset:
 def references(days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("references")
     return write_references(folder / "sst.json", kerchunk_references(days))
-
-
-@pytest.fixture(scope="module")
-def truth(days: list[Path]) -> np.ndarray:
-    """Packed temperatures of all days, by netCDF4 alone."""
-    steps = []
-    for path in days:
-        with netCDF4.Dataset(path) as nc:
-            nc["analysed_sst"].set_auto_maskandscale(False)
-            steps.append(nc["analysed_sst"][:])
-    return np.concatenate(steps)
 
 
 @pytest.fixture(params=["icechunk", "kerchunk"])

@@ -1,6 +1,5 @@
 """Every operation captured from a running Harmony, through the whole service."""
 
-import contextlib
 import csv
 import json
 import os
@@ -22,7 +21,7 @@ from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
 from invocation import SHARED_SECRET, shape_file
 from PIL import Image
-from servers import Server, cmr_server, s3_client
+from servers import Server, bucket_of, cmr_server
 from world import umm_collection, virtual_dataset, write_icechunk
 
 from harmony_vds.adapter import VirtualStoreAdapter
@@ -121,11 +120,7 @@ def handed_over(name: str) -> Iterator[None]:
     href = captured(name)["subset"]["shape"]["href"]
     if href.startswith("s3://"):
         bucket, _, key = href.removeprefix("s3://").partition("/")
-        client = s3_client(os.environ["AWS_ENDPOINT_URL_S3"])
-        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
-            client.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-            )
+        client = bucket_of(os.environ["AWS_ENDPOINT_URL_S3"], bucket)
         client.put_object(Bucket=bucket, Key=key, Body=text.encode())
         yield
         return

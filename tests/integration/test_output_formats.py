@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 from invocation import Outcome, invoke, make_message
 from PIL import Image
-from servers import cmr_server, s3_client
+from servers import bucket_of, cmr_server
 from world import FILL, kerchunk_references, umm_collection, write_days, write_references
 
 STAGING = "formats-staging"
@@ -57,10 +57,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Chain]:
     root = tmp_path_factory.mktemp("formats")
     files = write_days(root / "granules", 3)
     store = write_references(root / "sst.json", kerchunk_references(files))
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket=STAGING, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
+    client = bucket_of(s3, STAGING)
     with cmr_server({"C1-T": umm_collection("C1-T", [store.as_uri()])}) as cmr:
         environment = {
             "CMR_ENDPOINT": cmr.url, "HARMONY_VDS_TRUSTED_PREFIXES": f"{root.as_uri()}/",

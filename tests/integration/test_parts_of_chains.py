@@ -13,9 +13,17 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
-from invocation import CANARY, SHARED_SECRET, Outcome, invoke, items_of, make_message
-from servers import Server, cmr_server, file_server, s3_client
-from world import kerchunk_references, umm_collection, write_days, write_references
+from invocation import (
+    CANARY,
+    SHARED_SECRET,
+    Outcome,
+    invoke,
+    items_of,
+    make_message,
+    publishing_days,
+)
+from servers import Server, bucket_of, file_server
+from world import write_days
 
 STAGING = "parts-staging"
 DAYS = 7
@@ -37,32 +45,14 @@ class Published:
 def published(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Published]:
     root = tmp_path_factory.mktemp("archive")
     files = write_days(root / "granules", DAYS)
-    local = f"{(root / 'granules').as_uri()}/"
-    with file_server(root) as http:
-
-        def moved(url: str) -> str:
-            return url.replace(local, f"{http.url}/granules/")
-
-        write_references(root / "refs.json", kerchunk_references(files, moved))
-        record = umm_collection("C1-T", [f"{http.url}/refs.json"])
-        with cmr_server({"C1-T": record}, token=CANARY) as cmr:
-            environment = {
-                "CMR_ENDPOINT": cmr.url, "HARMONY_VDS_TRUSTED_PREFIXES": f"{http.url}/",
-                "SOURCE_DATE_EPOCH": "1700000000", "PYTHONWARNINGS": "ignore",
-                "AWS_ENDPOINT_URL_S3": s3, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
-                # 16 bytes a day below the box of 14 by 12 cells of three bytes, and the axes
-                "HARMONY_VDS_PART_BYTES": "1400",
-            }  # fmt: skip
-            yield Published(files, http, cmr, environment)
+    with file_server(root) as http, publishing_days(root, files, http.url, s3) as (cmr, given):
+        # 16 bytes a day below the box of 14 by 12 cells of three bytes, and the axes
+        yield Published(files, http, cmr, given | {"HARMONY_VDS_PART_BYTES": "1400"})
 
 
 @pytest.fixture(scope="module")
 def bucket(s3: str) -> Any:
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket=STAGING, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
-    return client
+    return bucket_of(s3, STAGING)
 
 
 def values(path: Path, name: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import pytest
 import zarr
 from aiohttp import web
 from harmony_service_lib.util import config
-from servers import s3_client, serve
+from servers import bucket_of, serve
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.delivery import deliver
@@ -92,11 +92,7 @@ def gate(s3: str) -> Iterator[tuple[Gate, str]]:
 
 @pytest.fixture(scope="module")
 def bucket(s3: str) -> Any:
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
-    return client
+    return bucket_of(s3, BUCKET)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from building import contents, files_at
 from dmrpp import write_dmrpp
-from servers import Server, cmr_server, file_server, s3_client
+from servers import Server, bucket_of, cmr_server, file_server
 from systems.kits import ask, raw, request, services
 from typer.testing import CliRunner
 from world import umm_collection, umm_granule, write_days
@@ -149,10 +149,7 @@ def test_stac_catalogue_is_published_with_the_names_that_are_asked_for(
 def test_repository_is_written_directly_to_a_bucket_and_updated_there(
     days: list[Path], archive: Server, s3: str, tmp_path: Path
 ) -> None:
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket="stores", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
+    bucket_of(s3, "stores")
     given = {"HARMONY_VDS_S3_ENDPOINT_URL": s3, "AWS_ACCESS_KEY_ID": "x",
              "AWS_SECRET_ACCESS_KEY": "x"}  # fmt: skip
     options = ("--output", "s3://stores/sst.icechunk", "--source-prefix", f"{archive.url}/")

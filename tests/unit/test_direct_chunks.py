@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
-from chunked import CHUNK, COLUMNS, ROWS, box_of, granule, stored_chunks
+from chunked import CHUNK, COLUMNS, ROWS, box_of, granule, stack_in, stored_chunks
 from hypothesis import given
 from hypothesis import strategies as st
 from systems.kits import ask, raw, request, services
-from world import kerchunk_references, virtual_dataset, write_icechunk, write_references
+from world import virtual_dataset, write_icechunk, write_references
 
 from harmony_vds.errors import StoreError
 from harmony_vds.model.formats import AS_STORED, Layout
@@ -35,10 +35,7 @@ STEPS = 3
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """A store over some days, and its packed values by netCDF4 alone."""
-    folder = tmp_path_factory.mktemp("stack")
-    files = [granule(folder / f"{day}.nc", day) for day in range(STEPS)]
-    store = write_references(folder / "stack.json", kerchunk_references(files))
-    return store, np.concatenate([raw(path, "field") for path in files])
+    return stack_in(tmp_path_factory.mktemp("stack"), STEPS)
 
 
 def answer(store: Path, folder: Path, box=None, layout: Layout = AS_STORED) -> Path:

@@ -5,14 +5,10 @@ import itertools
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.gateway import Access
-from harmony_vds.discovery.found import locate
 from harmony_vds.errors import NoDataError, UnsupportedError
 from harmony_vds.model.chunks import ChunkKind
 from harmony_vds.model.extent import BoundingBox, TimeRange
@@ -21,21 +17,10 @@ from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.guard import refuse_unsupported
 from harmony_vds.planning.planner import make_plan
-from harmony_vds.settings import Settings
-from harmony_vds.stores.open import open_store
 
 SOURCE = Source("C1-DEMO", "DEMO")
 # The number that the first granule holds, in seconds since 1981.
 NOON = datetime(1981, 1, 1, tzinfo=UTC) + timedelta(seconds=1356998400 + 43200)
-
-
-@pytest.fixture(scope="module")
-def opened(store: Path, days: list[Path]) -> VirtualStore:
-    """Five days of 36 by 72 cells of 5 degrees, in chunks of 12 by 24."""
-    trusted = (f"{store.as_uri()}/", f"{days[0].parent.as_uri()}/")
-    access = Access.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None))
-    found = locate(store.as_uri(), access)
-    return open_store(found.locations, found.access)
 
 
 def plan_of(opened: VirtualStore, request: Request | None = None, *variables: str) -> Plan:

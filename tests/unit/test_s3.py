@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from servers import failing_server, faulty_server, s3_client
+from servers import bucket_of, failing_server, faulty_server
 
 from harmony_vds.access.loop import run
 from harmony_vds.access.s3 import S3Client
@@ -16,10 +16,7 @@ OBJECT = Address.of("s3://bucket/folder/416/a b+c.nc")
 
 @pytest.fixture(scope="module")
 def endpoint(s3: str) -> str:
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
+    client = bucket_of(s3, "bucket")
     client.put_object(Bucket="bucket", Key="folder/416/a b+c.nc", Body=BODY, ACL="public-read")
     return s3
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from harmony_service_lib.util import config
 from invocation import CANARY, shape_file
-from servers import Server, file_server, s3_client, serve
+from servers import Server, bucket_of, file_server, serve
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.gateway import Access
@@ -31,10 +31,7 @@ UPLOADS = "shape-uploads"
 
 @pytest.fixture(scope="module")
 def uploaded(s3: str) -> str:
-    client = s3_client(s3)
-    client.create_bucket(
-        Bucket=UPLOADS, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
+    client = bucket_of(s3, UPLOADS)
     for key in ("temp-user-uploads/abc", "private/abc", "temp-user-uploads-of-others/abc"):
         client.put_object(Bucket=UPLOADS, Key=key, Body=SHAPE.encode())
     return f"s3://{UPLOADS}/temp-user-uploads/abc"

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.gateway import Access
 from harmony_vds.cutting import Cutting
-from harmony_vds.discovery.found import locate
 from harmony_vds.errors import TooLargeError
 from harmony_vds.memory import allowed_memory
 from harmony_vds.model.duration import expected
@@ -25,21 +22,11 @@ from harmony_vds.planning.planner import make_plan
 from harmony_vds.planning.volume import check_total, total
 from harmony_vds.services import limits_of
 from harmony_vds.settings import Settings
-from harmony_vds.stores.open import open_store
 
 SOURCE = Source("C1-DEMO", "DEMO")
 # The number that the first granule holds, in seconds since 1981.
 NOON = datetime(1981, 1, 1, tzinfo=UTC) + timedelta(seconds=1356998400 + 43200)
 PLENTY = Limits(10**15, 10**15, 10**6)
-
-
-@pytest.fixture(scope="module")
-def opened(store: Path, days: list[Path]) -> VirtualStore:
-    """Five days of 36 by 72 cells of 5 degrees, in chunks of 12 by 24."""
-    trusted = (f"{store.as_uri()}/", f"{days[0].parent.as_uri()}/")
-    access = Access.of(Settings(trusted_prefixes=trusted), Credentials.of_token(None))
-    found = locate(store.as_uri(), access)
-    return open_store(found.locations, found.access)
 
 
 def boxed(*edges: float) -> Request:

@@ -1,7 +1,6 @@
 """How protected, public and unknown buckets are read, and where the token and keys never go."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import pytest
 from aiohttp import web
 from archive import EULA, SECRET, SESSION, Archive, archive
 from invocation import CANARY
-from servers import Server, s3_client, serve
+from servers import Server, bucket_of, serve
 
 from harmony_vds.access.buckets import learn_twins
 from harmony_vds.access.credentials import Credentials
@@ -29,13 +28,8 @@ OBJECT = f"s3://{PROTECTED}/MUR/a.nc"
 
 @pytest.fixture(scope="module")
 def moto(s3: str) -> str:
-    client = s3_client(s3)
     for bucket in (PROTECTED, PUBLIC):
-        # One server serves the whole process, so that another test may have made the bucket.
-        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
-            client.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-            )
+        client = bucket_of(s3, bucket)
         client.put_object(Bucket=bucket, Key="MUR/a.nc", Body=BODY, ACL="public-read")
     return s3
 

@@ -14,7 +14,7 @@ import pytest
 import rasterio
 import xarray as xr
 import zarr
-from chunked import CHUNK, box_of, granule, stored_chunks
+from chunked import CHUNK, box_of, granule, stack_in, stored_chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems.kits import ask, raw, request, services
@@ -33,10 +33,7 @@ HEADER = 24
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """A store over some days, and its packed values by netCDF4 alone."""
-    folder = tmp_path_factory.mktemp("stack")
-    files = [granule(folder / f"{day}.nc", day) for day in range(STEPS)]
-    store = write_references(folder / "stack.json", kerchunk_references(files))
-    return store, np.concatenate([raw(path, "field") for path in files])
+    return stack_in(tmp_path_factory.mktemp("stack"), STEPS)
 
 
 def answer(store: Path, folder: Path, box=None, layout: Layout = AS_STORED) -> Path:
