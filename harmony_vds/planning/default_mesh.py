@@ -104,7 +104,7 @@ def mesh_cells(mesh: Mesh, crs: "CRS", notes: list[str]) -> Cells | None:
     if not known.any():
         return None
     world = world_of(crs.to_wkt())
-    ends = _ends(x[known], world) if world else None
+    ends = _ends(x[known], world, side) if world else None
     if ends is None and world and crs.is_geographic:
         half = max(1, round(TURN / 2 / side))
         side, left, right = TURN / 2 / half, -half, half  # the last column meets the first
@@ -206,12 +206,12 @@ def _inside(lon: Floats, lat: Floats, crs: "CRS") -> npt.NDArray[np.bool_]:
     )
 
 
-def _ends(places: Floats, world: float) -> tuple[float, float] | None:
-    """The shortest run along a round world that holds all; None where they leave no gap."""
+def _ends(places: Floats, world: float, side: float) -> tuple[float, float] | None:
+    """The shortest run along a round world that holds all; None where they leave no gap to see."""
     known = np.unique(places)
     gaps = np.diff(np.concatenate([known, known[:1] + world]))
     widest = int(gaps.argmax())
-    if gaps[widest] < _GAP * world:
+    if gaps[widest] < max(_GAP * world, 3 * side):
         return None
     west = float(known[(widest + 1) % known.size])
     return west, west + world - float(gaps[widest])
