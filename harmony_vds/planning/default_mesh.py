@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _SAMPLES = 512
 """Rows and columns whose places are looked at, beside the outermost."""
+_OVERVIEW = 128
+"""Likewise, where it is asked whether the map holds them in one piece."""
 _GAP = 1 / 360
 """Of the world: where places leave less than that free, the grid goes all the way round."""
 _AWAY = 0.05
@@ -75,19 +77,25 @@ def is_torn(mesh: Mesh, crs: "CRS") -> bool:
 
     **Reads:** nothing.
     """
-    x, _ = _mapped(mesh.at(*_sampled(mesh)), crs)
-    return not np.isfinite(x).all() or is_cut(mesh, crs)
+    found = _mapped(mesh.at(*_sampled(mesh, _OVERVIEW)), crs)
+    return not np.isfinite(found).all() or _jumps(found, crs)
 
 
 def is_cut(mesh: Mesh, crs: "CRS") -> bool:
     """Whether neighbours lie far apart on the map. **Reads:** nothing."""
+    return _jumps(_mapped(mesh.at(*_sampled(mesh, _OVERVIEW)), crs), crs)
+
+
+def _jumps(found: Floats, crs: "CRS") -> bool:
+    """Whether places on the map, (x, y) of rows and columns, lie far from their neighbours."""
     world = world_of(crs.to_wkt())
-    if world:
-        x, _ = _mapped(mesh.at(*_sampled(mesh)), crs)
-        return any(bool((np.abs(np.diff(x, axis=own)) > world / 2).any()) for own in (0, 1))
-    apart = np.hypot(*np.concatenate(_steps(mesh, crs), axis=-1))
-    known = apart[np.isfinite(apart)]
-    return bool(known.size and known.max() > _TORN * np.median(known))
+    for axis in (1, 2):
+        steps = np.diff(found, axis=axis)
+        apart = np.abs(steps[0]) if world else np.hypot(*steps)
+        known = apart[np.isfinite(apart)]
+        if known.size and known.max() > (world / 2 if world else _TORN * np.median(known)):
+            return True
+    return False
 
 
 def mesh_cells(mesh: Mesh, crs: "CRS", notes: list[str]) -> Cells | None:
@@ -170,9 +178,9 @@ def _mapped(places: tuple[Floats, Floats], crs: "CRS") -> Floats:
     return found
 
 
-def _sampled(mesh: Mesh) -> tuple[Indices, Indices]:
+def _sampled(mesh: Mesh, number: int) -> tuple[Indices, Indices]:
     rows, columns = (
-        np.unique(np.linspace(0, size - 1, _SAMPLES).astype(np.int64)) for size in mesh.shape
+        np.unique(np.linspace(0, size - 1, number).astype(np.int64)) for size in mesh.shape
     )
     return rows, columns
 
@@ -180,7 +188,7 @@ def _sampled(mesh: Mesh) -> tuple[Indices, Indices]:
 def _used(mesh: Mesh, crs: "CRS", notes: list[str]) -> tuple[Floats, Floats]:
     """Longitudes and latitudes of centres where the reference system is meant to be used."""
     ends, (rows, columns) = np.array([0, -1]), map(np.arange, mesh.shape)
-    found = [mesh.at(*_sampled(mesh)), mesh.at(ends, columns), mesh.at(rows, ends)]
+    found = [mesh.at(*_sampled(mesh, _SAMPLES)), mesh.at(ends, columns), mesh.at(rows, ends)]
     lon, lat = (np.concatenate([own[part].ravel() for own in found]) for part in (0, 1))
     known = np.isfinite(lon) & np.isfinite(lat)
     lon, lat = lon[known], lat[known]

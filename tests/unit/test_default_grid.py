@@ -28,6 +28,7 @@ TILE = (SINUSOIDAL, (-12231455.7, -11119505.2), (5559752.6, 6671703.1), 1e4)
 DISC = (GOES_WEST, (-5.4e6, 5.4e6), (-5.4e6, 5.4e6), 4e4)
 HEMISPHERE = ("EPSG:6931", (-9e6, 9e6), (-9e6, 9e6), 9e4)
 PACIFIC = (DEGREES, (170, 190), (-20, 20), 0.5)
+FINE = (DEGREES, (170.3, 191), (-1, 1), 0.01)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ PACIFIC = (DEGREES, (170, 190), (-20, 20), 0.5)
         (FIJI, "EPSG:4326"), (FIJI, "EPSG:3857"), (FIJI, "EPSG:6933"), (ARCTIC, "EPSG:4326"),
         (ARCTIC, "EPSG:3857"), (TILE, "EPSG:4326"), (TILE, "EPSG:6933"), (DISC, "EPSG:4326"),
         (DISC, "EPSG:6933"), (HEMISPHERE, "EPSG:3413"), (PACIFIC, "EPSG:3857"),
-        (PACIFIC, "+proj=moll"),
+        (PACIFIC, "+proj=moll"), (FINE, "+proj=moll"), (FINE, "EPSG:3857"),
     ],
 )  # fmt: skip
 def test_every_place_is_covered_by_cells_about_as_large_as_the_stores(own, crs):
