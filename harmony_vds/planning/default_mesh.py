@@ -111,6 +111,7 @@ def mesh_cells(mesh: Mesh, crs: "CRS", notes: list[str]) -> Cells | None:
     known = np.isfinite(x)
     if not known.any():
         return None
+    between = max(mesh.shape) // _SAMPLES  # of the cells inside some are looked at
     world = world_of(crs.to_wkt())
     ends = _ends(x[known], world, side) if world else None
     if ends is None and world and crs.is_geographic:
@@ -118,17 +119,17 @@ def mesh_cells(mesh: Mesh, crs: "CRS", notes: list[str]) -> Cells | None:
         side, left, right = TURN / 2 / half, -half, half  # the last column meets the first
     else:
         first, last = ends or (x[known].min(), x[known].max())
-        left, right = _outward(first, last, side)
-    bottom, top = _outward(y[known].min(), y[known].max(), side)
+        left, right = _outward(first, last, side, 0 if ends else between)
+    bottom, top = _outward(y[known].min(), y[known].max(), side, between)
     if crs.is_geographic:
         most = round(90.0 / side)  # no row has its centre beyond a pole
         bottom, top = max(bottom, -most), min(top, most)
     return Cells(left * side, top * side, side, side, right - left, top - bottom)
 
 
-def _outward(low: float, high: float, side: float) -> tuple[int, int]:
-    """The cells, counted from 0, that hold all centres and half a cell around them."""
-    return math.floor(low / side - 0.5), math.ceil(high / side + 0.5)
+def _outward(low: float, high: float, side: float, more: int) -> tuple[int, int]:
+    """The cells, counted from 0, that hold all centres and half a cell around them, and `more`."""
+    return math.floor(low / side - 0.5) - more, math.ceil(high / side + 0.5) + more
 
 
 def _side(mesh: Mesh, crs: "CRS") -> float | None:
