@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from harmony_vds.access.fetch import Fetcher
+from harmony_vds.access.http import Received
 from harmony_vds.access.loop import run
 
 
@@ -20,13 +22,20 @@ class RangedFile:
     fetcher: Fetcher
     """Reads it."""
 
+    @cached_property
+    def first(self) -> Received:
+        """Its first byte, and what its place says of it; errors as `Fetcher.fetch_range`.
+
+        **Reads:** metadata.
+        """
+        return run(self.fetcher.fetch_range(self.url, 0, 1))
+
     def head(self, _: str) -> dict[str, int]:
         """The file's size in bytes, under ``size``; errors as `Fetcher.fetch_range`.
 
         **Reads:** metadata.
         """
-        received = run(self.fetcher.fetch_range(self.url, 0, 1))
-        return {"size": received.size or 0}
+        return {"size": self.first.size or 0}
 
     def get_ranges(
         self, _: str, *, starts: Sequence[int], lengths: Sequence[int]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -86,6 +86,25 @@ def file_name(url: str) -> str:
     return unquote(urlsplit(url).path).rpartition("/")[2]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What tells one edition of a file from another."""
+
+    size: int | None = None
+    """Bytes; None where its place does not tell."""
+    modified: datetime | None = None
+    """When it was written last, UTC; None where its place does not tell."""
+
+    @classmethod
+    def of_path(cls, path: Path) -> "Seen":
+        """The edition of a local file. **Reads:** metadata."""
+        told = path.stat()
+        return cls(told.st_size, datetime.fromtimestamp(told.st_mtime, UTC))
+
+
+UNSEEN = Seen()
+
+
 @dataclass(frozen=True, eq=False)
 class OpenFile:
     """An open granule: a place for parsers of references, and a way to read values."""
@@ -98,6 +117,8 @@ class OpenFile:
     """``hdf5``, ``classic`` or ``tiff``."""
     traffic: Traffic = field(default_factory=Traffic)
     """What was fetched of it so far; nothing of local files."""
+    seen: Seen = UNSEEN
+    """Which edition of the file it is."""
 
 
 @contextmanager
@@ -121,7 +142,8 @@ def opened(file: GranuleFile) -> Iterator[OpenFile]:
         if not path.is_file():
             raise RequestError(f"There is no file {path}.")
         with path.open("rb") as reader:
-            yield OpenFile(ObjectStoreRegistry({"file://": LocalStore()}), reader, _form(reader))
+            registry = ObjectStoreRegistry({"file://": LocalStore()})
+            yield OpenFile(registry, reader, _form(reader), seen=Seen.of_path(path))
         return
     with file.access.restore() as access:
         ranged: Any = RangedFile(file.href, access.fetcher)
@@ -134,7 +156,8 @@ def opened(file: GranuleFile) -> Iterator[OpenFile]:
                 f"read whole; at most {_LARGEST_CLASSIC:,} are. Copy it here and name the copy."
             )
         elsewhere.seek(0)
-        yield OpenFile(registry, elsewhere, form, access.fetcher.traffic)
+        told = Seen(ranged.first.size, ranged.first.modified)
+        yield OpenFile(registry, elsewhere, form, access.fetcher.traffic, told)
 
 
 def _form(reader: Any) -> str:

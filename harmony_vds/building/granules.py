@@ -18,7 +18,7 @@ from xarray.backends.zarr import FillValueCoder
 
 from harmony_vds.access.traffic import Traffic
 from harmony_vds.building.choice import Choice, chosen
-from harmony_vds.building.files import GranuleFile, OpenFile, opened
+from harmony_vds.building.files import UNSEEN, GranuleFile, OpenFile, Seen, opened
 from harmony_vds.building.marks import (
     bounded_units,
     bounds_of,
@@ -66,6 +66,10 @@ class VirtualGranule:
     """Bytes that were fetched from elsewhere to describe it."""
     requests: int = 0
     """By how many requests."""
+    seen: Seen = UNSEEN
+    """Which edition of the file it describes."""
+    url: str = ""
+    """To which its references lead."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,9 @@ def _by_sidecar(
             file, values, choice, lambda group, _: dataset_of(told, group, file.href)
         )
         found = _counted(found, told.traffic)
-    return replace(found, by_sidecar=True) if isinstance(found, VirtualGranule) else found
+    if not isinstance(found, VirtualGranule):
+        return found
+    return replace(found, by_sidecar=True, seen=Seen(told.size, told.modified))
 
 
 def _counted(found: VirtualGranule | Omitted, traffic: Traffic) -> VirtualGranule | Omitted:
@@ -137,12 +143,14 @@ def _by_file(file: GranuleFile, choice: Choice) -> VirtualGranule | Omitted:
             from harmony_vds.building.tiff import read_tiff
 
             image, notes = read_tiff(file, own)
-            return _counted(_finished(file, {"/": image}, notes, choice, None), own.traffic)
-        with values_of(own) as values:
-            found = _of_groups(
-                file, values, choice, lambda group, below: _parsed(file, own, group, below)
-            )
-            return _counted(found, own.traffic)
+            found = _finished(file, {"/": image}, notes, choice, None)
+        else:
+            with values_of(own) as values:
+                found = _of_groups(
+                    file, values, choice, lambda group, below: _parsed(file, own, group, below)
+                )
+        counted = _counted(found, own.traffic)
+    return replace(counted, seen=own.seen) if isinstance(counted, VirtualGranule) else counted
 
 
 def _of_groups(
@@ -229,7 +237,8 @@ def _finished(
         (group, name): own for (group, name), own in told.items()
         if name in renamed[group].variables and along not in renamed[group].variables[name].dims
     }  # fmt: skip
-    return VirtualGranule(file.name, renamed, along, alive, tuple(dict.fromkeys(notes)))
+    kept_notes = tuple(dict.fromkeys(notes))
+    return VirtualGranule(file.name, renamed, along, alive, kept_notes, url=file.target)
 
 
 def _constants(

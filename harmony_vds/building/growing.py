@@ -1,6 +1,6 @@
 """What stores that are brought up to date have in common, whatever they are written in."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
 from harmony_vds.building.choice import Choice
+from harmony_vds.building.files import Seen
 from harmony_vds.building.granules import VirtualGranule
 from harmony_vds.building.replaced import Described
 from harmony_vds.errors import StoreError
@@ -33,10 +34,17 @@ class Arrivals:
 
     granules: Sequence[VirtualGranule]
     """What they hold."""
-    urls: Sequence[str]
-    """Where they lie."""
     renewed: frozenset[str]
     """Those among them that take their own place again, because they were written anew."""
+
+    @property
+    def urls(self) -> list[str]:
+        """Where they lie. **Reads:** nothing."""
+        return [own.url for own in self.granules]
+
+    def seen(self) -> Iterator[tuple[str, Seen]]:
+        """The URL and the edition of each. **Reads:** nothing."""
+        return ((own.url, own.seen) for own in self.granules)
 
 
 class Growing(Protocol):

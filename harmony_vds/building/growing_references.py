@@ -15,7 +15,7 @@ from harmony_vds.building.joining import Joined, join, refuse_differences
 from harmony_vds.building.kerchunk import kerchunk_references
 from harmony_vds.building.kerchunk_arrays import KerchunkArray, arrays_in, references_in
 from harmony_vds.building.reference_files import ReferenceFile, References, read_file, write_file
-from harmony_vds.building.replaced import Described
+from harmony_vds.building.replaced import SEEN, Described, editions
 from harmony_vds.building.virtualize import remembered
 from harmony_vds.errors import StoreError
 from harmony_vds.model.joined_times import is_time
@@ -48,7 +48,10 @@ class GrowingReferences:
             _Remembered(own, datetime.fromisoformat(own["at"])) for own in reversed(told.history)
         ]
         self.choice = recalled(told.history[0]["choice"])
-        self.described = Described(commits)
+        seen: dict[str, Any] = {}
+        for own in told.history:
+            seen |= own.get(SEEN, {})
+        self.described = Described(commits, seen)
         self._along = self.choice.dimension or self._joined_along()
         self._urls, self._owners = self._found()
 
@@ -123,7 +126,8 @@ class GrowingReferences:
         self._urls, self._owners = self._found()
         self._sort()
         added = remembered(self.choice, arrivals.urls)
-        self._history.append({**added, "at": self._began.isoformat()})
+        seen = editions(arrivals.seen())
+        self._history.append({**added, SEEN: seen, "at": self._began.isoformat()})
         self._changed = True
         return joined.notes
 

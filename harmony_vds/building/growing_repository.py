@@ -10,6 +10,7 @@ import zarr
 
 from harmony_vds.building.arrangement import arrange, order_by_time
 from harmony_vds.building.contents import Contents, contents_of
+from harmony_vds.building.edition_branch import editions_of, keep_editions
 from harmony_vds.building.extending import extend
 from harmony_vds.building.growing import (
     Arrivals,
@@ -21,7 +22,7 @@ from harmony_vds.building.growing import (
 )
 from harmony_vds.building.joining import Joined, join, refuse_differences
 from harmony_vds.building.places import Place, configuration, containers
-from harmony_vds.building.replaced import Described
+from harmony_vds.building.replaced import Described, editions
 from harmony_vds.building.repository import sanitised
 from harmony_vds.building.shared_arrays import lead_to, leading_to
 from harmony_vds.building.virtualize import remembered
@@ -55,7 +56,7 @@ class GrowingRepository:
                 "granules could not be cut alike; build it anew."
             )
         self.choice = recalled(told)
-        self.described = Described(commits)
+        self.described = Described(commits, editions_of(self._repository))
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -100,6 +101,7 @@ class GrowingRepository:
         order = order_by_time(now)
         if order is not None:
             arrange(session, now, order)
+        keep_editions(self._repository, editions(arrivals.seen()))
         fresh = len(arrivals.urls) - len(arrivals.renewed)
         text = f"Added {fresh} granules, described {len(arrivals.renewed)} anew"
         session.commit(text, metadata=remembered(self.choice, arrivals.urls))

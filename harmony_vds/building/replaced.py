@@ -2,20 +2,25 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.access.loop import run
-from harmony_vds.building.files import GranuleFile
+from harmony_vds.building.files import GranuleFile, Seen
 from harmony_vds.errors import MissingSourceError
 
 ADDED = "added"
 """Under which a commit keeps what marks the granules that it described."""
+SEEN = "seen"
+"""Under which a store keeps which editions of its granules it described."""
 _AT_ONCE = 32
 _ROUNDED = timedelta(seconds=1)
 """Places elsewhere tell dates in whole seconds, some of them the next one."""
+
+type Editions = Mapping[str, Sequence[float | None]]
+"""What stands for a URL → size in bytes and date in seconds since 1970, None if not known."""
 
 
 def mark_of(url: str) -> str:
@@ -23,13 +28,22 @@ def mark_of(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-class Described:
-    """When a repository described each granule, as its commits tell."""
+def editions(granules: Iterable[tuple[str, Seen]]) -> Editions:
+    """What is kept of which editions of files were described, by their URLs. **Reads:** nothing."""
+    return {
+        mark_of(url): (own.size, None if own.modified is None else own.modified.timestamp())
+        for url, own in granules
+    }
 
-    def __init__(self, commits: Iterable[Any]) -> None:
-        """`commits` are those of the branch, the latest first. **Reads:** nothing."""
+
+class Described:
+    """When a store described each granule, and which edition of it."""
+
+    def __init__(self, commits: Iterable[Any], seen: Editions) -> None:
+        """`commits` are those of the store, the latest first. **Reads:** nothing."""
         self._marked: dict[str, datetime] = {}
         self._built: datetime | None = None
+        self._seen = seen
         for own in commits:
             if "choice" in own.metadata:
                 self._built = own.written_at
@@ -40,11 +54,27 @@ class Described:
         """The time of the commit that described `url` last. **Reads:** nothing."""
         return self._marked.get(mark_of(url), self._built)
 
+    def is_other(self, url: str, now: Seen, slack: timedelta) -> bool:
+        """Whether `now` is another edition than the one described: larger, older or newer.
+
+        **Reads:** nothing.
+        """
+        known, at = now.modified, self.at(url)
+        if known is not None and at is not None and known > at + slack:
+            return True
+        size, modified = self._seen.get(mark_of(url), (None, None))
+        if size is not None and now.size is not None and size != now.size:
+            return True
+        return (
+            known is not None and modified is not None
+            and abs(known.timestamp() - modified) > slack.total_seconds()
+        )  # fmt: skip
+
 
 def replaced(files: Sequence[GranuleFile], described: Described) -> list[GranuleFile]:
-    """Those of `files` that were written after the repository described them.
+    """Those of `files` that are of another edition than the store described.
 
-    Files whose place tells no date, and such as are not there, are not among them.
+    Files whose place tells neither date nor size, and such as are not there, are not among them.
 
     Raises
     ------
@@ -53,18 +83,15 @@ def replaced(files: Sequence[GranuleFile], described: Described) -> list[Granule
 
     **Reads:** metadata, a byte of each file.
     """
-    found = []
-    for file, modified in zip(files, _modified(files), strict=True):
-        known = described.at(file.target)
-        slack = timedelta() if file.access is None else _ROUNDED
-        if modified is not None and known is not None and modified > known + slack:
-            found.append(file)
-    return found
+    return [
+        file for file, now in zip(files, _seen(files), strict=True)
+        if described.is_other(file.target, now, timedelta() if file.access is None else _ROUNDED)
+    ]  # fmt: skip
 
 
-def _modified(files: Sequence[GranuleFile]) -> list[datetime | None]:
-    told: dict[str, datetime | None] = {
-        own.href: datetime.fromtimestamp(own.path.stat().st_mtime, UTC)
+def _seen(files: Sequence[GranuleFile]) -> list[Seen]:
+    told = {
+        own.href: Seen.of_path(own.path)
         for own in files if own.access is None and own.path.is_file()
     }  # fmt: skip
     ways: dict[WorkerAccess, list[str]] = {}
@@ -73,23 +100,19 @@ def _modified(files: Sequence[GranuleFile]) -> list[datetime | None]:
             ways.setdefault(own.access, []).append(own.href)
     for way, hrefs in ways.items():
         with way.restore() as access:
-            told |= zip(hrefs, run(_dates(access.fetcher, hrefs)), strict=True)
-    return [told.get(own.href) for own in files]
+            told |= zip(hrefs, run(_asked(access.fetcher, hrefs)), strict=True)
+    return [told.get(own.href, Seen()) for own in files]
 
 
-async def _dates(fetcher: Any, hrefs: Sequence[str]) -> list[datetime | None]:
-    found: list[datetime | None] = []
+async def _asked(fetcher: Any, hrefs: Sequence[str]) -> list[Seen]:
+    async def ask(href: str) -> Seen:
+        try:
+            received = await fetcher.fetch_range(href, 0, 1)
+        except MissingSourceError:
+            return Seen()
+        return Seen(received.size, received.modified)
+
+    found: list[Seen] = []
     for start in range(0, len(hrefs), _AT_ONCE):
-        some = hrefs[start : start + _AT_ONCE]
-        found += await asyncio.gather(*(_date(fetcher, own) for own in some))
+        found += await asyncio.gather(*map(ask, hrefs[start : start + _AT_ONCE]))
     return found
-
-
-async def _date(fetcher: Any, href: str) -> datetime | None:
-    """When a file was last changed; None where it is gone, or its place does not tell."""
-    try:
-        received = await fetcher.fetch_range(href, 0, 1)
-    except MissingSourceError:
-        return None
-    modified: datetime | None = received.modified
-    return modified

@@ -12,17 +12,21 @@ from virtualizarr.accessor import VirtualiZarrDatasetAccessor
 from virtualizarr.manifests import ManifestArray
 
 from harmony_vds.building.chunk_grids import set_grid
+from harmony_vds.building.edition_branch import keep_editions
 from harmony_vds.building.irregular import Irregular
 from harmony_vds.building.joining import Joined
 from harmony_vds.building.marks import is_json
 from harmony_vds.building.places import Place, configuration, containers
+from harmony_vds.building.replaced import Editions
 from harmony_vds.errors import StoreError
 
 _SERIES_CHUNK = 8192
 """Entries of a held series in one chunk, so that granules appended one by one share a chunk."""
 
 
-def write_repository(joined: Joined, place: Place, urls: list[str], told: Mapping[str, Any]) -> str:
+def write_repository(
+    joined: Joined, place: Place, urls: list[str], told: Mapping[str, Any], seen: Editions
+) -> str:
     """A new repository of `joined`; gives the snapshot's id.
 
     Parameters
@@ -35,6 +39,8 @@ def write_repository(joined: Joined, place: Place, urls: list[str], told: Mappin
         All places to which references lead.
     told
         What the commit remembers.
+    seen
+        Which editions of the granules it describes.
 
     Raises
     ------
@@ -52,6 +58,7 @@ def write_repository(joined: Joined, place: Place, urls: list[str], told: Mappin
         _write_group(session.store, group, dataset, joined.along)
     for (group, name), own in joined.irregular.items():
         _write_irregular(session.store, group, name, own)
+    keep_editions(repository, seen)
     snapshot: str = session.commit(f"{len(urls)} granules", metadata=dict(told))
     return snapshot
 

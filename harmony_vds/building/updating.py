@@ -99,8 +99,7 @@ def _updated(
         )
     fresh = [own for own in files if own.target not in set(held)]
     gathered = granules_of([*fresh, *anew], store.choice, crew)
-    targets = {own.name: own.target for own in (*fresh, *anew)}
-    told = [targets[own.name] for own in gathered.granules]
+    told = [own.url for own in gathered.granules]
     renewed = tuple(own.target for own in anew if own.target in told)
     if len(renewed) < len(anew):
         raise StoreError(
@@ -110,7 +109,7 @@ def _updated(
         )
     notes = gathered.notes
     if told:
-        arrivals = Arrivals(gathered.granules, told, frozenset(renewed))
+        arrivals = Arrivals(gathered.granules, frozenset(renewed))
         notes += store.append(arrivals, lambda gone: _sample(sound or files, store, left, gone))
     added = tuple(own for own in told if own not in renewed)
     snapshot, told_last = store.finish()

@@ -20,7 +20,7 @@ from harmony_vds.building.gathering import Gathered, gather
 from harmony_vds.building.granules import Omitted, VirtualGranule, read_granule
 from harmony_vds.building.joining import Joined, join
 from harmony_vds.building.places import Place
-from harmony_vds.building.replaced import ADDED, mark_of
+from harmony_vds.building.replaced import ADDED, SEEN, editions, mark_of
 from harmony_vds.building.repository import write_repository
 from harmony_vds.errors import NoDataError, RequestError, StoreError
 
@@ -122,14 +122,16 @@ def virtualize(
     _refuse_many(references, crew.most_references)
     notes = (*gathered.notes, *joined.notes)
     spent = gathered.nbytes, gathered.requests
+    seen = editions((own.url, own.seen) for own in granules)
     if is_kerchunk(place):
         from harmony_vds.building.kerchunk import kerchunk_references
         from harmony_vds.building.reference_files import ReferenceFile, write_file
 
-        history = [{**remembered(choice), "at": began.isoformat()}]
+        history = [{**remembered(choice), SEEN: seen, "at": began.isoformat()}]
         write_file(ReferenceFile(kerchunk_references(joined), history), Path(str(place.folder)))
         return Built("", len(granules), references, notes, "", *spent)
-    snapshot = write_repository(joined, place, [own.target for own in files], remembered(choice))
+    urls = [own.target for own in files]
+    snapshot = write_repository(joined, place, urls, remembered(choice), seen)
     return Built(snapshot, len(granules), references, notes, digest_of(joined), *spent)
 
 

@@ -89,6 +89,9 @@ def test_granule_elsewhere_that_was_written_anew_is_described_anew(tmp_path: Pat
         told = own[1].stat().st_mtime + 3_600  # as a later edition would have
         os.utime(own[1], (told, told))
         assert "1 described anew" in run(*hrefs, *options, "--update")
+        os.utime(own[1], (told - 86_400, told - 86_400))  # or one from before
+        assert "1 described anew" in run(*hrefs, *options, "--update")
+        assert "0 described anew" in run(*hrefs, *options, "--update")
 
 
 def test_sidecars_that_records_name_describe_their_granules(

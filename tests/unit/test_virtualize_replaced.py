@@ -1,5 +1,6 @@
 """Granules written anew are described anew, and what all share leads to one that is there."""
 
+import os
 from pathlib import Path
 
 import netCDF4
@@ -61,6 +62,32 @@ def test_granule_written_anew_under_its_url_is_described_anew(
     assert states(store) == 2
     again = bring_up_to_date(days, store)
     assert (again.renewed, again.snapshot) == ((), done.snapshot)
+
+
+@pytest.mark.parametrize("older", ["the date", "the size"])
+def test_edition_with_an_older_date_or_another_size_is_described_anew(
+    older: str, days: list[Path], store: Path
+) -> None:
+    told = days[1].stat().st_mtime_ns
+    build(days, store)
+    granule(days[1], 2, seed=7, level=9)
+    ago = told - 86_400 * 10**9 if older == "the date" else told
+    os.utime(days[1], ns=(ago, ago))
+    assert bring_up_to_date(days, store).renewed == (days[1].as_uri(),)
+    check(store, days)
+    assert bring_up_to_date(days, store).renewed == ()
+
+
+def test_granules_of_one_name_in_two_folders_are_told_apart(store: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+    files = [granule(tmp_path / f / "same.nc", day) for day, f in enumerate("abc", start=1)]
+    build(files[:1], store)
+    done = bring_up_to_date(files, store)
+    assert done.added == tuple(own.as_uri() for own in files[1:])
+    granule(files[2], 3, seed=7)
+    assert bring_up_to_date(files, store).renewed == (files[2].as_uri(),)
+    check(store, files)
 
 
 def test_first_granule_written_anew_takes_along_what_all_share(
