@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harmony_vds.errors import StoreError, UncutBoxError
+from harmony_vds.errors import UncutBoxError
 from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
 from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.axes import decode, read_axis, read_projected_axis
@@ -146,23 +146,3 @@ def _size(grid: Grid, row: int, column: int) -> float:
     around = vectors(*centres(grid, rows, columns))
     sides = [np.linalg.norm(np.diff(around, axis=axis), axis=-1).ravel() for axis in (0, 1)]
     return float(np.nanmax(np.concatenate(sides), initial=0.0))
-
-
-def refuse_disorder(grid: Grid) -> None:
-    """Raise if x or y of a projected grid are in no order, or have gaps that no cell fills.
-
-    Raises
-    ------
-    StoreError
-        The text names the coordinate.
-
-    **Reads:** nothing.
-    """
-    for axis in (grid.x, grid.y):
-        steps = np.diff(axis.values)
-        known = np.isfinite(axis.values).all()
-        if not known or not ((steps > 0).all() or (steps < 0).all()):
-            raise StoreError(
-                f"The coordinate {axis.path} is in no order or holds missing values; a box cannot "
-                "cut it. Ask without a box."
-            )

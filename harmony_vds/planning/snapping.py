@@ -5,7 +5,7 @@ every variable along it do. The last chunk of a dimension may be cut short by it
 can only stand last in the output.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -73,16 +73,6 @@ def snapped_turns(
     if any(part.size != 1 for part in own):
         return None
     return np.repeat([part[0] for part in own], [len(piece) for piece in now.pieces])
-
-
-def snapped_selection(
-    selection: Mapping[str, AxisSelection], cuts: Mapping[str, Sequence[Cut]]
-) -> dict[str, AxisSelection]:
-    """Every dimension of `selection`, snapped to the `cuts` of that dimension.
-
-    **Reads:** nothing.
-    """
-    return {path: snapped(kept, cuts.get(path, ())) for path, kept in selection.items()}
 
 
 def _outward(piece: range, size: int, cuts: Iterable[Cut]) -> range:

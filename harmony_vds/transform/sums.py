@@ -11,9 +11,6 @@ import numpy.typing as npt
 
 from harmony_vds.model.decoding import Floats
 
-BYTES = 16
-"""Of one sum."""
-
 
 class Sums:
     """An array of running sums."""

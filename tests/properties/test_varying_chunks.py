@@ -152,11 +152,10 @@ def test_subset_of_unequal_granules_is_written_whole(
 def test_dask_blocks_end_where_granules_end(
     opened: dict[str, VirtualStore], truth: np.ndarray
 ) -> None:
-    from harmony_vds.stores.blocks import variable_in_blocks
+    from harmony_vds.stores.blocks import preferred_blocks
 
-    field = variable_in_blocks(
-        opened["planned"].tree["/no2"].variable, most=ROWS[0] * COLUMNS[0] * 8
-    )
+    lazy = opened["planned"].tree["/no2"].variable
+    field = lazy.chunk(preferred_blocks(lazy, most=ROWS[0] * COLUMNS[0] * 8))
     ends = set(np.cumsum(field.chunks[0]).tolist())
     assert ends <= set(np.cumsum(ROWS).tolist())
     np.testing.assert_array_equal(field.compute().values, truth)
