@@ -24,7 +24,7 @@ from harmony_service_lib.util import download
 
 from harmony_vds.bucket import TROUBLE
 from harmony_vds.catalog import output_catalog
-from harmony_vds.errors import RequestError, UpstreamError
+from harmony_vds.errors import RequestError, StoreError, UpstreamError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
@@ -71,11 +71,15 @@ def part_catalogs(
 
     Raises
     ------
+    StoreError
+        The store's address has a query: what may be a signature is not written down.
     SettingsError, UpstreamError
         As `stage`.
 
     **Reads:** nothing.
     """
+    for own in prepared:
+        _refuse_queries(_part_of(own))
     documents = [_written(own, workdir, config.shared_secret_key) for own in prepared]
     names: list[str] = []
     for own, document in zip(prepared, documents, strict=True):
@@ -87,6 +91,16 @@ def part_catalogs(
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="harmony-vds-parts") as pool:
         return list(pool.map(put, range(len(prepared))))
+
+
+def _refuse_queries(part: Part) -> None:
+    if any(own.location.carries_query for own in (part, *part.members)):
+        raise StoreError(
+            f"Parts of {part.location.shown} are not handed on: the address of the store has a "
+            "query, which may be a signature, and would stand in their documents. Ask the service "
+            "whose one step plans and writes, or name the store by an address without a query, in "
+            "the collection's record or in HARMONY_VDS_COLLECTIONS_FILE."
+        )
 
 
 def _part_of(prepared: Prepared) -> Part:

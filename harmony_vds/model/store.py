@@ -55,6 +55,10 @@ class RecordedGrid:
     """Cells along x."""
 
 
+def _without_query(href: str) -> str:
+    return href.partition("?")[0] if href.startswith(("http:", "https:")) else href
+
+
 @dataclass(frozen=True, repr=False)
 class StoreLocation:
     """Where a chunk manifest is published."""
@@ -94,8 +98,14 @@ class StoreLocation:
 
         **Reads:** nothing.
         """
-        is_web = self.href.startswith(("http:", "https:"))
-        return self.href.partition("?")[0] if is_web else self.href
+        return _without_query(self.href)
+
+    @property
+    def carries_query(self) -> bool:
+        """Whether an address in it has a query, which may be a signature. **Reads:** nothing."""
+        addresses = (self.href, self.data_href or "")
+        own = any(_without_query(address) != address for address in addresses)
+        return own or any(member.carries_query for member in self.members)
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import pystac
 import pytest
 from aiohttp import web
 from canaries import leaks
+from harmony_service_lib.exceptions import HarmonyException
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
 from invocation import CANARY, SHARED_SECRET, make_message
@@ -202,6 +203,17 @@ def test_parts_and_what_is_written_of_them_hold_no_secret(
         work(asked(here, {}), pystac.Catalog.from_file(str(place / "catalog.json")))
     assert [own.suffix for own in (here / "out").rglob("*") if own.suffix == ".nc4"]
     check(world, here, caplog.text)
+
+
+def test_store_whose_address_may_be_signed_is_not_handed_on_in_parts(
+    world: World, here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(HarmonyException, match="has a query") as caught:
+        work(asked(here, {}, extraArgs={"virtual_store_step": "plan"}))
+    assert caught.value.category == "NoRetry"
+    assert not (here / "out").exists()
+    check(world, here, caplog.text + str(caught.value))
 
 
 @pytest.mark.parametrize("source", ["EARTHDATA_TOKEN", ".netrc"])
