@@ -19,6 +19,8 @@ from harmony_vds.errors import SettingsError, UntrustedError
 
 # Names and numbers only: a backslash or a full-width dot is read differently by every parser.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_LONGEST = 8_192
+"""Characters of an address; the signed ones of S3 have about two thousand."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _REDIRECT_DOMAINS = (".amazonaws.com", ".cloudfront.net")
@@ -50,6 +52,10 @@ class Address:
 
         **Reads:** nothing, but resolves symbolic links in ``file`` URLs.
         """
+        if len(url) > _LONGEST:
+            raise UntrustedError(
+                f"An address of {len(url):,} characters is not read; it begins {url[:100]!r}."
+            )
         try:
             return cls._parsed(url.strip())
         except ValueError as error:  # from urlsplit, the port, or a file name with a null byte

@@ -14,6 +14,8 @@ import netCDF4
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.errors import StoreError
+
 type Floats = npt.NDArray[np.float64]
 
 PACKING = ("scale_factor", "add_offset")
@@ -38,12 +40,20 @@ class Decoding:
 
     @classmethod
     def of(cls, dtype: np.dtype[Any], attributes: Mapping[Any, Any]) -> Self:
-        """The decoding of a variable of integers or floating numbers. **Reads:** nothing."""
+        """The decoding of a variable of integers or floating numbers.
+
+        Raises
+        ------
+        StoreError
+            Its packing is no pair of numbers by which anything can be unpacked.
+
+        **Reads:** nothing.
+        """
         stored = dtype.newbyteorder("=")
         sign = str(attributes.get("_Unsigned", "")).lower()
         if (sign, stored.kind) in (("true", "i"), ("false", "u")):
             stored = np.dtype(f"{'u' if sign == 'true' else 'i'}{stored.itemsize}")
-        scale, offset = (float(attributes.get(n, d)) for n, d in zip(PACKING, (1, 0), strict=True))
+        scale, offset = packing_of(attributes)
         low, high = _limits(stored, attributes, scale, offset)
         return cls(stored, tuple(_marks(stored, attributes)), low, high, scale, offset)
 
@@ -70,9 +80,38 @@ class Decoding:
         return values
 
 
+def packing_of(attributes: Mapping[Any, Any]) -> tuple[float, float]:
+    """Scale and offset; a list of one number and digits in a text are numbers, too.
+
+    Raises
+    ------
+    StoreError
+        One is no number, or not finite, or the scale is 0.
+
+    **Reads:** nothing.
+    """
+    found = []
+    for name, neutral in zip(PACKING, (1.0, 0.0), strict=True):
+        told = attributes.get(name)
+        try:
+            given = np.asarray(neutral if told is None else told).astype(np.float64).ravel()
+        except (ValueError, TypeError):
+            given = np.array([np.nan])
+        number = float(given[0]) if given.size == 1 else np.nan
+        if not np.isfinite(number) or (name == "scale_factor" and number == 0):
+            raise StoreError(
+                f"The quantities of a variable cannot be told of which {name} is "
+                f"{repr(told)[:60]}. Ask for its values as they are stored (as netCDF or Zarr, and "
+                "on its own grid), or have the publisher correct it."
+            )
+        found.append(number)
+    return found[0], found[1]
+
+
 def _marks(dtype: np.dtype[Any], attributes: Mapping[Any, Any]) -> Iterator[Any]:
-    if "_FillValue" not in attributes and dtype.itemsize > 1:
-        yield dtype.type(netCDF4.default_fillvals[f"{dtype.kind}{dtype.itemsize}"])
+    default = netCDF4.default_fillvals.get(f"{dtype.kind}{dtype.itemsize}")  # f2 has none
+    if "_FillValue" not in attributes and dtype.itemsize > 1 and default is not None:
+        yield dtype.type(default)
     for name in ("_FillValue", "missing_value"):
         for mark in np.ravel(np.asarray(attributes.get(name, ()))):
             if (number := _stored(mark, dtype)) is not None:

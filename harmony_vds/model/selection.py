@@ -7,7 +7,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import Indices
+
+_MOST_PIECES = 1_000_000
+"""Pieces of a selection: each takes a hundred bytes, and a few more in a plan."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +34,21 @@ class AxisSelection:
 
     @classmethod
     def of_mask(cls, mask: npt.NDArray[np.bool_]) -> Self:
-        """The positions where `mask`, 1-D over the dimension, is true. **Reads:** nothing."""
+        """The positions where `mask`, 1-D over the dimension, is true.
+
+        Raises
+        ------
+        StoreError
+            They lie in more pieces than any real axis has.
+
+        **Reads:** nothing.
+        """
+        starts = np.count_nonzero(mask[1:] & ~mask[:-1])
+        if starts > _MOST_PIECES:
+            raise StoreError(
+                f"What is asked for along an axis of {mask.size:,} entries lies in {starts:,} "
+                f"pieces; at most {_MOST_PIECES:,} are read. Are its values in any order?"
+            )
         return cls(mask.size, tuple(runs(mask)))
 
     def __len__(self) -> int:

@@ -89,7 +89,9 @@ def _as_type(value: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(value, str) or dtype.kind not in "iuf":
         return _plain(value)
     try:
-        with np.errstate(invalid="ignore"):  # a range of 1e15 for whole numbers: not exact
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # a range of 1e15 for whole numbers: not exact
             typed = np.asarray(value).astype(dtype)
     except (ValueError, TypeError, OverflowError):
         return _plain(value)

@@ -17,6 +17,7 @@ from harmony_vds import __version__
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.memory import return_free_blocks
 from harmony_vds.model.blocks import AHEAD_BYTES
+from harmony_vds.model.decoding import packing_of
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.subset import Block, Subset
@@ -152,8 +153,7 @@ def _describe(file: Any, raster: Raster, subset: Subset, plan: Plan) -> None:
            if name in told},
         **{name: _told(attributes[name]) for name in kept if name in attributes},
     )  # fmt: skip
-    scale = float(np.ravel(attributes.get("scale_factor", 1.0))[0])
-    offset = float(np.ravel(attributes.get("add_offset", 0.0))[0])
+    scale, offset = packing_of(attributes)
     if (scale, offset) != (1.0, 0.0):
         file.scales, file.offsets = [scale] * raster.bands, [offset] * raster.bands
     if "units" in attributes:

@@ -104,7 +104,7 @@ def _define(root: Any, variable: SubsetVariable, filters: Filters | None) -> Any
 
 def _text_type(dtype: np.dtype[Any], path: str) -> Any:
     """The netCDF type of a text variable; None for numbers."""
-    if dtype.kind in "iuf":
+    if dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize > 2):
         return None
     if dtype.kind == "S":
         return "S1"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.decoding import packing_of
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import GridPlan, Plan, Role
 from harmony_vds.model.subset import Subset, SubsetVariable
@@ -208,9 +209,8 @@ def _places(axis: SubsetVariable, crs: str) -> npt.NDArray[np.float64]:
     if stored.dtype.kind == "f":
         values = np.array([float(str(own)) for own in stored.ravel()])
     else:
-        scale = float(np.ravel(attributes.get("scale_factor", 1.0))[0])
-        values = stored.astype(np.float64) * scale
-        values += float(np.ravel(attributes.get("add_offset", 0.0))[0])
+        scale, offset = packing_of(attributes)
+        values = stored.astype(np.float64) * scale + offset
     return values * _metres(_units(axis), crs)
 
 

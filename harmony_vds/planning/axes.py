@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.decoding import packing_of
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.planning.crs import factor_to, is_angle, is_length
@@ -33,6 +34,9 @@ _PLANE_NAMES = {
     AxisKind.Y: {"y", "yc", "ygrid", "ycoordinates", "y_coordinates", "northing", "rlat"},
     AxisKind.X: {"x", "xc", "xgrid", "xcoordinates", "x_coordinates", "easting", "rlon"},
 }
+
+_LARGEST = 1e30
+"""A coordinate whose spacing every type can still tell; no real one is near it."""
 
 
 def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
@@ -177,12 +181,9 @@ def decode(raw: npt.NDArray[Any], attributes: dict[Any, Any]) -> npt.NDArray[np.
     for name in ("_FillValue", "missing_value"):
         if name in attributes and not isinstance(attributes[name], str):
             values = np.where(np.isin(raw, np.asarray(attributes[name])), np.nan, values)
-    scale, offset = attributes.get("scale_factor"), attributes.get("add_offset")
-    if scale is not None:
-        values = values * float(scale)
-    if offset is not None:
-        values = values + float(offset)
-    return np.asarray(values, np.float64)
+    scale, offset = packing_of(attributes)
+    with np.errstate(over="ignore"):  # beyond all numbers is beyond all places, too
+        return np.asarray(values * scale + offset, np.float64)
 
 
 def resolution_of(
@@ -193,17 +194,16 @@ def resolution_of(
     **Reads:** nothing.
     """
     finite = values[np.isfinite(values)] if values.ndim else values
-    largest = float(np.max(np.abs(finite), initial=1.0))
+    largest = min(float(np.max(np.abs(finite), initial=1.0)), _LARGEST)
     if raw.dtype.kind == "f":
-        return float(np.spacing(raw.dtype.type(largest)))
-    packing = (attributes.get(name) for name in ("scale_factor", "add_offset"))
-    if any(_is_single(factor) for factor in packing if factor is not None):
+        return float(np.spacing(np.asarray(largest, raw.dtype)))
+    if any(map(_is_single, packing_of(attributes))):
         return float(np.spacing(np.float32(largest)))
     return float(np.spacing(largest))
 
 
-def _is_single(factor: Any) -> bool:
-    """Whether a number was rounded to single precision, such as 0.009999999776482582 for 0.01."""
-    number = float(factor)
+def _is_single(number: float) -> bool:
+    """Whether it was rounded to single precision, such as 0.009999999776482582 for 0.01."""
     digits = Decimal(repr(number)).as_tuple().digits
-    return float(np.float32(number)) == number and len(digits) > 9
+    with np.errstate(over="ignore"):
+        return float(np.float32(number)) == number and len(digits) > 9

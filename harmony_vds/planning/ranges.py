@@ -31,6 +31,8 @@ type Floats = npt.NDArray[np.float64]
 _MOST_SHOWN = 3
 _LONGEST_GAP_DAYS = 10
 """Days that a calendar leaves out in a row: 5 to 14 October 1582 in the standard one."""
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
 _UNIT_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -88,7 +90,7 @@ def refuse_absent(axis: Axis, periods: Sequence[TimeRange]) -> None:
 
 def _slack(numbers: Floats, axis: Axis) -> Floats:
     """How far each number may be from the time that it means."""
-    finite = np.nan_to_num(numbers)
+    finite = np.nan_to_num(numbers, posinf=0.0, neginf=0.0)
     exact = np.maximum(np.spacing(np.abs(finite)), 1e-6 / _seconds_per_unit(axis.units))
     return np.where(finite % 0.125 == 0, exact, np.maximum(exact, axis.resolution / 2))
 
@@ -161,15 +163,16 @@ def in_calendar(moment: datetime, axis: Axis) -> tuple[cftime.datetime, bool]:
 
 
 def decode(number: float, axis: Axis) -> datetime:
-    """The instant that `number` means on `axis`, as the nearest real UTC date.
+    """The instant that `number` means on `axis`, as the nearest real UTC date of years 1 to 9999.
 
     **Reads:** nothing.
     """
     (there,) = dates(np.array([number]), axis)
-    year = min(max(there.year, 1), 9999)
-    day = min(there.day, calendar.monthrange(year, there.month)[1])
+    if not 1 <= there.year <= 9999:
+        return _FIRST if there.year < 1 else _LAST
+    day = min(there.day, calendar.monthrange(there.year, there.month)[1])
     return datetime(
-        year, there.month, day, there.hour, there.minute, there.second, there.microsecond, UTC
+        there.year, there.month, day, there.hour, there.minute, there.second, there.microsecond, UTC
     )
 
 

@@ -29,6 +29,10 @@ type Floats = npt.NDArray[np.float64]
 
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""
+_MOST_TURNS = 3
+"""Turns from the meridian of Greenwich within which longitudes lie."""
+_MOST_PIECES = 64
+"""Pieces of columns, repeated ones included, of which one order can be made at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,9 @@ def select_longitudes(axis: Axis, west: float, width: float) -> tuple[AxisSelect
     **Reads:** nothing.
     """
     values = _complete(axis)
+    farthest = float(np.abs(values).max(initial=0.0))
+    if width < 360:
+        _refuse_beyond(axis, "longitudes", farthest, _MOST_TURNS * 360.0)
     tolerance = max(axis.resolution, _ARITHMETIC)
     if width >= 360 - tolerance:
         return AxisSelection.whole(values.size), None
@@ -146,6 +153,8 @@ def _in_order(
     for run in runs(inside):
         edges = [run.start, *(int(c) for c in cuts if run.start < c < run.stop), run.stop]
         pieces += [range(a, b) for a, b in pairwise(edges)]
+    if len(pieces) > _MOST_PIECES:
+        raise _in_no_order("longitudes", axis)
     pieces = _without_repeats(pieces, eastward, tolerance)
     pieces.sort(key=lambda piece: eastward[piece.start], reverse=not ascending)
     onward = np.diff(eastward[AxisSelection(eastward.size, tuple(pieces)).positions])
@@ -252,9 +261,13 @@ def _refuse_beyond_poles(axis: Axis, values: Floats) -> None:
     """Raise where centres lie more than a cell beyond a pole: such numbers are no latitudes."""
     reach = max((own.max(initial=0.0) for own in half_widths(values, axis.bounds)), default=0.0)
     farthest = float(np.abs(values).max(initial=0.0))
-    if farthest > 90.0 + 2 * reach + _ARITHMETIC:
+    _refuse_beyond(axis, "latitudes", farthest, 90.0 + 2 * min(reach, 45.0) + _ARITHMETIC)
+
+
+def _refuse_beyond(axis: Axis, what: str, farthest: float, limit: float) -> None:
+    if farthest > limit:
         raise StoreError(
-            f"The latitudes of {axis.path} reach {farthest:g} degrees; a box cannot cut them. Ask "
+            f"The {what} of {axis.path} reach {farthest:g} degrees; a box cannot cut them. Ask "
             "without a box, or have the publisher correct them."
         )
 

@@ -18,6 +18,8 @@ _PACKING = {"scale_factor": 1.0, "add_offset": 0.0}
 _SAME = 1e-6
 """Relative difference of packing numbers that went through text or another type on their way."""
 _KNOWN = {"zlib", "shuffle", "fletcher32"}
+_MADE = {"astype", "bitround", "fixedscaleoffset", "quantize"}
+"""Filters by which writers of stores unpack values; files have attributes for that, or nothing."""
 _CALENDARS = {"gregorian": "standard", "": "standard"}
 
 
@@ -39,9 +41,12 @@ class Described:
 
 def disagreements(own: Described, source: SourceArray) -> Iterator[Difference]:
     """What `own` and `source` do not agree upon. **Reads:** nothing."""
+    if source.dtype.kind in "iufc" and own.dtype.kind in "SUVMm":
+        yield "the type", own.dtype.str, source.dtype.newbyteorder("=").str
     if {own.dtype.kind, source.dtype.kind} <= set("iufc"):
         yield from _types(own, source)
         yield from _packing(own.attributes, source.attributes)
+        yield from _signs(own.attributes, source.attributes)
         if not (own.repaired or own.coordinate):
             yield from _marks(own, source)
     yield from _chunks(own, source)
@@ -62,6 +67,12 @@ def _packing(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Diff
             continue
         if not np.isclose(first, second, rtol=_SAME, atol=0, equal_nan=True):
             yield name, _shown(here.get(name)), _shown(there.get(name))
+
+
+def _signs(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Difference]:
+    told = [str(own.get("_Unsigned", "")).lower() for own in (here, there)]
+    if told[0] != told[1]:
+        yield "_Unsigned", _shown(here.get("_Unsigned")), _shown(there.get("_Unsigned"))
 
 
 def _marks(own: Described, source: SourceArray) -> Iterator[Difference]:
@@ -91,20 +102,24 @@ def _chunks(own: Described, source: SourceArray) -> Iterator[Difference]:
     )
     if added < 0 or not fits or set(here[: max(added, 0)]) - {1}:
         yield "chunks of", here, there
-    pair = [
-        _filters([str(codec["id"]) for codec in own.stored.codecs], own.dtype),
-        _filters(source.filters, own.dtype),
-    ]
-    if None not in pair and pair[0] != pair[1]:
-        told = [" and ".join(filters or ()) or "none" for filters in pair]
+    ids = [str(codec["id"]) for codec in own.stored.codecs]
+    if set(ids) & _MADE or set(source.filters) - _KNOWN - {"gzip"}:
+        return
+    pair = [_filters(named, own.dtype) for named in (ids, source.filters)]
+    if pair[0] != pair[1]:
+        told = [" and ".join(filters) or "none" for filters in pair]
         yield "the filters", told[0], told[1]
+    elif "shuffle" in pair[0]:
+        sizes = [
+            codec.get("elementsize", 4) for codec in own.stored.codecs if codec["id"] == "shuffle"
+        ]
+        if set(sizes) != {source.dtype.itemsize}:
+            yield "shuffled elements of", f"{sizes[0]} bytes", source.dtype.itemsize
 
 
-def _filters(ids: Any, dtype: np.dtype[Any]) -> list[str] | None:
-    """Filters that change how bytes are read; None where there are others than the known ones."""
+def _filters(ids: Any, dtype: np.dtype[Any]) -> list[str]:
+    """Filters that change how bytes are read."""
     named = ["zlib" if own == "gzip" else own for own in ids]
-    if set(named) - _KNOWN:
-        return None
     idle = {"fletcher32"} | ({"shuffle"} if dtype.itemsize == 1 else set())
     return [own for own in named if own not in idle]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COMPARED = ("scale_factor", "add_offset", "_FillValue", "units", "calendar")
+COMPARED = ("scale_factor", "add_offset", "_Unsigned", "_FillValue", "units", "calendar")
 """Attributes that decide what stored numbers mean."""
 _FIRST = 2**16
 """Bytes at the start of a file that are asked for at once: most headers lie in them."""

@@ -97,16 +97,20 @@ def _parsed(key: str, documents: Mapping[str, bytes]) -> dict[str, Any]:
     except ValueError as error:
         raise StoreError(f"The metadata document {key} is not JSON: {error}.") from None
     except RecursionError:
-        document = None
+        raise _too_deep(key) from None
     level, depth = [document], 0
     while level:
         level = [inner for own in level for inner in _members(own)]
         depth += 1
-        if depth > DEEPEST_DOCUMENT or document is None:
-            raise StoreError(
-                f"The metadata document {key} is nested deeper than {DEEPEST_DOCUMENT} levels."
-            )
+        if depth > DEEPEST_DOCUMENT:
+            raise _too_deep(key)
     return document if isinstance(document, dict) else {}
+
+
+def _too_deep(key: str) -> StoreError:
+    return StoreError(
+        f"The metadata document {key} is nested deeper than {DEEPEST_DOCUMENT} levels."
+    )
 
 
 def _members(value: Any) -> Iterable[Any]:
@@ -138,15 +142,21 @@ def _spelled(codec: Any) -> Any:
     return {**settings, "id": name.removeprefix("numcodecs.")}
 
 
+def _type_of(kind: Any) -> Any:
+    """A type as numpy takes it: fields as tuples, in fields, too."""
+    if not isinstance(kind, list):
+        return kind
+    return [(name, _type_of(inner), *map(tuple, shape)) for name, inner, *shape in kind]
+
+
 def _layout(document: Mapping[str, Any]) -> ArrayLayout | None:
     """The layout in a ``.zarray`` document; None if it describes no array, as vetting will say."""
     shape: Any = document.get("shape")
     chunks: Any = document.get("chunks")
     kind: Any = document.get("dtype")
     try:
-        fields = [tuple(own) for own in kind] if isinstance(kind, list) else kind
-        itemsize = np.dtype(fields).itemsize
-    except (TypeError, ValueError):
+        itemsize = np.dtype(_type_of(kind)).itemsize
+    except (TypeError, ValueError, RecursionError):
         return None
     if not all(isinstance(own, list) and {*map(type, own)} <= {int} for own in (shape, chunks)):
         return None

@@ -15,6 +15,8 @@ for a whole hierarchy.
 
 import base64
 import binascii
+import json
+import math
 import struct
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -135,7 +137,9 @@ def own_attributes(
 
     **Reads:** nothing.
     """
-    attributes = {key: value for key, value in stored.items() if key != "_ARRAY_DIMENSIONS"}
+    attributes = {
+        key: _regular(value) for key, value in stored.items() if key != "_ARRAY_DIMENSIONS"
+    }
     declared = attributes.pop("_FillValue", None)
     if declared is None and dtype.kind in "iuf" and _masks(name, stored, fill_value, dtype, role):
         declared = fill_value
@@ -143,6 +147,15 @@ def own_attributes(
     if decoded is not None:
         attributes["_FillValue"] = decoded
     return attributes
+
+
+def _regular(value: Any) -> Any:
+    """An attribute as it is, but lists of lists of different lengths as a text: no array is so."""
+    try:
+        np.asarray(value)
+    except ValueError:
+        return json.dumps(value)
+    return value
 
 
 def _masks(
@@ -174,10 +187,24 @@ def decode_fill(declared: Any, dtype: np.dtype[Any]) -> Any:
             except (binascii.Error, struct.error):
                 return None
     if dtype.kind == "S":
-        return declared.encode() if isinstance(declared, str) else declared
+        told = declared.encode() if isinstance(declared, str) else declared
+        return told if isinstance(told, bytes) else None
+    return _number_of(declared, dtype)
+
+
+def _number_of(declared: Any, dtype: np.dtype[Any]) -> Any:
+    """A number, or a list of one, as a scalar of `dtype`; None where it is none or does not fit."""
     try:
-        value = np.asarray(declared).astype(dtype)[()]
-    except (ValueError, TypeError, OverflowError):
+        given = np.ravel(np.asarray(declared))
+    except ValueError:  # lists of different lengths
         return None
-    fits = dtype.kind == "f" or int(value) == declared
-    return value if fits else None
+    if given.size != 1 or given.dtype.kind not in "iufb":
+        return None
+    number = given[0].item()
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = dtype.type(number)
+        return None if np.isinf(value) and not math.isinf(number) else value
+    limits = np.iinfo(dtype)
+    whole = math.isfinite(number) and number == int(number)
+    return dtype.type(int(number)) if whole and limits.min <= number <= limits.max else None

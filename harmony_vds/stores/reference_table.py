@@ -25,6 +25,8 @@ from harmony_vds.stores.layouts import MOST_DOCUMENTS, ArrayLayout
 
 type Reference = str | list[Any] | dict[str, Any]
 """Text, ``[url, offset, length]``, or a metadata document that was not made text."""
+_LONGEST_SHOWN = 300
+"""Characters that are shown of what should be an address."""
 
 MOST_REFERENCES = 2**25
 """Most references of a store; the largest published ones have some millions."""
@@ -258,17 +260,19 @@ class ReferenceTable:
             url = _TEMPLATE.sub(lambda found: self._templates.get(found[1], found[0]), url)
             if "{{" in url or "://" not in complete(url):
                 raise StoreError(
-                    f"A reference of {path} names {url!r}, which is no complete address: "
-                    "expressions in braces are not run."
+                    f"A reference of {path} names {url[:_LONGEST_SHOWN]!r}, which is no complete "
+                    "address: expressions in braces are not run."
                 )
         return complete(url)
 
 
 def _whole_numbers(column: list[Any]) -> npt.NDArray[np.int64] | None:
     """A column of whole numbers, none of them negative; None if it is something else."""
+    if {*map(type, column)} - {int}:  # numpy takes true for 1
+        return None
     try:
         numbers = np.array(column)
-    except (ValueError, OverflowError):
+    except OverflowError:
         return None
     return numbers.astype(np.int64) if numbers.dtype.kind == "i" and numbers.min() >= 0 else None
 
@@ -309,5 +313,5 @@ def _defect(key: str, reference: Reference) -> str | None:
     if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
         return f"The reference {key} has an unusable offset or length."
     if "://" not in complete(url):
-        return f"The reference {key} names {url!r}, which is no complete address."
+        return f"The reference {key} names {url[:_LONGEST_SHOWN]!r}, which is no complete address."
     return None

@@ -93,7 +93,7 @@ def packed_sentinel(declared: Any, dtype: np.dtype[Any], attributes: Mapping[str
     of a step. **Reads:** nothing.
     """
     scale, offset = attributes.get("scale_factor"), attributes.get("add_offset", 0.0)
-    if dtype.kind not in "iu" or not _is_number(declared) or not _is_number(scale) or not scale:
+    if dtype.kind not in "iu" or not all(map(_is_number, (declared, scale, offset))) or not scale:
         return None
     limits = np.iinfo(dtype)
     for candidate in _candidates(dtype):

@@ -7,8 +7,9 @@ others of its store still work.
 
 import asyncio
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ LARGEST_ATTRIBUTE = 2**20
 _ILLEGAL_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DEEPEST = 64
 _MOST_NODES = 100_000
+_MOST_CODECS = 32
+"""Codecs of one array, as HDF5 has it."""
 _UNREADABLE = (ValueError, RecursionError)
 
 _BYTE_CODECS = {
@@ -264,8 +267,12 @@ def _codecs(document: Mapping[str, Any], zarr_format: int) -> list[Any]:
     return [codec for codec in given if codec is not None]
 
 
-def _refuse_codecs(codecs: Iterable[Any], zarr_format: int) -> None:
+def _refuse_codecs(codecs: Sequence[Any], zarr_format: int) -> None:
     """Raise for a codec that is not known to be harmless, also inside of shards."""
+    if len(codecs) > _MOST_CODECS:
+        raise StoreError(
+            f"its chunks are encoded {len(codecs):,} times; at most {_MOST_CODECS} are"
+        )
     for codec in codecs:
         told = codec.get("name" if zarr_format == 3 else "id") if isinstance(codec, dict) else codec
         name = str(told).removeprefix("numcodecs.")
@@ -273,7 +280,9 @@ def _refuse_codecs(codecs: Iterable[Any], zarr_format: int) -> None:
             raise StoreError(
                 f"its chunks are encoded with {name[:80]!r}, which this service does not decode"
             )
-        _refuse_odd_types(name, codec.get("configuration") or codec if zarr_format == 3 else codec)
+        settings = codec.get("configuration") or codec if zarr_format == 3 else codec
+        _refuse_odd_types(name, settings)
+        _refuse_odd_numbers(name, settings)
         if name == "sharding_indexed":
             inner = codec.get("configuration") or {}
             for part in ("codecs", "index_codecs"):
@@ -292,6 +301,26 @@ def _refuse_odd_types(name: str, settings: object) -> None:
             raise StoreError(
                 f"its filter {name} makes values of the type {str(told)[:40]!r}, which is not read"
             )
+
+
+def _refuse_odd_numbers(name: str, settings: object) -> None:
+    """Raise for settings by which a filter gives numbers that mean nothing, and no error."""
+    told = settings if isinstance(settings, Mapping) else {}
+    if name == "shuffle":
+        size = told.get("elementsize", 4)
+        if type(size) is not int or size < 1:
+            raise StoreError(f"its filter shuffle has elements of {str(size)[:40]} bytes")
+    if name == "fixedscaleoffset":
+        scale, offset = told.get("scale"), told.get("offset")
+        if not (_is_number(scale) and _is_number(offset) and scale != 0):
+            raise StoreError(
+                f"its filter fixedscaleoffset has the scale {str(scale)[:40]} and the offset "
+                f"{str(offset)[:40]}, by which no number can be unpacked"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _readable_type(document: Mapping[str, Any], zarr_format: int) -> np.dtype[Any]:

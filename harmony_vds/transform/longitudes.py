@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.model.decoding import packing_of
+
 _PACKING = ("scale_factor", "add_offset")
 _MISSING = ("_FillValue", "missing_value")
 _LIMITS = ("valid_min", "valid_max")
@@ -44,7 +46,7 @@ def continue_longitudes(
     inherited = coordinate or {}
     if not any(name in attributes for name in _PACKING):
         attributes |= {name: inherited[name] for name in _PACKING if name in inherited}
-    scale, offset = _packing(attributes)
+    scale, offset = packing_of(attributes)
     raw = np.asarray(variable.values)
     missing = _missing(raw, {**inherited, **attributes})
     moved = raw.astype(np.float64) + added / scale
@@ -57,10 +59,6 @@ def continue_longitudes(
         if any(name in inherited for name in _PACKING):
             attributes |= {"scale_factor": 1.0, "add_offset": 0.0}  # not those of the coordinate
     return xr.Variable(variable.dims, values, _widened(attributes, values[~missing]))
-
-
-def _packing(attributes: Mapping[Any, Any]) -> tuple[float, float]:
-    return float(attributes.get("scale_factor", 1.0)), float(attributes.get("add_offset", 0.0))
 
 
 def _missing(raw: npt.NDArray[Any], attributes: Mapping[Any, Any]) -> npt.NDArray[np.bool_]:
@@ -96,7 +94,7 @@ def _widened(attributes: dict[Any, Any], values: npt.NDArray[Any]) -> dict[Any, 
     if values.size == 0:
         return attributes
     low, high = values.min().item(), values.max().item()
-    scale, offset = _packing(attributes)
+    scale, offset = packing_of(attributes)
     real = sorted((low * scale + offset, high * scale + offset))
     for name, choose, reached in (("valid_min", min, low), ("valid_max", max, high)):
         if isinstance(attributes.get(name), Real):

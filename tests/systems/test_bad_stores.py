@@ -2,10 +2,12 @@
 
 # ruff: noqa: E501  one case a line
 
+import copy
 import logging
 import re
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
-from bad_stores import BUILDERS, CHANGES, LAT, LON, SST, write_bad_store
+from bad_stores import BUILDERS, CHANGES, LAT, LON, SST, metadata, write_bad_store
 from invocation import CANARY
 from templates import template_of
-from world import kerchunk_references, write_days
+from world import kerchunk_references, write_days, write_references
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.errors import (
@@ -31,7 +33,8 @@ from harmony_vds.errors import (
     VdsError,
 )
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.request import Request, Source
+from harmony_vds.model.output import Output
+from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.pipeline import fulfil, prepare
 from harmony_vds.services import Services
 from harmony_vds.settings import Settings
@@ -55,7 +58,8 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "codec can't decode byte": (StoreError, ("bytes that are no text",)),
     "nested too deep": (StoreError, ("very deep JSON",)),
     "gzip data break off": (StoreError, ("gzip cut short",)),
-    "expressions in braces are not run": (StoreError, ("template that is not defined",)),
+    "expressions in braces are not run":
+        (StoreError, ("template that is not defined", "template without end")),
     "The template … is more than a text": (StoreError, ("template with a program",)),
     "analysed_sst/.zarray is not JSON": (StoreError, ("metadata that is no JSON",)),
     "… cannot be read: the shapes of it and its chunks do not fit":
@@ -88,7 +92,16 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "its dimension lat has # entries": (StoreError, ("dimensions of another length",)),
     "analysed_sst/# has an unusable offset or length":
         (StoreError, ("negative offset", "offset beyond 64 bits", "offset of text",
-                      "negative length", "fractional offset")),
+                      "negative length", "fractional offset", "offset that is true")),
+    "filter shuffle has elements of # bytes": (StoreError, ("shuffled by no bytes",)),
+    "by which no number can be unpacked": (StoreError, ("unpacked by a scale of nothing",)),
+    "are encoded # times; at most": (StoreError, ("filters without end",)),
+    "which netCDF cannot hold":
+        (UnsupportedError, ("type of half precision", "fields in a field")),
+    "An address of # characters is not read": (UntrustedError, ("address without end",)),
+    "longitudes of /lon reach # degrees": (StoreError, ("longitudes beyond all turns",)),
+    "of which scale_factor is …": (StoreError, ("longitudes scaled by words",)),
+    "the store covers #": (NoDataError, ("times before all years",)),
     "ends before byte #": (StoreError, ("offset past the end", "length past the end")),
     "… does not exist": (MissingSourceError, ("file that is gone", "icechunk whose source has moved")),
     "file addresses are read only where": (UntrustedError, ("address without scheme",)),
@@ -174,7 +187,13 @@ ANSWERED: dict[str, Expected] = {
     "times out of order": as_it_is,
     "times twice": as_it_is,
     "times not a number": second_step_alone,
+    "times not finite": second_step_alone,
     "scale factor of text": as_it_is,
+    "fill value that is a list": as_it_is,
+    "fill value beyond its type": as_it_is,
+    "missing values in uneven lists": as_it_is,
+    "offset of a list": as_it_is,
+    "attributes that are null": as_it_is,
     "scale factor of nothing": as_it_is,
     "grid mapping that is not there": as_it_is,
     "coordinates that are not there": as_it_is,
@@ -205,21 +224,27 @@ def truth(granules: Path) -> np.ndarray:
     return np.concatenate(steps)
 
 
+def read(request: Request, place: Path, granules: Path) -> Output:
+    trusted = (f"{place.parent.as_uri()}/", f"{granules.parent.as_uri()}/")
+    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(CANARY)) as services:
+        prepared = prepare(request, services, place.as_uri())
+        (output,) = fulfil(prepared, place.parent / "work", services)
+    return output
+
+
 def answer(name: str, folder: Path, granules: Path, document: dict[str, Any]) -> np.ndarray:
     """What a request for temperatures is answered with, from the store called `name`."""
     if name in BUILDERS:
         place = BUILDERS[name](folder, granules)
     else:
         place = write_bad_store(folder, name, document)
-    trusted = (f"{folder.as_uri()}/", f"{granules.as_uri()}/")
-    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(CANARY)) as services:
-        prepared = prepare(REQUEST, services, place.as_uri())
-        (output,) = fulfil(prepared, folder / "work", services)
+    output = read(REQUEST, place, granules)
     with netCDF4.Dataset(output.path) as nc:
         nc[SST].set_auto_maskandscale(False)
         return nc[SST][:]
 
 
+@pytest.mark.filterwarnings("ignore:this date/calendar/year zero convention")
 @pytest.mark.parametrize(
     ("said", "name"), [(said, name) for said, (_, names) in SAID.items() for name in names]
 )
@@ -232,6 +257,26 @@ def test_store_that_cannot_be_read_says_why(said, name, tmp_path, *, granules, d
     assert [own for own in SAID if re.search(own, template)] == [said], template
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert CANARY not in told + "".join(map(logging.Formatter().format, caplog.records))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"average": "time"},
+        {"media_type": "text/csv"},
+        {"media_type": "image/tiff"},
+        {"target": TargetGrid(crs="EPSG:3857", interpolation="bilinear")},
+    ],
+)
+@pytest.mark.parametrize("scale", [0, float("nan"), {"by": 2}])
+def test_quantities_that_the_packing_cannot_tell_are_refused(
+    scale: object, asked: dict[str, Any], tmp_path: Path, granules: Path, document: dict[str, Any]
+):
+    odd = copy.deepcopy(document)
+    metadata(odd, f"{SST}/.zattrs", scale_factor=scale)
+    write_references(tmp_path / "sst.json", odd)
+    with pytest.raises(StoreError, match=f"scale_factor is {re.escape(repr(scale))}"):
+        read(replace(REQUEST, **asked), tmp_path / "sst.json", granules)
 
 
 @pytest.mark.parametrize("name", ANSWERED)

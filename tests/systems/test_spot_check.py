@@ -101,6 +101,26 @@ def test_store_that_describes_other_files_than_it_points_to_is_refused(
     assert "write the store anew" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("document", "lie", "said"),
+    [
+        (".zarray", {"dtype": "|S2", "fill_value": None}, r"the type '?\|S2'? in the store"),
+        (".zarray", {"filters": [{"id": "shuffle", "elementsize": 4}, {"id": "zlib", "level": 4}]},
+         "shuffled elements of 4 bytes in the store and 2 in"),
+        (".zattrs", {"_Unsigned": "true"}, "_Unsigned 'true' in the store and none in"),
+    ],
+)  # fmt: skip
+def test_lies_by_which_chunks_still_decode_are_found(
+    document: str, lie: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    told = references(write(tmp_path / "1.nc"))
+    refs, key = told["refs"], f"sst/{document}"
+    refs[key] = json.dumps({**json.loads(refs[key]), "compressor": None, **lie})
+    href = write_references(tmp_path / "store.json", told).as_uri()
+    with pytest.raises(StoreError, match=rf"sst has {said}"):
+        compared(href, tmp_path, "sst")
+
+
 @pytest.mark.parametrize("case", ["scale", "fill", "epoch"])
 def test_header_of_classic_netcdf_is_read_as_well(case: str, tmp_path: Path) -> None:
     change, variable, said = DIFFERENCES[case]
@@ -186,8 +206,10 @@ def test_drift_inside_a_series_is_found_only_where_it_is_asked_for(
 
 
 def test_warning_names_the_difference_and_leaves_bytes_as_they_are(
-    drifting: Path, joined: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+    drifting: Path, joined: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     href, digests = joined(f"{drifting.as_uri()}/"), set()
     for choice in ("warn", "off"):
         caplog.clear()
