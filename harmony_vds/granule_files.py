@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,9 +76,12 @@ def files_of_collection(
     collection: str,
     request: Request,
     wanted: Wanted,
-    created_since: datetime | None = None,
+    since: Mapping[str, datetime | None] = MappingProxyType({}),
 ) -> list[GranuleFile]:
     """The data files of all granules of a collection that `request` meets in space and time.
+
+    Of these only those of the dates in `since`, by CMR's parameters ``created_at`` and
+    ``revision_date``, or later ones.
 
     Raises
     ------
@@ -90,10 +94,12 @@ def files_of_collection(
     """
     record = services.cmr.collection(collection)
     query = {"collection_concept_id": collection, **region_query(request)}
-    if created_since is not None:
-        query["created_at"] = f"{created_since.isoformat().replace('+00:00', 'Z')},"
-    linked = [Linked.of_record(own) for own in services.cmr.granules(query)]
-    if not linked and created_since is None:
+    news = {
+        name: f"{own.isoformat().replace('+00:00', 'Z')},"
+        for name, own in since.items() if own is not None
+    }  # fmt: skip
+    linked = [Linked.of_record(own) for own in services.cmr.granules({**query, **news})]
+    if not linked and not news:
         raise NoDataError(f"CMR finds no granule of {collection} in the box and time asked for.")
     told = record.umm
     access = services.access.recording(

@@ -19,7 +19,7 @@ _PATHS = {
 _PARAMETERS = {
     "C": {"concept_id", "short_name", "version", "doi", "page_size"},
     "G": {"concept_id", "collection_concept_id", "granule_ur", "bounding_box",
-          "options[bounding_box][or]", "point", "temporal", "created_at",
+          "options[bounding_box][or]", "point", "temporal", "created_at", "revision_date",
           "page_size", "sort_key"},
     "V": {"concept_id", "page_size"},
     "S": {"concept_id", "page_size"},
@@ -84,16 +84,17 @@ def _matches(item: Item, asked: dict[str, list[str]]) -> bool:
         x, y = map(float, text.split(","))
         if not _meets(umm, x, y, x, y):
             return False
-    if not all(_created(umm, text) for text in asked.get("created_at", [])):
-        return False
+    for parameter, kind in (("created_at", "Insert"), ("revision_date", "Update")):
+        if not all(_provided(umm, kind, text) for text in asked.get(parameter, [])):
+            return False
     return all(_during(umm, text) for text in asked.get("temporal", []))
 
 
-def _created(umm: Item, text: str) -> bool:
-    """Whether a record came in at or after the instant before the comma."""
-    told = next(own["Date"] for own in umm["ProviderDates"] if own["Type"] == "Insert")
-    since, created = _instant(text.partition(",")[0]), _instant(told)
-    return since is None or (created is not None and created >= since)
+def _provided(umm: Item, kind: str, text: str) -> bool:
+    """Whether a record came in, or was revised last, at or after the instant before the comma."""
+    dates = {own["Type"]: own["Date"] for own in umm["ProviderDates"]}
+    since, told = _instant(text.partition(",")[0]), _instant(dates.get(kind, dates["Insert"]))
+    return since is None or (told is not None and told >= since)
 
 
 def _meets(umm: Item, west: float, south: float, east: float, north: float) -> bool:

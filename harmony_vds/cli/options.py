@@ -144,6 +144,10 @@ RemoveDeleted = Annotated[
 CreatedSince = Annotated[
     str | None, typer.Option(help="With --update: ask CMR only for granules created since.")
 ]
+RevisedSince = Annotated[
+    str | None,
+    typer.Option(help="With --update: ask CMR only for granules new or revised since."),
+]
 Workers = Annotated[int, typer.Option(help="Processes; 0: one for each processor.")]
 Dask = Annotated[str | None, typer.Option(help="Address of a dask scheduler to work on.")]
 BucketRegion = Annotated[str, typer.Option(help="AWS region of the output's bucket.")]

@@ -48,6 +48,7 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     update: options.Update = False,
     remove_deleted: options.RemoveDeleted = False,
     created_since: options.CreatedSince = None,
+    revised_since: options.RevisedSince = None,
     workers: options.Workers = 0,
     dask: options.Dask = None,
     region: options.BucketRegion = "us-west-2",
@@ -67,7 +68,7 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     log_to_stderr(verbose=verbose)
     _refuse_contradictions(
         sum(own is not None for own in (files or None, collection, stac)),
-        update=update, remove=remove_deleted, since=created_since, links=links,
+        update=update, remove=remove_deleted, since=created_since or revised_since, links=links,
     )  # fmt: skip
     settings = trusting(settings_from_environment(), stac, trust or [])
     box = None if bbox is None else BoundingBox(*bbox)
@@ -76,9 +77,13 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
         if collection is not None:
             source = Source(collection, collection)
             asked = Request((source,), bbox=box, temporal=temporal_of(temporal))
-            since = (
-                None if created_since is None else parse_moment("--created-since", created_since)
-            )
+            since = {
+                name: None if text is None else parse_moment(option, text)
+                for name, option, text in (
+                    ("created_at", "--created-since", created_since),
+                    ("revision_date", "--revised-since", revised_since),
+                )
+            }
             listed = files_of_collection(services, collection, asked, wanted, since)
         elif stac is not None:
             listed = files_of_stac(as_url(stac), services, wanted)
@@ -103,11 +108,13 @@ def _refuse_contradictions(
     if sources != 1:
         raise RequestError("Name either files, a --collection or a --stac catalogue.")
     if (remove or since) and not update:
-        raise RequestError("--remove-deleted and --created-since go with --update.")
+        raise RequestError(
+            "--remove-deleted, --created-since and --revised-since go with --update."
+        )
     if remove and since:
         raise RequestError(
-            "--created-since lists new granules only, so that --remove-deleted would take out all "
-            "others; name one of the two."
+            "--created-since and --revised-since list new granules only, so that --remove-deleted "
+            "would take out all others; name one of the two."
         )
     if links not in ("https", "s3"):
         raise RequestError(f"References name files by https or s3, not by {links!r}.")

@@ -123,6 +123,15 @@ def test_only_granules_created_since_are_asked_for(
         run(*options, "--temporal", "2024-01-01", "2024-01-03", CMR_ENDPOINT=cmr.url)
         since = ("--update", "--created-since", "2024-02-15")
         assert "1 granules added" in run(*options, *since, CMR_ENDPOINT=cmr.url)
+        known[1]["umm"]["ProviderDates"].append(
+            {"Date": "2024-03-02T00:00:00.000Z", "Type": "Update"}
+        )
+        then = days[0].stat().st_mtime - 60
+        for own in days[:2]:  # both were replaced, and the record of one says so
+            os.utime(own, (then, then))
+        since = ("--update", "--revised-since", "2024-02-15")
+        told = run(*options, *since, CMR_ENDPOINT=cmr.url)
+        assert "0 granules added, 0 removed, 1 described anew" in told
     assert read(store, archive, tmp_path / "a").shape[0] == 3
 
 
