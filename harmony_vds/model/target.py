@@ -244,6 +244,12 @@ class TargetPlan:
         return np.asarray(self.transform[5] + self.transform[4] * (rows + 0.5))
 
     @property
+    def placed(self) -> tuple[float, float, float, float, float, float]:
+        """As `transform`, counted from the first row that comes out. **Reads:** nothing."""
+        a, b, c, d, e, f = self.transform
+        return a, b, c, d, e, f + e * self.rows.start
+
+    @property
     def extent(self) -> tuple[float, float, float, float]:
         """Outer edges (x min, y min, x max, y max), in units of `crs`, of all rows.
 

@@ -120,7 +120,7 @@ def raster_of(variable: SubsetVariable, subset: Subset, plan: Plan) -> Raster | 
     target = plan.target
     if target is not None and (axes["y"][0], axes["x"][0]) == target.dimensions:
         # The store's own grids may lie along dimensions of the same names.
-        a, _, left, _, e, top = target.transform
+        a, _, left, _, e, top = target.placed
         y_axis, x_axis = map(dimensions.index, target.dimensions)
         return Raster(variable, x_axis, y_axis, target.crs, (left, top), (a, e))
     grid = next(

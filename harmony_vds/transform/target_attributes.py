@@ -79,12 +79,11 @@ def mapping_attributes(target: TargetPlan) -> dict[str, Any]:
     plain = {
         key: own for key, own in described.items() if isinstance(own, str | int | float | list)
     }
-    a, b, c, d, e, f = target.transform
-    top = f + e * target.rows.start
+    a, b, c, d, e, f = target.placed
     return {
         **plain,
         "spatial_ref": target.crs,
-        "GeoTransform": " ".join(json.dumps(own) for own in (c, a, b, top, d, e)),
+        "GeoTransform": " ".join(json.dumps(own) for own in (c, a, b, f, d, e)),
     }
 
 
