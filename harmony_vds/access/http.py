@@ -8,7 +8,6 @@ from datetime import datetime
 from urllib.parse import urljoin
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from harmony_vds.access.answers import (
@@ -23,7 +22,8 @@ from harmony_vds.access.answers import (
 )
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.access.hedge import Hedges, Pulse, document, nothing_yet
-from harmony_vds.access.trust import Address, Trust, is_private
+from harmony_vds.access.resolver import PublicResolver
+from harmony_vds.access.trust import Address, Trust
 from harmony_vds.access.turns import Turns
 from harmony_vds.errors import (
     ForbiddenError,
@@ -66,32 +66,6 @@ class _Target:
     url: URL
     private: bool
     """Whether it lies in a prefix of the operator's, and goes through that pool."""
-
-
-class PublicResolver(AbstractResolver):
-    """Looks names up and refuses private addresses, at the moment of connecting."""
-
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The addresses of `host`. **Reads:** nothing.
-
-        Raises
-        ------
-        UntrustedError
-            The name leads into a private network.
-        """
-        found = await self._inner.resolve(host, port, family)
-        if any(is_private(r["host"]) for r in found):
-            raise UntrustedError(f"{host} is not read: its name leads to a private address.")
-        return found
-
-    async def close(self) -> None:
-        """Release the inner resolver. **Reads:** nothing."""
-        await self._inner.close()
 
 
 @dataclass

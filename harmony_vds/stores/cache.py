@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -241,11 +241,36 @@ def _write(
     limit: int,
 ) -> None:
     """Write an entry into the new folder `place`."""
-    rows = 0
     numbers: dict[str, int] = {}
+    rows, arrays = _write_columns(place, indexes, numbers, limit)
+    body = b"".join(texts.values())
+    ends = np.cumsum([len(own) for own in texts.values()], dtype=np.int64).tolist()
+    addresses = json.dumps(list(numbers)).encode()
+    description = json.dumps({
+        "rows": rows,
+        "arrays": arrays,
+        "texts": dict(zip(texts, zip([0, *ends], ends, strict=False), strict=True)),
+        "notes": notes,
+        "checksums": [deflate.crc32(body), deflate.crc32(addresses)],
+    }).encode()  # fmt: skip
+    (place / "texts.bin").write_bytes(body)
+    (place / "locations.json").write_bytes(addresses)
+    (place / "entry.json").write_bytes(b"%08x" % deflate.crc32(description) + description)
+
+
+def _write_columns(
+    place: Path, indexes: Iterable[tuple[str, ChunkIndex]], numbers: dict[str, int], limit: int
+) -> tuple[int, dict[str, Any]]:
+    """Write the rows of all arrays one after another; how many, and which are whose.
+
+    Sources are numbered by `numbers`, which takes in new ones.
+    """
+    rows = 0
     arrays: dict[str, Any] = {}
-    files = {name: (place / f"{name}.npy").open("wb") for name in _COLUMNS}
-    try:
+    with ExitStack() as opened:
+        files = {
+            name: opened.enter_context((place / f"{name}.npy").open("wb")) for name in _COLUMNS
+        }
         for name in _COLUMNS:
             _write_header(files[name], name, rows)
         for path, index in indexes:
@@ -261,22 +286,7 @@ def _write(
         for name in _COLUMNS:
             files[name].seek(0)
             _write_header(files[name], name, rows)
-    finally:
-        for file in files.values():
-            file.close()
-    body = b"".join(texts.values())
-    ends = np.cumsum([len(own) for own in texts.values()], dtype=np.int64).tolist()
-    addresses = json.dumps(list(numbers)).encode()
-    description = json.dumps({
-        "rows": rows,
-        "arrays": arrays,
-        "texts": dict(zip(texts, zip([0, *ends], ends, strict=False), strict=True)),
-        "notes": notes,
-        "checksums": [deflate.crc32(body), deflate.crc32(addresses)],
-    }).encode()  # fmt: skip
-    (place / "texts.bin").write_bytes(body)
-    (place / "locations.json").write_bytes(addresses)
-    (place / "entry.json").write_bytes(b"%08x" % deflate.crc32(description) + description)
+    return rows, arrays
 
 
 def _write_header(file: BinaryIO, name: str, rows: int) -> None:

@@ -21,6 +21,8 @@ from harmony_vds.model.subset import SubsetVariable
 _NOT_DATA = ("bounds", "climatology")
 _VERTICAL_NAMES = {"height", "depth", "altitude", "air_pressure"}
 _DEGREES = {"longitude": "degrees_east", "latitude": "degrees_north"}
+_OF_CELLS = ("station_longitude", "station_latitude")
+"""Names of the variables that tell the centres of cells."""
 
 
 def with_stations(
@@ -103,6 +105,21 @@ def _description(
 ) -> tuple[list[SubsetVariable], Mapping[str, Sequence[str]]]:
     """The variables that describe places, and the paths of those that are coordinates of data."""
     suffix = "" if placement.times else name_of(placement.dimension).removeprefix("station")
+    made = _told(placement, is_first=is_first)
+    free = {name: _free(join("/", f"{name}{suffix}"), taken) for name in made}
+    variables = [
+        _variable(free[name], placement.dimension, values, attributes)
+        for name, (values, attributes) in made.items()
+    ]
+    cells = [free[name] for name in _OF_CELLS if name in made]
+    asked = [free["requested_latitude"], free["requested_longitude"]]
+    return variables, {"series": [free["station_name"]], "cells": cells, "places": asked}
+
+
+def _told(
+    placement: Placement, *, is_first: bool
+) -> dict[str, tuple[npt.NDArray[Any], dict[str, Any]]]:
+    """What is told of places, by name: values and attributes."""
     role = {"cf_role": "timeseries_id"} if is_first and placement.times is None else {}
     names = np.array([own.name.encode() for own in placement.places])
     asked = {
@@ -114,11 +131,10 @@ def _description(
         "station_name": (names, {"long_name": "name of the place", "_Encoding": "utf-8", **role}),
     }
     if not placement.coordinates:
-        for name, values in centres.items():
-            made[f"station_{name}"] = values, {
+        for own, (name, values) in zip(_OF_CELLS, centres.items(), strict=True):
+            made[own] = values, {
                 "standard_name": name, "units": _DEGREES[name],
                 "long_name": f"{name} of the centre of the cell"}  # fmt: skip
-    cells = [own for own in made if own != "station_name"]
     for name, values in asked.items():
         told = {"long_name": f"requested {name}", "units": "degree"}
         if placement.blend is not None:  # where values between cells are
@@ -130,16 +146,7 @@ def _description(
     made["distance"] = placement.distances, {
         "long_name": "distance from the requested place to the centre of the cell", "units": "km",
     }  # fmt: skip
-    free = {name: _free(join("/", f"{name}{suffix}"), taken) for name in made}
-    variables = [
-        _variable(free[name], placement.dimension, values, attributes)
-        for name, (values, attributes) in made.items()
-    ]
-    asked_for = [free["requested_latitude"], free["requested_longitude"]]
-    return variables, {
-        "series": [free["station_name"]], "cells": [free[own] for own in cells],
-        "places": asked_for,
-    }  # fmt: skip
+    return made
 
 
 def _free(path: str, taken: Iterable[str]) -> str:

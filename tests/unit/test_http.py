@@ -9,8 +9,9 @@ from invocation import CANARY
 from servers import Server, failing_server, faulty_server, listener, ranged, serve
 
 from harmony_vds.access.credentials import Credentials
-from harmony_vds.access.http import HttpClient, PublicResolver
+from harmony_vds.access.http import HttpClient
 from harmony_vds.access.loop import network_loop, run
+from harmony_vds.access.resolver import PublicResolver
 from harmony_vds.access.trust import Address, Trust
 from harmony_vds.errors import (
     ForbiddenError,
