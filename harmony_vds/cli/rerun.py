@@ -1,5 +1,6 @@
 """``harmony-vds rerun``: ask again for what an output was the answer to."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -64,12 +65,14 @@ def _entry(file: Path) -> tuple[datetime, Mapping[str, Any]]:
     """When an output was written by this program, and what it keeps of its request."""
     try:
         entries = json.loads(attributes_of(file).get("history_json", "[]"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{file} cannot be read: {error}.") from None
-    for entry in reversed(entries):
-        kept = entry.get("parameters") or {}
-        if entry.get("program") == PROGRAM and {"request", "store"} <= set(kept):
-            return datetime.fromisoformat(entry["date_time"]), kept
+    for entry in reversed(entries if isinstance(entries, list) else []):
+        own = entry if isinstance(entry, dict) and entry.get("program") == PROGRAM else {}
+        kept = own.get("parameters")
+        if isinstance(kept, dict) and {"request", "store"} <= set(kept):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                return datetime.fromisoformat(own["date_time"]), kept
     raise RequestError(f"{file} keeps no request of {PROGRAM} in its history_json.")
 
 
