@@ -153,7 +153,6 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     [
         ([0, 2], [[0, 1, 2]]),  # all of one length, until one comes between them
         ([0, 1, 2], [[0, 1, 2, 3, 4], [0, 2, 4]]),  # and again, when the others go
-        ([1, 3], [[0, 1, 2, 3], [3, 4]]),
         ([3], [[1, 3], [1]]),
     ],
 )
