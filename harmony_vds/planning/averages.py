@@ -23,7 +23,6 @@ from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
 from harmony_vds.planning.areas import areas_of
-from harmony_vds.planning.axes import is_coordinate
 from harmony_vds.planning.crs import ellipsoid_of
 from harmony_vds.planning.features import Window, features_of
 from harmony_vds.planning.features import remarks as empty_features
@@ -32,6 +31,7 @@ from harmony_vds.planning.ground import grid_of, with_corners
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.mappings import mapping_of
 from harmony_vds.planning.ranges import step_edges
+from harmony_vds.planning.recognition import is_coordinate
 from harmony_vds.planning.suitability import unsuited
 
 _MEASURES = {

@@ -1,9 +1,8 @@
-"""Coordinate variables as axes: recognised by CF, read once, decoded by their own attributes."""
+"""Coordinate variables as axes: read once, decoded by their own attributes."""
 
-import re
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,87 +11,15 @@ import xarray as xr
 from harmony_vds.errors import StoreError
 from harmony_vds.model.decoding import packing_of
 from harmony_vds.model.grid import Axis, AxisKind
-from harmony_vds.model.paths import group_of, name_of
-from harmony_vds.planning.crs import factor_to, is_angle, is_length
-
-if TYPE_CHECKING:
-    from harmony_vds.planning.hierarchy import Hierarchy
-
-_NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
-_EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
-_SINCE = re.compile(r"^\s*[A-Za-z]+\s+since\s+\S", re.IGNORECASE)
-_NAMES = {
-    AxisKind.Y: {"lat", "latitude", "nav_lat"},
-    AxisKind.X: {"lon", "longitude", "long", "nav_lon"},
-}
-_STANDARD_NAMES = {AxisKind.Y: "latitude", AxisKind.X: "longitude", AxisKind.T: "time"}
-_ON_PLANES = {
-    AxisKind.Y: {"projection_y_coordinate", "projection_y_angular_coordinate", "grid_latitude"},
-    AxisKind.X: {"projection_x_coordinate", "projection_x_angular_coordinate", "grid_longitude"},
-}
-_PLANE_NAMES = {
-    AxisKind.Y: {"y", "yc", "ygrid", "ycoordinates", "y_coordinates", "northing", "rlat"},
-    AxisKind.X: {"x", "xc", "xgrid", "xcoordinates", "x_coordinates", "easting", "rlon"},
-}
+from harmony_vds.model.paths import group_of
+from harmony_vds.planning.crs import factor_to
+from harmony_vds.planning.hierarchy import Hierarchy
 
 _LARGEST = 1e30
 """A coordinate whose spacing every type can still tell; no real one is near it."""
 
 
-def is_coordinate(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
-    """Whether a variable holds latitudes (Y), longitudes (X) or times (T), by CF.
-
-    ``standard_name`` decides, then ``units``; a bare ``degrees`` counts only with a telling name.
-    **Reads:** nothing.
-    """
-    units = str(variable.attrs.get("units", "")).strip()
-    standard_name = str(variable.attrs.get("standard_name", "")).strip()
-    name = name_of(path).lower()
-    if variable.dtype.kind not in "iuf":
-        return False
-    if kind is AxisKind.T:
-        if not has_time_units(variable):
-            return False
-        told = standard_name == "time" or variable.attrs.get("axis") == "T"
-        return told or name == "time" or name in (str(d).lower() for d in variable.dims)
-    if standard_name:
-        return standard_name == _STANDARD_NAMES[kind]
-    pattern = _NORTH if kind is AxisKind.Y else _EAST
-    if pattern.fullmatch(units):
-        return True
-    return name in _NAMES[kind] and units.lower() in ("", "degrees", "degree", "deg")
-
-
-def is_projected(kind: AxisKind, path: str, variable: xr.Variable) -> bool:
-    """Whether a variable holds x (X) or y (Y) of a projected, rotated or geostationary grid, by CF.
-
-    ``standard_name`` decides, then ``axis``, then a telling name; the last two only in units of
-    lengths or angles, or in none. **Reads:** nothing.
-    """
-    if variable.dtype.kind not in "iuf" or is_coordinate(kind, path, variable):
-        return False
-    standard_name = str(variable.attrs.get("standard_name", "")).strip()
-    if standard_name:
-        return standard_name in _ON_PLANES[kind]
-    if not measures(variable):
-        return False
-    axis = str(variable.attrs.get("axis", "")).strip().upper()
-    return axis == kind if axis else name_of(path).lower() in _PLANE_NAMES[kind]
-
-
-def measures(variable: xr.Variable) -> bool:
-    """Whether a variable may hold lengths or angles, by its units. **Reads:** nothing."""
-    units = str(variable.attrs.get("units", ""))
-    return not units.strip() or is_length(units) or is_angle(units)
-
-
-def has_time_units(variable: xr.Variable) -> bool:
-    """Whether a variable holds numbers in units such as ``days since …``. **Reads:** nothing."""
-    units = str(variable.attrs.get("units", "")).strip()
-    return variable.dtype.kind in "iuf" and _SINCE.match(units) is not None
-
-
-def read_axis(kind: AxisKind, path: str, hierarchy: "Hierarchy") -> Axis:
+def read_axis(kind: AxisKind, path: str, hierarchy: Hierarchy) -> Axis:
     """The axis stored at `path`, with its bounds where it has one dimension and the store has them.
 
     **Reads:** coordinates.
@@ -116,7 +43,7 @@ def read_axis(kind: AxisKind, path: str, hierarchy: "Hierarchy") -> Axis:
     )
 
 
-def read_projected_axis(kind: AxisKind, path: str, crs: str, hierarchy: "Hierarchy") -> Axis:
+def read_projected_axis(kind: AxisKind, path: str, crs: str, hierarchy: Hierarchy) -> Axis:
     """The axis of x or y stored at `path`, in the units of the reference system `crs` (WKT).
 
     Raises
@@ -152,7 +79,7 @@ def _bounds_attribute(variable: xr.Variable) -> str:
     return "climatology" if "climatology" in variable.attrs else "bounds"
 
 
-def _bounds_path(path: str, hierarchy: "Hierarchy") -> str | None:
+def _bounds_path(path: str, hierarchy: Hierarchy) -> str | None:
     """The bounds variable of a coordinate, if it has the shape that bounds have."""
     variable = hierarchy.variables[path]
     named = str(variable.attrs.get(_bounds_attribute(variable), "")).strip()
@@ -166,7 +93,7 @@ def _bounds_path(path: str, hierarchy: "Hierarchy") -> str | None:
     return found if own.shape[-1] == 2 and own.dtype.kind in "iuf" else None
 
 
-def _decoded_bounds(path: str, bounds: str, hierarchy: "Hierarchy") -> npt.NDArray[np.float64]:
+def _decoded_bounds(path: str, bounds: str, hierarchy: Hierarchy) -> npt.NDArray[np.float64]:
     """Bounds decode by their own packing attributes, or by those of their coordinate."""
     attributes = {**hierarchy.variables[path].attrs, **hierarchy.variables[bounds].attrs}
     return np.atleast_2d(decode(hierarchy.load(bounds), attributes))

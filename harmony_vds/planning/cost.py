@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.average import AveragedVariable, AveragePlan
 from harmony_vds.model.blocks import (
     AHEAD_BYTES,
@@ -21,6 +20,7 @@ from harmony_vds.model.blocks import (
 )
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, Indices, chunk_numbers
 from harmony_vds.model.limits import BYTES_IN_FLIGHT, DECODERS, REQUESTS_IN_FLIGHT
+from harmony_vds.model.masking import asked_chunks
 from harmony_vds.model.place_reads import PlaceReads
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable

@@ -22,7 +22,7 @@ from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.shape import Shape
 from harmony_vds.model.target import TargetPlan
 from harmony_vds.planning.averages import Cuts, plan_average
-from harmony_vds.planning.axes import is_coordinate, read_axis
+from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.between import blend, is_blended
 from harmony_vds.planning.cells import CellCuts
 from harmony_vds.planning.cost import Course
@@ -36,6 +36,7 @@ from harmony_vds.planning.lines import places_along
 from harmony_vds.planning.moments import Moments, moments_of
 from harmony_vds.planning.placing import Placed, place_on, with_around
 from harmony_vds.planning.ranges import refuse_absent, time_coverage
+from harmony_vds.planning.recognition import is_coordinate
 from harmony_vds.planning.regions import masks_of, region_words
 from harmony_vds.planning.stacked import NamedParts, parts_by_name
 from harmony_vds.planning.steps import is_interrupted, kept_steps, remarks

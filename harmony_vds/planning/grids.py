@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from harmony_vds.model.grid import AxisKind, GridKind
 from harmony_vds.model.paths import ancestors, group_of, name_of
-from harmony_vds.planning.axes import has_time_units, is_coordinate, is_projected, measures
 from harmony_vds.planning.crs import in_degrees
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.located import located
 from harmony_vds.planning.mappings import GridMapping, mapping_of
+from harmony_vds.planning.recognition import has_time_units, is_coordinate, is_projected, measures
 from harmony_vds.planning.stacked import time_of_parts
 from harmony_vds.planning.staggered import Shift, shift_of
 from harmony_vds.planning.transforms import Affine, affine_of

@@ -16,7 +16,7 @@ from harmony_vds.errors import StoreError
 from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import ancestors, group_of, join, name_of
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.planning.axes import is_coordinate
+from harmony_vds.planning.recognition import is_coordinate
 
 
 class Hierarchy:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harmony_vds.errors import NoDataError
-from harmony_vds.model.asked import asked_chunks
+from harmony_vds.model.masking import asked_chunks
 from harmony_vds.model.plan import Mask, PlannedVariable, Role
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.cost import kept_positions

@@ -15,8 +15,8 @@ from harmony_vds.errors import StoreError
 from harmony_vds.model.paths import ancestors, group_of
 from harmony_vds.model.request import Granule
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.planning.axes import has_time_units
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.recognition import has_time_units
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import re
 
 import xarray as xr
 
-from harmony_vds.planning.axes import has_time_units
+from harmony_vds.planning.recognition import has_time_units
 
 _ROUND = re.compile(
     r"_direction$|_direction_|^direction_of_|azimuth|^platform_(heading|course|yaw)"

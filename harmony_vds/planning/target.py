@@ -18,9 +18,9 @@ from harmony_vds.model.plan import PlannedVariable, Role
 from harmony_vds.model.request import Stretch, TargetGrid
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, SourceGrid, TargetPlan, is_blendable
-from harmony_vds.planning.axes import has_time_units
 from harmony_vds.planning.default_grid import default_cells
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.recognition import has_time_units
 from harmony_vds.planning.resampling import resampling_of
 from harmony_vds.planning.target_crs import target_crs
 from harmony_vds.planning.target_grid import Extent, checked, completed

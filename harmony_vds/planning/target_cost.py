@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.approach import Approach, Approaches
-from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
+from harmony_vds.model.masking import asked_chunks
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans

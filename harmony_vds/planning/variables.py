@@ -11,8 +11,8 @@ from harmony_vds.errors import StoreError, UnknownVariableError
 from harmony_vds.model.grid import AxisKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import PlannedVariable, Role
-from harmony_vds.planning.axes import is_coordinate
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.recognition import is_coordinate
 from harmony_vds.planning.unknown import named, unknown_variable
 
 # Attributes that name other variables: a list of names, or "key: name" pairs (CF, appendix A).

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import ChunkIndex, chunk_numbers
+from harmony_vds.model.masking import asked_chunks
 from harmony_vds.model.paths import ancestors, group_of, name_of
 from harmony_vds.model.places import Placement, placement_for
 from harmony_vds.model.plan import Plan, PlannedVariable

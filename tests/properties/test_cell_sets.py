@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from properties.test_chunk_arithmetic import cuts, touched
 
-from harmony_vds.model.asked import asked_chunks
 from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally
+from harmony_vds.model.masking import asked_chunks
 from harmony_vds.model.plan import Mask
 from harmony_vds.model.selection import AxisSelection
 
