@@ -19,6 +19,7 @@ from typing import Any
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config as harmony_config
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 PARTS_CHAIN = "harmony-vds-parts"
 """Name of the entry of ``service.yml`` whose requests are written in a work item for each Part."""
 _LONGEST_BODY = 16 * 2**20
+_MOST_HELD = 4 * _LONGEST_BODY
+"""Bytes of all bodies that are held at once; what comes on top of them is accepted."""
 _JUDGED = {
     ErrorGroup.REQUEST: HTTPStatus.BAD_REQUEST,
     ErrorGroup.NO_DATA: HTTPStatus.BAD_REQUEST,
@@ -79,18 +82,46 @@ class Checker:
     """After which a request is accepted."""
     busy: int = 0
     """Checks that go on now."""
+    held: int = 0
+    """Bytes of bodies that are being received."""
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="harmony-vds-check")
 
-    async def verdict(self, text: str, token: str) -> Verdict:
-        """What is said of the operation in `text`. **Reads:** coordinates."""
+    async def body(self, asked: HttpRequest) -> bytes | None:
+        """The body of a request; None where it is too long to be judged, or comes too slowly.
+
+        What is too long is received all the same: who is still sending would not read the answer.
+        **Reads:** nothing.
+        """
+        received, is_too_long = bytearray(), False
+        try:
+            async with asyncio.timeout(self.seconds):
+                async for piece in asked.stream():
+                    is_too_long |= len(received) + len(piece) > _LONGEST_BODY
+                    is_too_long |= self.held + len(piece) > _MOST_HELD
+                    if is_too_long:
+                        self.held -= len(received)
+                        received.clear()
+                    else:
+                        self.held += len(piece)
+                        received += piece
+        except (TimeoutError, ClientDisconnect):
+            is_too_long = True
+        finally:
+            self.held -= len(received)
+        if is_too_long:
+            logger.warning("Accepted unchecked: too long, or not received in %g s", self.seconds)
+        return None if is_too_long else bytes(received)
+
+    async def verdict(self, body: bytes, token: str) -> Verdict:
+        """What is said of the operation in `body`. **Reads:** coordinates."""
         if self.busy >= self.at_once:
             logger.warning("Accepted unchecked: %d checks go on already", self.busy)
             return Verdict()
         self.busy += 1
-        check = asyncio.get_running_loop().run_in_executor(self._pool, self._check, text, token)
+        check = asyncio.get_running_loop().run_in_executor(self._pool, self._check, body, token)
         check.add_done_callback(self._finished)
         done, _ = await asyncio.wait([check], timeout=self.seconds)
         if not done:
@@ -103,9 +134,12 @@ class Checker:
         if not self.busy:
             forget_secrets()
 
-    def _check(self, text: str, token: str) -> Verdict:
+    def _check(self, body: bytes, token: str) -> Verdict:
+        if not _is_object(body):
+            told = "The body should be a Harmony operation, a JSON object."
+            return Verdict(HTTPStatus.BAD_REQUEST, told)
         try:
-            self._prepare(text, token)
+            self._prepare(body.decode(), token)
         except TimeLimitError:
             logger.warning("Accepted unchecked: not judged within %g s", self.seconds)
             return Verdict()
@@ -135,17 +169,12 @@ def app(settings: Settings | None = None, at_once: int = 4, seconds: float = 3.0
     checker = Checker(settings or settings_from_environment(), at_once, seconds)
 
     async def validate(asked: HttpRequest) -> Response:
-        body = b""
-        async for piece in asked.stream():
-            body += piece
-            if len(body) > _LONGEST_BODY:
-                return Verdict().response()  # what is too long to be judged is not judged
+        body = await checker.body(asked)
+        if body is None:
+            return Verdict().response()
         kind, _, token = asked.headers.get("authorization", "").partition(" ")
-        if not _is_object(body):
-            told = "The body should be a Harmony operation, a JSON object."
-            return Verdict(HTTPStatus.BAD_REQUEST, told).response()
         own = token if kind.lower() == "bearer" else ""
-        return (await checker.verdict(body.decode(), own)).response()
+        return (await checker.verdict(body, own)).response()
 
     async def health(_: HttpRequest) -> Response:
         return JSONResponse({"status": "ok", "busy": checker.busy})
@@ -173,6 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--at-once", type=int, default=4, help="most checks that go on")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0,
+        help="after which a request is accepted unchecked; Harmony waits for about five",
+    )  # fmt: skip
     asked = parser.parse_args(arguments)
     return_large_blocks()
     handler: Any = logging.StreamHandler()
@@ -180,6 +213,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Harmony gives up after some seconds; uvicorn's own access log would hold no more than paths.
     uvicorn.run(
-        app(at_once=asked.at_once), host=asked.host, port=asked.port, access_log=False,
+        app(None, asked.at_once, asked.seconds), host=asked.host, port=asked.port, access_log=False,
         log_config=None, server_header=False,
     )  # fmt: skip
