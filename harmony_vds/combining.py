@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harmony_vds.cutting import relaid, share
 from harmony_vds.errors import NoDataError, UnsupportedError
@@ -15,7 +16,7 @@ from harmony_vds.outputs.write import refuse_unwritable
 from harmony_vds.planning.combined import combined_plan, shared_target
 from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.parts import cut_evenly, strips_of
-from harmony_vds.planning.volume import check_volume, times_too_large
+from harmony_vds.planning.volume import check_alone, check_volume, times_too_large
 from harmony_vds.prepared import Prepared
 from harmony_vds.transform.apply import apply_plan
 
@@ -31,40 +32,49 @@ class Combination:
     apart: bool
     """Whether each output has a work item of its own."""
 
-    def prepared(
-        self, members: Sequence[Prepared], request: Request, source: Source
-    ) -> list[Prepared]:
-        """The outputs: one, or strips of its grid from north to south.
+    def prepared(self, whole: Prepared, *, offering: bool = True) -> list[Prepared]:
+        """The outputs: `whole`, or strips of its grid from north to south.
 
         Parameters
         ----------
-        members
-            What each store gives by itself.
-        request, source
-            What was asked.
+        whole
+            All of what was asked as one output, by `together`.
+        offering
+            Whether a refusal offers smaller requests.
 
         Raises
         ------
         TooLargeError
             The request is too large however it is cut.
-        UnsupportedError
-            Variables, or positions along other dimensions, do not go together.
 
         **Reads:** coordinates.
         """
-        whole = self._together(members, request, source)
+        assert whole.part is not None
+        request = whole.part.request
         narrowing = Narrowing(
-            whole.store, request, source, whole.plan,
-            lambda asked, of: self._shares(self._asked(asked, of).plan, asked),
-            lambda asked, of: [own.plan.cost for own in self._cut(self._asked(asked, of), asked)],
+            whole.store, request, whole.source, whole.plan, self.costs,
+            partial(self.costs, cut=True),
         )  # fmt: skip
+
+        def check(costs: Sequence[Cost]) -> None:
+            if offering:
+                check_volume(costs, self.limits, narrowing, apart=self.apart)
+            else:
+                check_alone(costs, self.limits, apart=self.apart)
+
         # By arithmetic first, as `Cutting.parts`.
-        check_volume(self._shares(whole.plan, request), self.limits, narrowing, apart=self.apart)
+        check(self._shares(whole.plan, request))
         parts = self._cut(whole, request)
         if len(parts) > 1:
-            costs = [own.plan.cost for own in parts]
-            check_volume(costs, self.limits, narrowing, apart=self.apart)
+            check([own.plan.cost for own in parts])
         return parts
+
+    def costs(self, request: Request, source: Source, *, cut: bool = False) -> list[Cost]:
+        """As `Cutting.costs`. **Reads:** coordinates."""
+        whole = self._whole(request, source)
+        if cut:
+            return [own.plan.cost for own in self._cut(whole, request)]
+        return self._shares(whole.plan, request)
 
     def _cut(self, whole: Prepared, request: Request) -> list[Prepared]:
         """The outputs, however large."""
@@ -79,8 +89,8 @@ class Combination:
         )
         return [_numbered(own, number, len(found)) for number, (_, own) in enumerate(found)]
 
-    def _asked(self, request: Request, source: Source) -> Prepared:
-        """The one output for another request; errors as the stages raise them."""
+    def _whole(self, request: Request, source: Source) -> Prepared:
+        """All of what another request asks as one output, however large."""
         members, outside = [], []
         for own in self.stores:
             try:
@@ -89,9 +99,18 @@ class Combination:
                 outside.append(error)
         if not members:
             raise outside[0]
-        return self._together(members, request, source)
+        return self.together(members, request, source)
 
-    def _together(self, members: Sequence[Prepared], request: Request, source: Source) -> Prepared:
+    def together(self, members: Sequence[Prepared], request: Request, source: Source) -> Prepared:
+        """The one output of what each store gives by itself, however large.
+
+        Raises
+        ------
+        UnsupportedError
+            Variables, or positions along other dimensions, do not go together.
+
+        **Reads:** coordinates.
+        """
         assert request.target is not None
         targets = [own.plan.target for own in members if own.plan.target is not None]
         shared: TargetGrid | None = shared_target(targets, request.target)

@@ -1,7 +1,9 @@
 """How a store answers a request: in one output or in Parts, planned, priced, held to limits."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harmony_vds.errors import UncutBoxError
 from harmony_vds.model.formats import AS_STORED, Layout, Picture
@@ -14,7 +16,7 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.parts import in_parts, stretches_of
 from harmony_vds.planning.planner import make_plan
-from harmony_vds.planning.volume import check_volume, times_too_large
+from harmony_vds.planning.volume import check_alone, check_volume, times_too_large
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +77,16 @@ class Cutting:
         return replace(plan, asked=request.parameters(source), notes=(remark, *plan.notes))
 
     def parts(
-        self, plan: Plan, request: Request, source: Source
+        self, plan: Plan, request: Request, source: Source, *, offering: bool = True
     ) -> list[tuple[Stretch | None, Plan]]:
         """The plans of the outputs, each within the limits.
+
+        Parameters
+        ----------
+        plan, request, source
+            All of what was asked.
+        offering
+            Whether a refusal offers smaller requests; not where other stores answer beside this.
 
         Raises
         ------
@@ -88,17 +97,38 @@ class Cutting:
         """
         narrowing = Narrowing(
             self.store, request, source, plan,
-            lambda asked, of: self._shares(self.plan(asked, of), asked),
-            None if plan.target is None else (
-                lambda asked, of: [own.cost for _, own in self._cut(asked, of)]
-            ),
+            self.costs,
+            None if plan.target is None else partial(self.costs, cut=True),
         )  # fmt: skip
+
+        def check(costs: Sequence[Cost]) -> None:
+            if offering:
+                check_volume(costs, self.limits, narrowing, apart=self.apart)
+            else:
+                check_alone(costs, self.limits, apart=self.apart)
+
         # By arithmetic first: cutting thousands of Parts to refuse them would take minutes.
-        check_volume(self._shares(plan, request), self.limits, narrowing, apart=self.apart)
+        check(self._shares(plan, request))
         found = self._cut(request, source, plan)
         if len(found) > 1:
-            check_volume([own.cost for _, own in found], self.limits, narrowing, apart=self.apart)
+            check([own.cost for _, own in found])
         return found
+
+    def costs(self, request: Request, source: Source, *, cut: bool = False) -> list[Cost]:
+        """The price of each output of a request, however large.
+
+        Errors as `make_plan`. **Reads:** coordinates.
+
+        Parameters
+        ----------
+        request, source
+            What is asked.
+        cut
+            Whether outputs are cut as they will be, and not taken for equal shares.
+        """
+        if cut:
+            return [own.cost for _, own in self._cut(request, source)]
+        return self._shares(self.plan(request, source), request)
 
     def _cut(
         self, request: Request, source: Source, plan: Plan | None = None

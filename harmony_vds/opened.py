@@ -7,7 +7,7 @@ from typing import Self
 from harmony_vds.cutting import Cutting
 from harmony_vds.discovery.found import FoundStore
 from harmony_vds.model.part import Part
-from harmony_vds.model.plan import Plan
+from harmony_vds.model.plan import Cost, Plan
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import ManifestFormat, VirtualStore
 from harmony_vds.outputs.write import refuse_unwritable
@@ -47,34 +47,29 @@ class OpenedStore:
             store = store or open_store(found.locations, found.access, services.reading)
         return cls(found, store, services, apart)
 
-    def prepared(self, request: Request, source: Source) -> list[Prepared]:
-        """The outputs that answer a request from this store alone: one, or one for each Part.
+    def prepared(self, whole: Prepared, *, offering: bool = True) -> list[Prepared]:
+        """The outputs of this store, of which `whole` is the `member`: one, or one for each Part.
 
-        Errors as the stages raise them. **Reads:** coordinates.
+        A refusal of what is too large offers smaller requests if `offering`. Errors as the stages
+        raise them. **Reads:** coordinates.
         """
-        request, source = self._of_this(request, source)
-        cutting = self._cutting
+        assert whole.part is not None
+        plan, part, source = whole.plan, whole.part, whole.source
+        request = part.request
         with timed("plan"):
-            plan = self._told(cutting.plan(request, source))
-            parts = cutting.parts(plan, request, source)
-        self._compared(plan)
+            parts = self._cutting.parts(plan, request, source, offering=offering)
         if plan.format.is_table or plan.format.per_variable:
             refuse_unwritable(apply_plan(self.store, plan), plan)
-        self.services.deadline.check()
         if len(parts) > 1:
             logger.info("Cut into %d parts", len(parts))
-        whole = self._part(plan, request, source)
         prepared = []
         for index, (stretch, own) in enumerate(parts):
-            part = replace(
-                whole, index=index, of=len(parts), request=replace(request, stretch=stretch),
-                fingerprint=own.fingerprint,
-                label=(
-                    whole.label if stretch is None
-                    else labelled(whole.label, own, index, len(parts))
-                ),
+            label = part.label if stretch is None else labelled(part.label, own, index, len(parts))
+            made = replace(
+                part, index=index, of=len(parts), request=replace(request, stretch=stretch),
+                label=label, fingerprint=own.fingerprint,
             )  # fmt: skip
-            prepared.append(Prepared(source, self.store, own, part.notes, part.label, part))
+            prepared.append(Prepared(source, self.store, own, part.notes, label, made))
         return prepared
 
     def member(self, request: Request, source: Source) -> Prepared:
@@ -88,6 +83,10 @@ class OpenedStore:
             plan = self._cutting.plan(request, source)
         part = self._part(plan, request, source)
         return Prepared(source, self.store, plan, part.notes, part.label, part)
+
+    def costs(self, request: Request, source: Source, *, cut: bool = False) -> list[Cost]:
+        """As `Cutting.costs`. **Reads:** coordinates."""
+        return self._cutting.costs(*self._of_this(request, source), cut=cut)
 
     def examined(self, member: Prepared) -> Prepared:
         """A `member` whose plan is told in the log, and its sources compared.

@@ -17,7 +17,6 @@ from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.write import write
 from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
 from harmony_vds.planning.maps import as_target
-from harmony_vds.planning.volume import check_total
 from harmony_vds.preparation import Preparation
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
@@ -64,8 +63,7 @@ def prepare(
     else:
         prepared = [own for source in request.sources for own in preparation.answer(source)]
     refuse_several_outputs(request, sum(own.plan.outputs for own in prepared))
-    stores = sum(len(own.members) or 1 for own in prepared)
-    check_total([own.plan.cost for own in prepared], services.limits, apart=apart, stores=stores)
+    preparation.check(prepared)
     return [_as_asked(own, asked) for own in prepared]
 
 

@@ -102,6 +102,7 @@ def fewer_variables(narrowing: Narrowing) -> Offer | None:
     fullest = max((ndims[path] for path in requested), default=0)
     names = [path.lstrip("/") for path in requested if ndims[path] == fullest]
     hopeless = narrowing.excess(narrowing.plan.cost) > _MOST_UNEVEN * len(requested)
+    hopeless |= len(narrowing.request.sources) > 1  # what they hold has other names
     if len(requested) < 2 or hopeless:
         return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from harmony_vds.errors import TooLargeError
 from harmony_vds.model.duration import human_seconds
@@ -129,24 +130,32 @@ def too_much(costs: Sequence[Cost], limits: Limits, *, apart: bool) -> list[str]
 
 
 def check_total(
-    costs: Sequence[Cost], limits: Limits, *, apart: bool = False, stores: int = 0
+    costs: Sequence[Cost], limits: Limits, narrowed: Callable[[], Narrowing], *, apart: bool = False
 ) -> None:
-    """Raise if outputs, or the `stores` of one, each of them allowed, are too much together.
+    """Raise if the outputs of several stores are too much together.
+
+    Parameters
+    ----------
+    costs
+        The price of each output.
+    limits
+        What the request may do.
+    narrowed
+        Gives the request; smaller ones are planned and priced for all of its stores.
+    apart
+        Whether each output has a work item of its own.
 
     Raises
     ------
     TooLargeError
-        The text gives what was asked, the limit and its setting.
+        The text gives what was asked, the limit, its setting, and requests that fit.
 
-    **Reads:** nothing.
+    **Reads:** nothing; coordinates for a request that is too large.
     """
-    found = too_much(costs, limits, apart=apart) if max(len(costs), stores) > 1 else []
+    found = too_much(costs, limits, apart=apart)
     if found:
-        what = f"its {len(costs)} outputs" if len(costs) > 1 else f"its {stores} stores"
-        raise TooLargeError(
-            f"The request is too large: {what} together would {found[0]}. Ask "
-            "for a smaller box, a shorter time range or fewer collections."
-        )
+        told = f"its {len(costs)} outputs together would {found[0]}"
+        _refuse(told, limits, narrowed(), apart=apart)
 
 
 def check_volume(
@@ -173,8 +182,21 @@ def check_volume(
     **Reads:** nothing; coordinates for a request that is too large.
     """
     found = too_much(costs, limits, apart=apart)
-    if not found:
-        return
+    if found:
+        _refuse(f"it would {found[0]}", limits, narrowing, apart=apart)
+
+
+def check_alone(costs: Sequence[Cost], limits: Limits, *, apart: bool = False) -> None:
+    """As `check_volume`, for one store of several: what fits is found for all of them together.
+
+    **Reads:** nothing.
+    """
+    found = too_much(costs, limits, apart=apart)
+    if found:
+        raise TooLargeError(f"The request is too large: it would {found[0]}.")
+
+
+def _refuse(told: str, limits: Limits, narrowing: Narrowing, *, apart: bool) -> NoReturn:
     offered = offers(
         narrowing,
         lambda own: not too_much(own, limits, apart=apart),
@@ -182,7 +204,7 @@ def check_volume(
         (*STRATEGIES, *ALTERNATIVES),
     )
     also = limits.parts_service if not apart and not narrowing.request.synchronous else ""
-    raise TooLargeError(_refusal(found[0], [str(own) for own in offered], also))
+    raise TooLargeError(_refusal(told, [str(own) for own in offered], also))
 
 
 def _refusal(asked: str, offered: Sequence[str], parts_service: str) -> str:
@@ -190,7 +212,7 @@ def _refusal(asked: str, offered: Sequence[str], parts_service: str) -> str:
     whole = "Ask"
     if parts_service:
         whole = f"Order all of it in parts with serviceId={parts_service}, or ask"
-    told = f"The request is too large: it would {asked}. "
+    told = f"The request is too large: {asked}. "
     text = ""
     for count in range(len(offered), -1, -1):
         if count:

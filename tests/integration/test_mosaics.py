@@ -19,7 +19,7 @@ from world import kerchunk_references, umm_collection, umm_granule, write_refere
 from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.handoff import sealed, unsealed
 from harmony_vds.model.extent import BoundingBox, TimeRange
-from harmony_vds.model.formats import NETCDF, ZARR
+from harmony_vds.model.formats import KERCHUNK, NETCDF, ZARR
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.pipeline import fulfil, prepare, prepare_part
 from harmony_vds.planning.volume import total
@@ -270,6 +270,10 @@ def offered(text: str, asked: Request) -> list[Request]:
     if told := re.search(r"width=(\d+)&height=(\d+)", text):
         width, height = map(int, told.groups())
         found.append(replace(asked, target=replace(asked.target, width=width, height=height)))
+    if told := re.search(r"average=(\w+) \[", text):
+        found.append(replace(asked, average=told[1]))
+    if "[--format kerchunk]" in text:
+        found.append(replace(asked, media_type=KERCHUNK))
     assert len(found) == text.count(" [--")
     return found
 
@@ -290,6 +294,35 @@ def test_combined_frames_that_are_too_large_are_refused_with_requests_that_fit(a
             cost = total([each.plan.cost for each in prepared])
             assert f"({cost})" in text or f", {cost})" in text
             assert cost.bytes_written <= 4_000 + 1_700 * apart
+
+
+BOTH = Request((Source(FRAMES, "FRAMES", variables=("height",)), Source(ODD, "ODD")))
+
+
+@pytest.mark.parametrize("wanted", [request(None), BOTH], ids=["frames", "collections"])
+@pytest.mark.parametrize("share", [0.7, 0.2], ids=["each fits", "none fits"])
+def test_outputs_that_are_too_large_together_are_refused_with_requests_that_fit_together(
+    share, wanted, world
+):
+    with using(world) as own:
+        before = total([each.plan.cost for each in prepare(wanted, own)])
+    limits = {
+        "max_output_bytes": round(share * before.bytes_written), "parts_service_id": "S2-TEST",
+    }  # fmt: skip
+    with using(world, **limits) as own:
+        with pytest.raises(TooLargeError) as caught:
+            prepare(wanted, own)
+        text = str(caught.value)
+        count = 2 if wanted is not BOTH else 4
+        assert f"its {count} outputs together would write" in text
+        assert "serviceId=S2-TEST" in text
+        assert len(text) < 1000
+        smaller = offered(text, wanted)
+        assert smaller
+        for asked in smaller:
+            cost = total([each.plan.cost for each in prepare(asked, own)])
+            assert f"({cost})" in text or f", {cost})" in text
+            assert cost.bytes_written < before.bytes_written
 
 
 def test_combined_parts_are_planned_once_and_written_by_work_items_of_their_own(

@@ -18,6 +18,7 @@ from harmony_vds.model.limits import PROCESS_BYTES, Limits
 from harmony_vds.model.plan import Cost
 from harmony_vds.model.request import Request, Source, TargetGrid
 from harmony_vds.model.store import VirtualStore
+from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.planning.volume import check_total, total
 from harmony_vds.services import limits_of
@@ -211,9 +212,21 @@ def test_each_limit_refuses_what_exceeds_it_by_one(
 def test_outputs_that_are_small_alone_are_refused_together(opened: VirtualStore) -> None:
     cost = make_plan(opened, Request((SOURCE,)), SOURCE).cost
     limits = dataclasses.replace(PLENTY, max_read_bytes=2 * cost.bytes_read)
-    check_total([cost, cost], limits)
-    with pytest.raises(TooLargeError, match=r"3 outputs together would read .*READ_BYTES"):
-        check_total([cost] * 3, limits)
+    request = Request((SOURCE,))
+
+    def narrowed() -> Narrowing:
+        plan = make_plan(opened, request, SOURCE)
+        return Narrowing(
+            opened, request, SOURCE, plan, lambda own, of: [make_plan(opened, own, of).cost] * 3
+        )
+
+    check_total([cost, cost], limits, narrowed)
+    with pytest.raises(TooLargeError, match=r"3 outputs together would read .*READ_BYTES") as told:
+        check_total([cost] * 3, limits, narrowed)
+    smaller = offers(str(told.value), request, SOURCE)
+    assert len(smaller) == 3
+    for own, of in smaller:
+        assert 3 * make_plan(opened, own, of).cost.bytes_read <= limits.max_read_bytes
     # One output is put away before the next begins.
     assert total([cost, cost]).peak_disk == cost.peak_disk
     assert total([cost, cost]).peak_memory == cost.peak_memory
