@@ -67,6 +67,9 @@ class Combination:
         parts = self._cut(whole, request)
         if len(parts) > 1:
             check([own.plan.cost for own in parts])
+        opened = {id(own.store): own for own in self.stores}
+        for own in whole.members:
+            opened[id(own.store)].compare(own)
         return parts
 
     def costs(self, request: Request, source: Source, *, cut: bool = False) -> list[Cost]:

@@ -58,6 +58,7 @@ class OpenedStore:
         request = part.request
         with timed("plan"):
             parts = self._cutting.parts(plan, request, source, offering=offering)
+        self.compare(whole)
         if plan.format.is_table or plan.format.per_variable:
             refuse_unwritable(apply_plan(self.store, plan), plan)
         if len(parts) > 1:
@@ -88,14 +89,24 @@ class OpenedStore:
         """As `Cutting.costs`. **Reads:** coordinates."""
         return self._cutting.costs(*self._of_this(request, source), cut=cut)
 
-    def examined(self, member: Prepared) -> Prepared:
-        """A `member` whose plan is told in the log, and its sources compared.
-
-        **Reads:** metadata of source files.
-        """
-        self._compared(self._told(member.plan))
+    def told(self, member: Prepared) -> Prepared:
+        """A `member` whose plan the log tells. **Reads:** nothing."""
+        logger.info("Planned: %s", member.plan)
+        for note in member.plan.notes:
+            logger.warning("%s", note)
         self.services.deadline.check()
         return member
+
+    def compare(self, member: Prepared) -> None:
+        """Compare the store with sources of a `member`, once that is known not to be too large.
+
+        Errors as `check_sources`. **Reads:** metadata of source files.
+        """
+        how = self.services.spot_check
+        if how != "off" and self.store.location.kind is not ManifestFormat.GRANULES:
+            with timed("compare"):
+                check_sources(self.store, member.plan, self.found.access.fetcher, how)
+        self.services.deadline.check()
 
     @property
     def _cutting(self) -> Cutting:
@@ -118,18 +129,6 @@ class OpenedStore:
             0, 1, plan.location, source, request, found.notes, found.label, found.by_region,
             found.access.recorded(), fingerprint=plan.fingerprint,
         )  # fmt: skip
-
-    def _told(self, plan: Plan) -> Plan:
-        logger.info("Planned: %s", plan)
-        for note in plan.notes:
-            logger.warning("%s", note)
-        return plan
-
-    def _compared(self, plan: Plan) -> None:
-        how = self.services.spot_check
-        if how != "off" and self.store.location.kind is not ManifestFormat.GRANULES:
-            with timed("compare"):
-                check_sources(self.store, plan, self.found.access.fetcher, how)
 
 
 def labelled(label: str, plan: Plan, index: int, of: int) -> str:

@@ -91,7 +91,7 @@ class Preparation:
         for each in answer:
             own = OpenedStore.of(each, self.services, apart=self.apart)
             try:
-                found.append((own, own.examined(own.member(self.request, source))))
+                found.append((own, own.told(own.member(self.request, source))))
             except NoDataError as error:  # a frame beside the box is none of the request's business
                 logger.info("%s: %s", each.label or each.locations[0].href, error)
                 outside.append(error)
@@ -177,7 +177,7 @@ class Preparation:
         **Reads:** coordinates.
         """
         own = OpenedStore.of(found, self.services, apart=self.apart, store=store)
-        whole = own.examined(own.member(self.request, source))
+        whole = own.told(own.member(self.request, source))
         return self._outputs(own, source, whole, several=len(self.request.sources) > 1)
 
     def _give_up(self, answer: Answer, error: VdsError, search: StoreSearch) -> None:
