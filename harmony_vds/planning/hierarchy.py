@@ -145,7 +145,7 @@ class Hierarchy:
         shelf = self.store.coordinates
         kept = None if shelf is None else shelf.take(path)
         if kept is not None:
-            variable.data = kept
+            variable._data = kept  # noqa: SLF001  its setter imports all of dask to look for it
             return
         variable.load()
         if shelf is not None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from world import kerchunk_references, write_references
 
 # Heavy, and of no use before a plan is printed.
 NOT_NEEDED = {
@@ -15,13 +16,15 @@ NOT_NEEDED = {
 }  # fmt: skip
 
 
-def dry_run(store: Path, days: list[Path], *python: str) -> subprocess.CompletedProcess[str]:
+def dry_run(
+    store: Path, days: list[Path], *python: str, **more: str
+) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, *python, "-c", "from harmony_vds.cli.main import main; main()", "subset",
         "--store", str(store), "--trust", str(days[0].parent), "--dry-run",
         "--variable", "analysed_sst", "--bbox", "-20", "-20", "20", "20",
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", **more}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -33,6 +36,20 @@ def test_plan_is_printed_without_importing_what_it_does_not_need(
     assert "chunks" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "xarray" in imported  # the listing was read
+    assert not imported & NOT_NEEDED
+
+
+def test_plan_of_a_store_that_was_read_before_is_printed_without_importing_more(
+    days: list[Path], tmp_path: Path
+) -> None:
+    references = write_references(tmp_path / "sst.json", kerchunk_references(days, inline=0))
+    kept = {"HARMONY_VDS_CACHE_DIR": str(tmp_path / "cache")}
+    first = dry_run(references, days, **kept)
+    again = dry_run(references, days, "-X", "importtime", **kept)
+    assert again.stdout == first.stdout
+    assert list((tmp_path / "cache").iterdir())
+    imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
+    assert "xarray" in imported
     assert not imported & NOT_NEEDED
 
 
