@@ -138,7 +138,7 @@ NO_RETRY: list[Refused] = [
     # -- records that name no store that can be read ----------------------------------------------
     ("has a part … that is not understood", "|tar:inner", sourced(collection="C6-PIPE")),
     ("names the version", "'newest'", sourced(collection="C7-VERSION")),
-    ("Publish the address of the store itself", "nothing-here", sourced(collection="C8-NOTHING")),
+    ("There is nothing at", "nothing-here", sourced(collection="C8-NOTHING")),
     ("addresses are read only where", "http://archive.example.com", sourced(collection="C9-HTTP")),
     ("it is a private address", "10.1.2.3", sourced(collection="C10-PRIVATE")),
     ("with a user name in it", "UMM-C", sourced(collection="C11-USER")),

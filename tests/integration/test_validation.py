@@ -35,7 +35,7 @@ class Validator:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         asked = urllib.request.Request(f"{self.url}/validate", body, headers)
         try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(asked, timeout=120) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -44,7 +44,7 @@ class Validator:
         return self.ask(json.dumps(make_message("C1-T", **operation)).encode())
 
     def health(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/health", timeout=60) as answer:
             return json.load(answer)
 
 
@@ -59,7 +59,7 @@ def running(folder: Path, environment: dict[str, str], *arguments: str) -> Itera
         )
         validator = Validator(f"http://127.0.0.1:{port}", log)
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 300
             while True:
                 try:
                     validator.health()
@@ -71,7 +71,7 @@ def running(folder: Path, environment: dict[str, str], *arguments: str) -> Itera
             yield validator
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=120)
 
 
 @contextmanager
