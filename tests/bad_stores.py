@@ -400,6 +400,29 @@ def _half_zarr(folder: Path, granules: Path) -> Path:
     return place
 
 
+def _odd_array(**odd: Any) -> Builder:
+    def build(folder: Path, granules: Path) -> Path:
+        place = _zarr(folder, 3)
+        (place / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+        own = place / SST / "zarr.json"
+        own.write_text(json.dumps(json.loads(own.read_text()) | odd))
+        return place
+
+    return build
+
+
+BUILDERS |= {
+    "Zarr whose chunk grid is a number": _odd_array(chunk_grid=5),
+    "Zarr whose chunk grid is set by a list": _odd_array(chunk_grid={"name": "regular", "configuration": [1]}),
+    "Zarr whose chunks vary by words": _odd_array(chunk_grid={"name": "rectilinear", "configuration": {"chunk_shapes": ["a", "b", "c"]}}),
+    "Zarr whose codec is a word": _odd_array(codecs=["bytes"]),
+    "Zarr whose shards are set by a list": _odd_array(codecs=[{"name": "sharding_indexed", "configuration": [1]}]),
+    "Zarr whose shards hold codecs by a word": _odd_array(codecs=[{"name": "sharding_indexed", "configuration": {"codecs": "bytes"}}]),
+    "Zarr whose attributes are a list": _odd_array(attributes=[1]),
+    "Zarr behind a transformer": _odd_array(storage_transformers=[{"name": "turned around"}]),
+}  # fmt: skip
+
+
 @builder("Zarr with a damaged chunk")
 def _damaged_chunk(folder: Path, granules: Path) -> Path:
     place = _zarr(folder, 2)

@@ -34,6 +34,13 @@ def cut_of(
 
     **Reads:** nothing.
     """
+    try:
+        return _cut(chunk_grid, shape)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        raise StoreError("its chunk grid cannot be understood") from None
+
+
+def _cut(chunk_grid: Mapping[str, Any], shape: Sequence[int]) -> tuple[tuple[int, ...], Boundaries]:
     name, settings = chunk_grid.get("name"), chunk_grid.get("configuration", {})
     if name == "regular":
         return tuple(settings["chunk_shape"]), ()

@@ -33,6 +33,7 @@ LARGEST_ATTRIBUTE = 2**20
 _ILLEGAL_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DEEPEST = 64
 _MOST_NODES = 100_000
+_UNKNOWN_FORM = "its metadata list codecs in a form that is not known"
 _MOST_CODECS = 32
 """Codecs of one array, as HDF5 has it."""
 _UNREADABLE = (ValueError, RecursionError)
@@ -127,6 +128,8 @@ async def _vet_node(manifest: ManifestStore, key: str, sizes: dict[str, Sizes]) 
             if document is None or document.get("node_type") != "array":
                 return document is not None
             attributes = document.get("attributes") or {}
+            if not isinstance(attributes, dict):
+                raise ValueError("its attributes are no JSON object")
         else:
             document = _parsed(await manifest.document(f"{key}/.zarray"))
             if document is None:
@@ -259,6 +262,8 @@ def _as_text(value: Any) -> Any:
 def _codecs(document: Mapping[str, Any], zarr_format: int) -> list[Any]:
     if zarr_format == 3:
         given = document.get("codecs")
+        if document.get("storage_transformers"):  # which zarr passes over
+            raise StoreError("it has storage transformers, and none is known")
     else:
         filters = document.get("filters") or []
         given = [*filters, document.get("compressor")] if isinstance(filters, list) else None
@@ -280,13 +285,18 @@ def _refuse_codecs(codecs: Sequence[Any], zarr_format: int) -> None:
             raise StoreError(
                 f"its chunks are encoded with {name[:80]!r}, which this service does not decode"
             )
+        if not isinstance(codec, Mapping):
+            raise StoreError(_UNKNOWN_FORM)
         settings = codec.get("configuration") or codec if zarr_format == 3 else codec
         _refuse_odd_types(name, settings)
         _refuse_odd_numbers(name, settings)
         if name == "sharding_indexed":
             inner = codec.get("configuration") or {}
             for part in ("codecs", "index_codecs"):
-                _refuse_codecs(inner.get(part) or (), zarr_format)
+                listed = inner.get(part) or [] if isinstance(inner, Mapping) else None
+                if not isinstance(listed, list):
+                    raise StoreError(_UNKNOWN_FORM)
+                _refuse_codecs(listed, zarr_format)
 
 
 def _refuse_odd_types(name: str, settings: object) -> None:

@@ -142,6 +142,14 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "Required key … is missing": (StoreError, ("Zarr without an array's metadata",)),
     "it claims # bytes instead of #": (StoreError, ("Zarr with a damaged chunk",)),
     "Stored and computed checksum do not match": (StoreError, ("Zarr shard whose index is damaged",)),
+    "its chunk grid cannot be understood":
+        (StoreError, ("Zarr whose chunk grid is a number",
+                      "Zarr whose chunk grid is set by a list", "Zarr whose chunks vary by words")),
+    "codecs in a form that is not known":
+        (StoreError, ("Zarr whose codec is a word", "Zarr whose shards are set by a list",
+                      "Zarr whose shards hold codecs by a word")),
+    "its attributes are no JSON object": (StoreError, ("Zarr whose attributes are a list",)),
+    "it has storage transformers": (StoreError, ("Zarr behind a transformer",)),
     "is no zip file that can be read": (StoreError, ("zip file cut short",)),
 }  # fmt: skip
 """What the template of an error says, and of no other → its class, and the stores that get it."""
