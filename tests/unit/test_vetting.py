@@ -50,7 +50,7 @@ def references(odd: dict[str, Any], attributes: dict[str, Any] | None = None) ->
         ({"dtype": "|O", "filters": [{"id": "json2"}]}, "'json2'"),
         ({"filters": [{"id": "msgpack2"}]}, "'msgpack2'"),
         ({"filters": [{"id": "nobody-knows"}]}, "'nobody-knows'"),
-        ({"filters": ["zlib"]}, "cannot be read"),
+        ({"filters": ["zlib"]}, "in a form that is not known"),
         ({"dtype": "|O"}, "cannot be read"),
         ({"dtype": "<q9"}, "cannot be read"),
         ({"shape": [2**62], "chunks": [1]}, "chunks"),
