@@ -91,7 +91,7 @@ class HttpClient:
     _rooms: dict[bool, asyncio.Semaphore] = field(default_factory=dict, repr=False)
     _pools: dict[bool, aiohttp.ClientSession] = field(default_factory=dict, repr=False)
     _closed: bool = field(default=False, repr=False)
-    _resolved: dict[str, str] = field(default_factory=dict, repr=False)
+    _resolved: dict[str, tuple[str, Trust]] = field(default_factory=dict, repr=False)
     _resolving: Turns = field(
         default_factory=lambda: Turns((UpstreamError, ForbiddenError, MissingSourceError)),
         repr=False,
@@ -210,8 +210,8 @@ class HttpClient:
         """One answer; where `url` redirects to is found once and remembered until it expires."""
         expired = None
         while True:
-            target = self._resolved.get(url)
-            if target in (None, expired):
+            target, judged_by = self._resolved.get(url, (None, trust))
+            if target is None or target == expired:
                 # One of them, so that a thousand chunks of one file ask for its place once.
                 found = await self._resolving.first(
                     url, lambda: self._resolve(url, wanted, trust, limit)
@@ -219,7 +219,9 @@ class HttpClient:
                 if found is not None:
                     return found
                 continue
-            answer = await self._ask(url, target or url, wanted, limit)
+            if target != url and judged_by is not trust:
+                trust.check_redirect(target)
+            answer = await self._ask(url, target, wanted, limit)
             moved = answer.status in REDIRECTS or (target != url and answer.status in _EXPIRED)
             if moved and expired is None:
                 expired = target
@@ -239,7 +241,7 @@ class HttpClient:
                 trust.check_redirect(target)
                 continue
             refuse_failure(answer, url)
-            self._resolved[url] = target
+            self._resolved[url] = (target, trust)
             return answer
         raise StoreError(f"{host_path(url)} redirects again and again.")
 

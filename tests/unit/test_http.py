@@ -141,6 +141,22 @@ def test_redirect_to_foreign_host_is_refused_and_never_asked(
         assert foreign.asked == []
 
 
+def test_redirect_that_another_was_allowed_is_judged_anew(clients: list[HttpClient]) -> None:
+    with faulty_server(BODY) as other:
+
+        async def answer(_: web.Request) -> web.StreamResponse:
+            return redirecting(f"{other.url}/a")
+
+        with serve(answer) as server:
+            client = client_for(clients, server.url, other.url)
+            assert fetch(client, f"{server.url}/a") == BODY[10:110]
+            narrow = Trust.of_settings([server.url])
+            with pytest.raises(UntrustedError):
+                run(client.fetch_range(f"{server.url}/a", 10, 100, narrow))
+            assert len(other.asked) == 1
+            assert fetch(client, f"{server.url}/a") == BODY[10:110]
+
+
 def test_token_does_not_follow_a_redirect_to_a_trusted_host(clients: list[HttpClient]) -> None:
     with faulty_server(BODY) as other:
 
