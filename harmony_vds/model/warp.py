@@ -55,7 +55,8 @@ class Warp:
         self.source = source
         self._way = transformation(target.crs, source.crs)
         self._trip = RoundTrip(target.crs, self._way, (target.transform[0], target.transform[4]))
-        self._checked = False
+        self.is_checked = False
+        """Whether places must return where they came from; see `RoundTrip`."""
         self.rows: Floats | None = None
         """Places of the target's rows, where each of them is one row of the grid."""
         self.columns: Floats | None = None
@@ -92,7 +93,7 @@ class Warp:
         x, y = left + a * columns, top + e * rows
         found = np.stack(self._way.transform(x, y)[::-1])
         found[:, ~np.isfinite(found).all(axis=0)] = np.nan
-        if self._checked:
+        if self.is_checked:
             found[:, ~(self._trip.astray(found, x, y) < BACK)] = np.nan
         return found
 
@@ -114,7 +115,7 @@ class Warp:
         else:
             a, _, left, _, e, top = self.target.transform
             away = self._trip.astray(found, left + a * columns, top + e * rows)
-            self._checked = bool((away[np.isfinite(found[0])] >= BACK).any())
+            self.is_checked = bool((away[np.isfinite(found[0])] >= BACK).any())
         down = self._steps(rows, columns, (0.5, 0.0))
         over = self._steps(rows, columns, (0.0, 0.5))
         return spacing(down, over), in_the_middle(np.abs(down) + np.abs(over))

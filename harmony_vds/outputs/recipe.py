@@ -1,6 +1,7 @@
 """A few lines of Python that give what an output holds, by plain xarray and one's own credentials.
 
-What they cannot say in a few lines, such as masks and averages, they name in a comment.
+What they cannot say in a few lines, such as masks and averages, they name in a comment. Nearest
+cells of a target grid they can; see `harmony_vds.outputs.target_recipe`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,9 +27,18 @@ def recipe(plan: Plan) -> str:
     group = group_of(plan.requested[0]) if plan.requested else "/"
     within = [v for v in plan.variables if group_of(v.path) == group]
     names = [name_of(v.path) for v in within if not v.is_added]
+    moved: list[str] = []
+    if plan.target is not None and _is_listed(plan.selection):
+        # Imported here: it takes libraries that few requests need.
+        from harmony_vds.outputs.target_recipe import on_target, place_names, source_in
+
+        source = source_in(plan, group)
+        if source is not None:
+            moved = on_target(plan, source)
+            names += [own for own in place_names(plan, source) if own not in names]
     lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
-    lines += _cuts(plan.selection)
-    return "\n".join([*lines, *_remarks(plan, group)])
+    lines += [*_cuts(plan.selection), *moved]
+    return "\n".join([*lines, *_remarks(plan, group, is_moved=bool(moved))])
 
 
 def _opened(plan: Plan, group: str) -> list[str]:
@@ -139,7 +149,12 @@ def _cuts(selection: Mapping[str, AxisSelection]) -> list[str]:
     return lines
 
 
-def _remarks(plan: Plan, group: str) -> Iterable[str]:
+def _is_listed(selection: Mapping[str, AxisSelection]) -> bool:
+    """Whether `_cuts` tells all of a selection in code."""
+    return all(len(kept.pieces) <= _MOST_PIECES for kept in selection.values())
+
+
+def _remarks(plan: Plan, group: str, *, is_moved: bool) -> Iterable[str]:
     """What the lines leave out."""
     added = [own.path.lstrip("/") for own in plan.variables if own.is_added]
     if added:
@@ -147,7 +162,7 @@ def _remarks(plan: Plan, group: str) -> Iterable[str]:
     others = sorted({group_of(path) for path in plan.requested} - {group})
     if others:
         yield f"# The output also holds variables of {', '.join(others[:4])}."
-    if any(own.shifts is not None for own in plan.grids):
+    if not is_moved and any(own.shifts is not None for own in plan.grids):
         yield "# The output's longitudes run on past 180 degrees."
     if plan.masks:
         yield "# In the output, cells outside of the requested region hold fill values."
@@ -155,11 +170,13 @@ def _remarks(plan: Plan, group: str) -> Iterable[str]:
         yield f"# The output then averages this over {plan.average.kind}."
     if plan.placements:
         yield "# The output then takes the cells at the requested places."
-    if plan.target is not None:
-        yield "# The output then puts this on another grid."
+    if plan.target is not None and not is_moved:
+        yield f"# The output then puts this on another grid ({plan.target.resampling})."
         if plan.target.strip is not None:
             first, stop = plan.target.strip
             yield f"# It holds rows {first} to {stop - 1} of that grid, counted from 0."
     if plan.beside:
         yield f"# It holds the same of {len(plan.beside)} more stores, named in virtual_store,"
         yield "# where those before them have no value."
+    if plan.target is not None and not is_moved:
+        yield "# harmony-vds rerun FILE makes the output again."

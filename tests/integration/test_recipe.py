@@ -2,13 +2,13 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from recipes import cooked
 from typer.testing import CliRunner
 from world import kerchunk_references, virtual_dataset, write_icechunk, write_references
 
@@ -28,17 +28,6 @@ def output_of(place: Path, folder: Path, *options: str) -> Path:
     )
     assert done.exit_code == 0, done.output
     return Path(done.stdout.strip().splitlines()[-1])
-
-
-def cooked(path: Path) -> xr.Dataset:
-    """What the recipe in an output gives; it runs as it stands."""
-    with netCDF4.Dataset(path) as nc:
-        source = nc.virtual_store_recipe
-    names: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(compile(source, "recipe", "exec"), names)
-        return names["subset"].load()
 
 
 @pytest.mark.parametrize("form", ["icechunk", "kerchunk", "zarr"])
@@ -81,9 +70,13 @@ def test_recipe_says_what_it_leaves_out(store, days, tmp_path):
     path = output_of(store, tmp_path, "--average", "time", "--variable", "analysed_sst", *trust)
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith("# The output then averages this over time.")
-    path = output_of(store, tmp_path, "--crs", "EPSG:3857", "--variable", "analysed_sst", *trust)
+    asked = ["--crs", "EPSG:3857", "--interpolation", "average", "--variable", "analysed_sst"]
+    path = output_of(store, tmp_path, *asked, *trust)
     with netCDF4.Dataset(path) as nc:
-        assert nc.virtual_store_recipe.endswith("# The output then puts this on another grid.")
+        assert nc.virtual_store_recipe.endswith(
+            "# The output then puts this on another grid (average).\n"
+            "# harmony-vds rerun FILE makes the output again."
+        )
 
 
 def test_recipe_opens_the_group_of_the_variable(tmp_path):

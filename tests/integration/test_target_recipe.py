@@ -1,0 +1,92 @@
+"""The recipe in an output on a target grid is run, and gives what the output holds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from gridded import write_grid
+from recipes import cooked
+from typer.testing import CliRunner
+from world import virtual_dataset, write_icechunk
+
+from harmony_vds.cli.main import app
+from harmony_vds.model.grid import GridKind
+
+TARGETS = {
+    "degrees": "EPSG:4326 -33.3 -77.1 400.2 88.8 33 31",
+    "mercator": "EPSG:3857 15e6 -9e6 26e6 9e6 47 41",
+    "polar": "EPSG:3413 -4e6 -4.5e6 3e6 4e6 44 51",
+    "beside an oval map": "+proj=sinu +R=6371007.181 -21e6 -10.1e6 21e6 10.1e6 52 40",
+}
+
+
+def on(asked: str, *more: str) -> list[str]:
+    crs, *extent, width, height = asked.rsplit(" ", 6)
+    return [
+        "--crs", crs, "--extent", *extent, "--width", width, "--height", height, *more,
+    ]  # fmt: skip
+
+
+def output_of(place: Path, folder: Path, *options: str) -> Path:
+    trust = ["--trust", str(place.parent)]
+    done = CliRunner().invoke(
+        app, ["subset", "--store", str(place), "--output", str(folder), *options, *trust]
+    )
+    assert done.exit_code == 0, done.output
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def assert_equal(path: Path, names: Sequence[str], least: float = 0.05) -> None:
+    """Every value of the output is that of its recipe, to the bit; some of them are none."""
+    subset = cooked(path)
+    with netCDF4.Dataset(path) as nc:
+        nc.set_auto_maskandscale(False)
+        for name in names:
+            found, fill = nc[name][:], nc[name]._FillValue
+            np.testing.assert_array_equal(subset[name].values, found)
+            assert subset[name].dtype == found.dtype.newbyteorder("=")
+            assert subset[name].dims == nc[name].dimensions
+            assert least < np.mean(found != fill)
+            for own in subset[name].dims:
+                np.testing.assert_array_equal(subset[own].values, nc[own][:])
+
+
+@pytest.fixture(scope="module")
+def grids(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Stores of granules on grids of each kind."""
+    folder = tmp_path_factory.mktemp("grids")
+    stores = {}
+    for kind in GridKind:
+        write_grid(folder / f"{kind}.nc", kind)
+        stores[str(kind)] = folder / f"{kind}.icechunk"
+    with netCDF4.Dataset(folder / f"{GridKind.RECTILINEAR}.nc", "a") as nc:
+        nc["lat"][:] = 55 + 20 * np.linspace(0, 1, 40) ** 1.2
+    for kind, place in stores.items():
+        write_icechunk(
+            place, {None: virtual_dataset([folder / f"{kind}.nc"])},
+            container=f"{folder.as_uri()}/",
+        )  # fmt: skip
+    return stores
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nearest_values_of_a_recipe_are_those_of_the_output(target, store, days, tmp_path):
+    options = [*on(TARGETS[target]), "--trust", str(days[0].parent), "--interpolation", "near"]
+    path = output_of(store, tmp_path, *options)
+    assert_equal(path, ["analysed_sst", "mask"])
+
+
+def test_recipe_leaves_out_what_lies_beside_the_box(store, days, tmp_path):
+    box = ["--bbox", "140", "5", "-95", "62", "--trust", str(days[0].parent)]
+    for target in ("mercator", "polar"):
+        path = output_of(store, tmp_path, *on(TARGETS[target], *box, "--interpolation", "near"))
+        assert_equal(path, ["analysed_sst", "mask"])
+
+
+@pytest.mark.parametrize("kind", GridKind)
+def test_recipe_knows_every_kind_of_grid(kind, grids, tmp_path):
+    asked = "EPSG:3413 -1.5e6 -3e6 1.5e6 1e6 71 83"
+    path = output_of(grids[kind], tmp_path, *on(asked, "--interpolation", "near"))
+    assert_equal(path, ["field"], 0.01)
