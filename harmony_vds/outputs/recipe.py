@@ -1,7 +1,7 @@
 """A few lines of Python that give what an output holds, by plain xarray and one's own credentials.
 
-What they cannot say in a few lines, such as masks and averages, they name in a comment. Nearest
-cells of a target grid they can; see `harmony_vds.outputs.target_recipe`.
+What they cannot say in a few lines, such as masks and averages, they name in a comment. A
+target grid they can say often; see `harmony_vds.outputs.target_recipe`.
 """
 
 from collections.abc import Iterable, Mapping

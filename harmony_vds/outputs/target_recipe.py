@@ -1,4 +1,4 @@
-"""Lines of Python that put what a recipe has cut on the output's own grid, by nearest cells."""
+"""Lines of Python that put what a recipe has cut on the output's own grid."""
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from harmony_vds.model.scatter import Scatter, way_to
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, SourceAxis, SourceGrid, TargetPlan
 from harmony_vds.model.warp import Warp, within
+from harmony_vds.outputs.kernel_recipe import by_kernel
 
 type Source = SourceGrid | Swath
 
@@ -22,7 +23,8 @@ _BESIDE = "1e-10"
 def source_in(plan: Plan, group: str) -> Source | None:
     """The grid that lines from `on_target` take values from; None where there are no such lines.
 
-    There are for nearest values of what lies on one grid of `group`, as it is stored.
+    There are for what lies on one grid of `group`, as it is stored: for nearest values, and but for
+    swaths and under masks for those of kernels.
     **Reads:** nothing.
     """
     target = plan.target
@@ -33,7 +35,9 @@ def source_in(plan: Plan, group: str) -> Source | None:
         source = target.source_of(own.dimensions)
         if group_of(own.path) != group or source is None:
             continue
-        if own.is_added or target.resampling_of(own.path) is not Resampling.NEAREST:
+        method = target.resampling_of(own.path)
+        plain = isinstance(source, SourceGrid) and not plan.masks
+        if own.is_added or not (method is Resampling.NEAREST or (method.is_kernel and plain)):
             return None
         found[id(source)] = source
     source = next(iter(found.values()), None)
@@ -66,7 +70,7 @@ def on_target(plan: Plan, source: Source) -> list[str]:
         lines += _near(plan, way)
     else:
         lines += _counted(plan, way)
-    return [*lines, *_inside(target, way), *_picked(plan, source)]
+    return [*lines, *_inside(target, way), *_made(plan, way)]
 
 
 def _grid(plan: Plan, source: Source) -> GridPlan | None:
@@ -131,7 +135,7 @@ def _counted(plan: Plan, way: Warp) -> list[str]:
         lines.append(f"x = (x - {low!r}) % 360 + {low!r}")
     column = _even("x", source.x)
     if source.x.is_round:
-        column = f"{column} % {columns}"
+        column = f"({column}) % {columns}"
     lines.append(f"column = xr.Variable({on_x!r}, {column})")
     if source.y.is_even:
         row = _even("y", source.y)
@@ -143,17 +147,18 @@ def _counted(plan: Plan, way: Warp) -> list[str]:
             f"own = {sign}np.array([1.5 * own[0] - own[1] / 2, *own, 1.5 * own[-1] - own[-2] / 2])",
             f"row = np.interp({sign}y, own, [0, *np.arange(0.5, {rows}), {rows}], left=-1)",
         ]
-        row = f"np.floor(row + {_BESIDE})"
+        row = f"row + {_BESIDE}"
     lines += [
         f"row = xr.Variable({on_y!r}, {row})",
         f"inside = (row >= 0) & (row < {rows}) & (column >= 0) & (column < {columns})",
+        f"row, column = row.clip(0, {rows}).fillna(0), column.clip(0, {columns}).fillna(0)",
     ]
     return lines
 
 
 def _even(places: str, axis: SourceAxis) -> str:
     step = axis.step or 1.0
-    return f"np.floor(({places} - {axis.edges[0]!r}) / {step!r} + {_BESIDE})"
+    return f"({places} - {axis.edges[0]!r}) / {step!r} + {_BESIDE}"
 
 
 def _near(plan: Plan, way: Scatter) -> list[str]:
@@ -208,32 +213,39 @@ def _inside(target: TargetPlan, way: Warp | Scatter) -> list[str]:
     return lines
 
 
-def _picked(plan: Plan, source: Source) -> list[str]:
-    """Lines that take the cells."""
+def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
+    """Lines that make the values."""
     assert plan.target is not None
-    y, x = map(name_of, plan.target.dimensions)
+    target, source = plan.target, way.source
+    y, x = map(name_of, target.dimensions)
     grid = [name_of(own) for own in source.dimensions]
     both = zip(grid, ("row", "column"), source.shape, strict=False)
-    cells = (f"{own!r}: {name}.clip(0, {size - 1}).fillna(0).astype(int)"
+    cells = (f"{own!r}: {name}.astype(int).clip(0, {size - 1})"
              for own, name, size in both)  # fmt: skip
     places = place_names(plan, source)
+    blending, choice = [], ""
+    if isinstance(way, Warp) and target.resampling.is_kernel:
+        picked = sorted(
+            name_of(own) for own in target.picked if group_of(own) == group_of(plan.requested[0])
+        )
+        blending, choice = by_kernel(target, way), f"if name in {picked} else blended(own) "
     left = f" and name not in {places!r}" if isinstance(source, Swath) else ""
     return [
         "",
         f"cells = {{{', '.join(cells)}}}",
         "",
         "def picked(own):  # what has no cell holds the fill value, or netCDF's usual one",
-        "    if not {*cells} <= {*own.dims}:",
-        "        return own",
         "    usual = netCDF4.default_fillvals.get(own.dtype.str[1:], 0)",
         "    usual = np.nan if own.dtype.kind == 'f' else usual",
         "    fill = own.attrs.get('_FillValue', own.attrs.get('missing_value', usual))",
         "    found = own.load().isel(cells).where(inside, own.dtype.type(fill))",
         f"    return found.transpose(..., {y!r}, {x!r})",
+        *blending,
         "",
         "kept = {name: own for name, own in subset.variables.items()",
         f"    if {{*own.dims}} & {{*cells}} in (set(), {{*cells}}){left}}}",
-        "subset = xr.Dataset({name: picked(own) for name, own in kept.items()})",
+        "subset = xr.Dataset({name: own if not {*cells} <= {*own.dims} else picked(own)",
+        f"    {choice}for name, own in kept.items()}})",
         f"subset = subset.assign_coords({{{y!r}: ys, {x!r}: xs}})",
     ]
 

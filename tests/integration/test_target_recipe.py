@@ -90,3 +90,18 @@ def test_recipe_knows_every_kind_of_grid(kind, grids, tmp_path):
     asked = "EPSG:3413 -1.5e6 -3e6 1.5e6 1e6 71 83"
     path = output_of(grids[kind], tmp_path, *on(asked, "--interpolation", "near"))
     assert_equal(path, ["field"], 0.01)
+
+
+@pytest.mark.parametrize(("target", "method"), [("mercator", "bilinear"), ("polar", "cubic")])
+def test_values_that_a_recipe_blends_are_those_of_the_output(target, method, store, days, tmp_path):
+    options = [*on(TARGETS[target]), "--trust", str(days[0].parent), "--interpolation", method]
+    path = output_of(store, tmp_path, *options)
+    assert_equal(path, ["mask"])
+    subset = cooked(path)
+    with netCDF4.Dataset(path) as nc:
+        found = nc["analysed_sst"][:].filled(np.nan)
+    made = subset.analysed_sst.values
+    np.testing.assert_array_equal(np.isnan(made), np.isnan(found))
+    assert 0.05 < np.isfinite(found).mean() < 1
+    # Single precision, and places that are interpolated on a target that is not cylindrical.
+    np.testing.assert_allclose(made, found, rtol=0, atol=1e-3)
