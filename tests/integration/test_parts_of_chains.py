@@ -148,6 +148,35 @@ def test_a_planning_step_and_a_work_item_for_each_part_write_the_same_files(
     assert published.cmr.asked == []  # planned once
 
 
+def test_plan_of_one_part_is_one_work_item_that_writes_all_under_a_plain_name(
+    published: Published, tmp_path: Path
+) -> None:
+    environment = {**published.environment, "HARMONY_VDS_PART_BYTES": "1GiB"}
+    asked = message(extraArgs=PLAN)
+    (catalog,) = checked(invoke(asked, tmp_path, environment=environment)).batch
+    folder = tmp_path / "part"
+    folder.mkdir()
+    outcome = checked(invoke(message(), folder, environment=environment, sources=str(catalog)))
+    (path,) = outcome.data
+    assert "part1of" not in path.name
+    found = values(path, "analysed_sst")
+    np.testing.assert_array_equal(found, expected(published.files, "analysed_sst"))
+
+
+def test_planning_step_that_finds_nothing_says_so_and_makes_no_work_item(
+    published: Published, tmp_path: Path
+) -> None:
+    asked = message(
+        extraArgs=PLAN,
+        temporal={"start": "2030-01-01T00:00:00Z", "end": "2030-01-02T00:00:00Z"},
+    )
+    outcome = invoke(asked, tmp_path, environment=published.environment)
+    assert outcome.error["category"].lower() == "nodata", outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not (outcome.metadata / "batch-catalogs.json").exists()
+    assert not list((tmp_path / "data").rglob("*"))
+
+
 @pytest.mark.scale
 def test_work_items_that_have_a_cluster_write_the_same_files_alone_and_in_a_chain(
     in_one: list[dict[str, Any]], published: Published, tmp_path: Path
