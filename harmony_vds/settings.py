@@ -5,10 +5,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from harmony_vds.errors import SettingsError
+from harmony_vds.setting_values import as_origin, as_scheduler, as_size, as_token_host
 
 PRODUCTION_CMR = "https://cmr.earthdata.nasa.gov"
 UAT_CMR = "https://cmr.uat.earthdata.nasa.gov"
@@ -16,6 +24,10 @@ EARTHDATA_LOGIN = "https://urs.earthdata.nasa.gov"
 
 type SpotCheck = Literal["off", "warn", "refuse"]
 type CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+type TokenHosts = Annotated[tuple[Annotated[str, AfterValidator(as_token_host)], ...], NoDecode]
+type Size = Annotated[ByteSize, BeforeValidator(as_size)]
+type Most = Annotated[ByteSize, BeforeValidator(as_size), Field(gt=0)]
+type Origin = Annotated[str, AfterValidator(as_origin)]
 
 
 class Settings(BaseSettings):
@@ -23,7 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    cmr_endpoint: str = Field(
+    cmr_endpoint: Origin = Field(
         default="",
         validation_alias="CMR_ENDPOINT",
         description="Root URL of CMR. Unset: UAT when `OAUTH_HOST` or `USER_AGENT` says so, "
@@ -55,14 +67,14 @@ class Settings(BaseSettings):
         "place, and copies there must keep the dates of their files: icechunk snapshots refuse "
         "younger ones.",
     )
-    token_hosts: CommaSeparated = Field(
+    token_hosts: TokenHosts = Field(
         default=(),
         validation_alias="HARMONY_VDS_TOKEN_HOSTS",
         description="Comma-separated host names, beyond Earthdata's and that of `CMR_ENDPOINT`, "
         "that may receive the user's token over https; or whole origins, e.g. "
         "`http://127.0.0.1:8080`, that may receive it as they stand.",
     )
-    s3_endpoint_url: str = Field(
+    s3_endpoint_url: Origin = Field(
         default="",
         validation_alias="HARMONY_VDS_S3_ENDPOINT_URL",
         description="Where `s3://` URLs are read, for S3-compatible servers. Unset: AWS.",
@@ -75,12 +87,12 @@ class Settings(BaseSettings):
         "outside the archive's AWS region, over https; `direct`: never over https; `https`: only "
         "so where the https form is known.",
     )
-    max_read_bytes: ByteSize = Field(
+    max_read_bytes: Most = Field(
         default=ByteSize(8 * 2**30),
         validation_alias="HARMONY_VDS_MAX_READ_BYTES",
         description="Most bytes one request may read from the archive; `8GiB` or a number.",
     )
-    max_output_bytes: ByteSize = Field(
+    max_output_bytes: Most = Field(
         default=ByteSize(4 * 2**30),
         validation_alias="HARMONY_VDS_MAX_OUTPUT_BYTES",
         description="Most bytes one request may write, counted before compression.",
@@ -98,18 +110,18 @@ class Settings(BaseSettings):
         description="Most requests that one request may make to the archive, after neighbouring "
         "chunks are merged.",
     )
-    max_decoded_bytes: ByteSize = Field(
+    max_decoded_bytes: Most = Field(
         default=ByteSize(2**40),
         validation_alias="HARMONY_VDS_MAX_DECODED_BYTES",
         description="Most bytes of chunks, once decoded, that one request may touch.",
     )
-    max_memory_bytes: ByteSize | None = Field(
+    max_memory_bytes: Most | None = Field(
         default=None,
         validation_alias="HARMONY_VDS_MAX_MEMORY_BYTES",
         description="Most bytes the process may hold, its code included. Unset: the limit of its "
         "control group (version 1 or 2), or the machine's memory.",
     )
-    max_disk_bytes: ByteSize | None = Field(
+    max_disk_bytes: Most | None = Field(
         default=None,
         validation_alias="HARMONY_VDS_MAX_DISK_BYTES",
         description="Most bytes of outputs on local disk at once. Unset: what is free there.",
@@ -136,7 +148,7 @@ class Settings(BaseSettings):
         "service's own role. Unset: `temp-user-uploads/` in the buckets that `UPLOAD_BUCKET`, "
         "`STAGING_BUCKET` and `ARTIFACT_BUCKET` name, where Harmony puts uploads.",
     )
-    max_shape_bytes: ByteSize = Field(
+    max_shape_bytes: Most = Field(
         default=ByteSize(50 * 2**20),
         validation_alias="HARMONY_VDS_MAX_SHAPE_BYTES",
         description="Most bytes of a shape.",
@@ -147,9 +159,8 @@ class Settings(BaseSettings):
         validation_alias="HARMONY_VDS_MAX_SHAPE_VERTICES",
         description="Most positions in a shape.",
     )
-    part_bytes: ByteSize = Field(
+    part_bytes: Most = Field(
         default=ByteSize(2 * 2**30),
-        gt=0,
         validation_alias="HARMONY_VDS_PART_BYTES",
         description="Bytes, before compression, above which an output is cut into parts along time "
         "or another dimension, one file each; not while the user waits for one file.",
@@ -157,6 +168,7 @@ class Settings(BaseSettings):
     part_seconds: float = Field(
         default=120.0,
         gt=0,
+        allow_inf_nan=False,
         validation_alias="HARMONY_VDS_PART_SECONDS",
         description="Most seconds that a part may take in a slow place, where each has a work item "
         "of its own.",
@@ -197,6 +209,7 @@ class Settings(BaseSettings):
     max_seconds: float = Field(
         default=270.0,
         gt=0,
+        allow_inf_nan=False,
         validation_alias="HARMONY_VDS_MAX_SECONDS",
         description="Seconds after which the service stops itself; Harmony fails a work item at "
         "300 s and would run it again.",
@@ -207,14 +220,14 @@ class Settings(BaseSettings):
         description="How chunks are read. `planned`: merged ranges, many at once, decoded in "
         "threads; `zarr`: chunk by chunk through xarray and zarr, the plain path to compare with.",
     )
-    dask: str = Field(
+    dask: Annotated[str, AfterValidator(as_scheduler)] = Field(
         default="",
         validation_alias="HARMONY_VDS_DASK",
         description="Address of the scheduler of a running `distributed` cluster, whose workers "
         "then read, decode and compute: `tls://host:8786`, or `tcp://127.0.0.1:8786` on this "
         "machine. Unset: threads of this process.",
     )
-    merge_gap_bytes: ByteSize = Field(
+    merge_gap_bytes: Size = Field(
         default=ByteSize(4096),
         validation_alias="HARMONY_VDS_MERGE_GAP_BYTES",
         description="Most unwanted bytes between two chunks of one file that the planned reader "
@@ -276,7 +289,7 @@ class Settings(BaseSettings):
         "opening a store again takes no time. It may be shared by processes, emptied at any time, "
         "read-only or absent. Unset: nothing is kept.",
     )
-    cache_bytes: ByteSize = Field(
+    cache_bytes: Size = Field(
         default=ByteSize(4 * 2**30),
         validation_alias="HARMONY_VDS_CACHE_BYTES",
         description="Most bytes kept in `HARMONY_VDS_CACHE_DIR`; what was used longest ago goes "

@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.adapter import one_line
-from harmony_vds.errors import ErrorGroup, TimeLimitError, VdsError
+from harmony_vds.errors import ErrorGroup, SettingsError, TimeLimitError, VdsError
 from harmony_vds.memory import return_large_blocks
 from harmony_vds.message import readable_message, request_from_message
 from harmony_vds.pipeline import prepare
@@ -211,8 +211,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handler: Any = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter(logging.Formatter("%(levelname)s %(message)s")))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    try:
+        serving = app(None, asked.at_once, asked.seconds)
+    except SettingsError as error:
+        parser.exit(1, f"harmony-vds-validate: {one_line(str(error))}\n")
     # Harmony gives up after some seconds; uvicorn's own access log would hold no more than paths.
     uvicorn.run(
-        app(None, asked.at_once, asked.seconds), host=asked.host, port=asked.port, access_log=False,
+        serving, host=asked.host, port=asked.port, access_log=False,
         log_config=None, server_header=False,
     )  # fmt: skip

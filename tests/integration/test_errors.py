@@ -102,7 +102,11 @@ def test_error_reaches_the_user_in_its_category(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("HARMONY_VDS_MAX_SECONDS", "soon"), ("HARMONY_VDS_TRUSTED_PREFIXES", "/data")],
+    [
+        ("HARMONY_VDS_MAX_SECONDS", "soon"),
+        ("HARMONY_VDS_TRUSTED_PREFIXES", "/data"),
+        ("HARMONY_VDS_DASK", "tls://[::1"),
+    ],
 )
 def test_unusable_setting_is_named_to_whoever_sees_the_job(
     name: str, value: str, published: Published, tmp_path: Path

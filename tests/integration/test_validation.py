@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import forks
 import pytest
 from aiohttp import web
 from bench.server import free_port
@@ -228,3 +229,11 @@ def test_trouble_elsewhere_refuses_nobody(
     _, environment = published
     with running(tmp_path, {**environment, "CMR_ENDPOINT": "http://127.0.0.1:9"}) as own:
         assert own.about() == (200, {"code": "accepted"})
+
+
+def test_unusable_setting_ends_the_start_with_a_line_that_names_it(tmp_path: Path) -> None:
+    given = {"HOME": str(tmp_path), "PYTHONWARNINGS": "default", "HARMONY_VDS_MAX_CHUNKS": "-1"}
+    done = forks.run("harmony_vds.validation", ["--port", "0"], given)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "HARMONY_VDS_MAX_CHUNKS" in line

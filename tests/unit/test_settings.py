@@ -2,7 +2,9 @@
 
 import pytest
 
+from harmony_vds.access.credentials import Credentials
 from harmony_vds.errors import SettingsError
+from harmony_vds.services import Services
 from harmony_vds.settings import PRODUCTION_CMR, UAT_CMR, settings_from_environment
 
 
@@ -46,13 +48,67 @@ def test_sizes_are_numbers_or_have_units(
         ("HARMONY_VDS_MAX_OUTPUT_BYTES", "-"),
         ("HARMONY_VDS_MAX_SECONDS", "0"),
         ("HARMONY_VDS_MAX_SECONDS", "soon"),
+        ("HARMONY_VDS_MAX_SECONDS", "inf"),
+        ("HARMONY_VDS_MAX_MEMORY_BYTES", "0"),
+        ("HARMONY_VDS_MAX_DISK_BYTES", "-1GiB"),
+        ("HARMONY_VDS_MAX_READ_BYTES", "1,000,000"),
+        ("HARMONY_VDS_MAX_READ_BYTES", "8 GiBB"),
+        ("HARMONY_VDS_MAX_READ_BYTES", "8Gbit"),
+        ("HARMONY_VDS_MAX_OUTPUT_BYTES", "4GiB/s"),
+        ("HARMONY_VDS_CACHE_BYTES", "1.2.3"),
+        ("HARMONY_VDS_MAX_CHUNKS", "1.5"),
+        ("HARMONY_VDS_MAX_PARTS", "-3"),
         ("HARMONY_VDS_READER", "magic"),
+        ("HARMONY_VDS_DASK", "https://127.0.0.1:8786"),
+        ("HARMONY_VDS_DASK", "tls://scheduler"),
+        ("HARMONY_VDS_DASK", "tls://[::1"),
+        ("HARMONY_VDS_DASK", "tls://:8786"),
+        ("HARMONY_VDS_S3_ENDPOINT_URL", "minio:9000"),
+        ("HARMONY_VDS_TOKEN_HOSTS", "data.example.org/path"),
+        ("HARMONY_VDS_TOKEN_HOSTS", "data.example.org,https://"),
+        ("CMR_ENDPOINT", "cmr.earthdata.nasa.gov"),
+        ("CMR_ENDPOINT", "https://cmr.earthdata.nasa.gov:port"),
     ],
 )
 def test_unusable_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         settings_from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HARMONY_VDS_TRUSTED_PREFIXES", "data.example.org"),
+        ("HARMONY_VDS_TRUSTED_PREFIXES", "https://data.example.org:99999/"),
+        ("HARMONY_VDS_TRUSTED_PREFIXES", "file:///data/,ftp://data.example.org/"),
+        ("HARMONY_VDS_REWRITE_PREFIXES", "s3://bucket/a/"),
+        ("HARMONY_VDS_SHAPE_PREFIXES", "bucket/uploads/"),
+        ("HARMONY_VDS_COLLECTIONS_FILE", "/nowhere/collections.toml"),
+        ("HARMONY_VDS_DASK", "tcp://10.0.0.1:8786"),
+    ],
+)
+def test_setting_that_no_request_can_be_answered_with_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        Services.of(settings_from_environment(), Credentials.of_token(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HARMONY_VDS_DASK", "tls://[2001:db8::1]:8786"),
+        ("HARMONY_VDS_DASK", "127.0.0.1:8786"),
+        ("HARMONY_VDS_S3_ENDPOINT_URL", "http://127.0.0.1:9000"),
+        ("HARMONY_VDS_MAX_READ_BYTES", ".5GiB"),
+        ("CMR_ENDPOINT", "https://[::1]:8080/"),
+    ],
+)
+def test_usable_setting_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    settings_from_environment()
 
 
 def test_lists_are_split_at_commas_and_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
