@@ -11,7 +11,11 @@ import xarray as xr
 def cooked(path: Path) -> xr.Dataset:
     """What the recipe in an output gives."""
     with netCDF4.Dataset(path) as nc:
-        source = nc.virtual_store_recipe
+        return followed(nc.virtual_store_recipe)
+
+
+def followed(source: str) -> xr.Dataset:
+    """What a recipe gives."""
     names: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

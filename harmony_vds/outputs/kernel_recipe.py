@@ -15,6 +15,18 @@ _CUBIC = [
     "",
 ]
 
+DECODED = [
+    "",
+    "def decoded(own):",
+    "    usual = netCDF4.default_fillvals.get(own.dtype.str[1:])",
+    "    ends = own.attrs.get('valid_min', -np.inf), own.attrs.get('valid_max', np.inf)",
+    "    low, high = own.attrs.get('valid_range', ends)",
+    "    good = (own >= low) & (own <= high) & (own != own.attrs.get('_FillValue', usual))",
+    "    return xr.decode_cf(xr.Dataset({'own': own}))['own'].variable.where(good)",
+    "",
+]
+"""Lines that define what stored numbers mean."""
+
 
 def by_kernel(target: TargetPlan, way: Warp) -> list[str]:
     """Lines that define ``blended``, which takes a variable as it is stored.
@@ -32,14 +44,7 @@ def by_kernel(target: TargetPlan, way: Warp) -> list[str]:
         across = f"c.clip(0, {columns - 1})"
     is_cubic = target.resampling is Resampling.CUBIC
     return [
-        "",
-        "def decoded(own):",
-        "    usual = netCDF4.default_fillvals.get(own.dtype.str[1:])",
-        "    ends = own.attrs.get('valid_min', -np.inf), own.attrs.get('valid_max', np.inf)",
-        "    low, high = own.attrs.get('valid_range', ends)",
-        "    good = (own >= low) & (own <= high) & (own != own.attrs.get('_FillValue', usual))",
-        "    return xr.decode_cf(xr.Dataset({'own': own}))['own'].variable.where(good)",
-        "",
+        *DECODED,
         *(_CUBIC if is_cubic else []),
         "def kernel(own, weigh, down, over):",
         "    total, weight, whole = 0, 0, inside",

@@ -11,6 +11,7 @@ from harmony_vds.model.scatter import Scatter, way_to
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, SourceAxis, SourceGrid, TargetPlan
 from harmony_vds.model.warp import Warp, within
+from harmony_vds.outputs.average_recipe import by_area, is_averaged
 from harmony_vds.outputs.kernel_recipe import by_kernel
 
 type Source = SourceGrid | Swath
@@ -24,7 +25,7 @@ def source_in(plan: Plan, group: str) -> Source | None:
     """The grid that lines from `on_target` take values from; None where there are no such lines.
 
     There are for what lies on one grid of `group`, as it is stored: for nearest values, and but for
-    swaths and under masks for those of kernels.
+    swaths and under masks for those of kernels, and averages where rows are rows.
     **Reads:** nothing.
     """
     target = plan.target
@@ -37,7 +38,8 @@ def source_in(plan: Plan, group: str) -> Source | None:
             continue
         method = target.resampling_of(own.path)
         plain = isinstance(source, SourceGrid) and not plan.masks
-        if own.is_added or not (method is Resampling.NEAREST or (method.is_kernel and plain)):
+        mixes = method.is_kernel or method is Resampling.AVERAGE
+        if own.is_added or not (method is Resampling.NEAREST or (mixes and plain)):
             return None
         found[id(source)] = source
     source = next(iter(found.values()), None)
@@ -90,6 +92,8 @@ def _is_told(source: Source, plan: Plan, group: str) -> bool:
     if not source.x.is_even or not (source.y.is_even or latitudes):
         return False
     way = Warp(plan.target, source)
+    if plan.target.resampling is Resampling.AVERAGE and not is_averaged(plan.target, way):
+        return False
     return not (_must_return(plan.target, way) and world_of(plan.target.crs))
 
 
@@ -223,12 +227,7 @@ def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
     cells = (f"{own!r}: {name}.astype(int).clip(0, {size - 1})"
              for own, name, size in both)  # fmt: skip
     places = place_names(plan, source)
-    blending, choice = [], ""
-    if isinstance(way, Warp) and target.resampling.is_kernel:
-        picked = sorted(
-            name_of(own) for own in target.picked if group_of(own) == group_of(plan.requested[0])
-        )
-        blending, choice = by_kernel(target, way), f"if name in {picked} else blended(own) "
+    mixing, choice = _mixing(plan, way)
     left = f" and name not in {places!r}" if isinstance(source, Swath) else ""
     return [
         "",
@@ -240,7 +239,7 @@ def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
         "    fill = own.attrs.get('_FillValue', own.attrs.get('missing_value', usual))",
         "    found = own.load().isel(cells).where(inside, own.dtype.type(fill))",
         f"    return found.transpose(..., {y!r}, {x!r})",
-        *blending,
+        *mixing,
         "",
         "kept = {name: own for name, own in subset.variables.items()",
         f"    if {{*own.dims}} & {{*cells}} in (set(), {{*cells}}){left}}}",
@@ -248,6 +247,18 @@ def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
         f"    {choice}for name, own in kept.items()}})",
         f"subset = subset.assign_coords({{{y!r}: ys, {x!r}: xs}})",
     ]
+
+
+def _mixing(plan: Plan, way: Warp | Scatter) -> tuple[list[str], str]:
+    """Lines that define how values are mixed, and the choice of what is not; none if none are."""
+    assert plan.target is not None
+    target, group = plan.target, group_of(plan.requested[0])
+    picked = sorted(name_of(own) for own in target.picked if group_of(own) == group)
+    if isinstance(way, Warp) and target.resampling.is_kernel:
+        return by_kernel(target, way), f"if name in {picked} else blended(own) "
+    if isinstance(way, Warp) and target.resampling is Resampling.AVERAGE:
+        return by_area(target, way), f"if name in {picked} else averaged(own) "
+    return [], ""
 
 
 def _named(crs: str) -> str:

@@ -70,11 +70,11 @@ def test_recipe_says_what_it_leaves_out(store, days, tmp_path):
     path = output_of(store, tmp_path, "--average", "time", "--variable", "analysed_sst", *trust)
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith("# The output then averages this over time.")
-    asked = ["--crs", "EPSG:3857", "--interpolation", "average", "--variable", "analysed_sst"]
+    asked = ["--crs", "EPSG:3857", "--interpolation", "max", "--variable", "analysed_sst"]
     path = output_of(store, tmp_path, *asked, *trust)
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith(
-            "# The output then puts this on another grid (average).\n"
+            "# The output then puts this on another grid (max).\n"
             "# harmony-vds rerun FILE makes the output again."
         )
 
