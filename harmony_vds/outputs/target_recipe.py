@@ -252,7 +252,7 @@ def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
 def _mixing(plan: Plan, way: Warp | Scatter) -> tuple[list[str], str]:
     """Lines that define how values are mixed, and the choice of what is not; none if none are."""
     assert plan.target is not None
-    target, group = plan.target, group_of(plan.requested[0])
+    target, group = plan.target, group_of((*plan.requested, "")[0])
     picked = sorted(name_of(own) for own in target.picked if group_of(own) == group)
     if isinstance(way, Warp) and target.resampling.is_kernel:
         return by_kernel(target, way), f"if name in {picked} else blended(own) "
