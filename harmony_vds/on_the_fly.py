@@ -15,7 +15,7 @@ from harmony_vds.discovery.found import FoundStore
 from harmony_vds.discovery.shares import Linked
 from harmony_vds.errors import RequestError, StoreError, TooLargeError
 from harmony_vds.granule_files import Wanted, files_of, reaching
-from harmony_vds.model.plan import human_bytes
+from harmony_vds.model.plan import Cost, human_bytes
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
@@ -44,11 +44,13 @@ class Made:
     def priced(self, prepared: list[Prepared]) -> list[Prepared]:
         """`prepared`, the first with the price of describing added. **Reads:** nothing."""
         first, *others = prepared
-        cost = first.plan.cost
-        cost = replace(
+        return [replace(first, plan=replace(first.plan, cost=self.added(first.plan.cost))), *others]
+
+    def added(self, cost: Cost) -> Cost:
+        """`cost` with that of describing. **Reads:** nothing."""
+        return replace(
             cost, bytes_read=cost.bytes_read + self.nbytes, requests=cost.requests + self.requests
         )
-        return [replace(first, plan=replace(first.plan, cost=cost)), *others]
 
 
 _SHARE = 0.4

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from harmony_vds.combining import Combination
@@ -23,7 +23,7 @@ from harmony_vds.model.formats import format_of
 from harmony_vds.model.plan import Cost
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import VirtualStore
-from harmony_vds.on_the_fly import described
+from harmony_vds.on_the_fly import Made, described
 from harmony_vds.opened import OpenedStore
 from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.volume import check_total
@@ -50,6 +50,8 @@ class Preparation:
     """What answers, for which collection, and with what before it is cut."""
     shares: dict[int, list[Cost]] = field(default_factory=dict)
     """Id of an output that is too large → the price of what it would be cut into."""
+    made: list[Made] = field(default_factory=list)
+    """Stores that were made for this request; what was read for that counts, too."""
 
     def answer(self, source: Source) -> list[Prepared]:
         """One plan for each store of the first answer whose stores open and hold what was asked.
@@ -82,6 +84,7 @@ class Preparation:
         made = None if self.apart else described(search, self.services)
         if made is None:
             raise search.failure()
+        self.made.append(made)
         return made.priced(self.of(made.found, source, store=made.store))
 
     def _of_answer(self, answer: Answer, source: Source) -> list[Prepared]:
@@ -129,7 +132,7 @@ class Preparation:
             return [whole]
 
     def check(self, prepared: Sequence[Prepared]) -> None:
-        """Raise if the outputs of all stores are too much, each by itself or together.
+        """Raise if the outputs of all stores are too much, with what making stores of them took.
 
         Raises
         ------
@@ -138,9 +141,12 @@ class Preparation:
 
         **Reads:** nothing; coordinates for a request that is too large.
         """
-        if len(self.answering) > 1:
+        if len(self.answering) > 1 or self.made:
             costs = [cost for own in prepared for cost in self.shares.get(id(own), [own.plan.cost])]
-            check_total(costs, self.services.limits, self._narrowing, apart=self.apart)
+            limits = self.services.limits
+            if self.made:  # what is made here is not handed on to other work items
+                limits = replace(limits, parts_service="")
+            check_total(costs, limits, self._narrowing, apart=self.apart)
 
     def _narrowing(self) -> Narrowing:
         """The request, smaller ones of which are priced for all that answer it."""
@@ -159,6 +165,8 @@ class Preparation:
                 found += answering.costs(request, of, cut=cut)
         if not found:
             raise NoDataError("Nothing lies there.")
+        for made in self.made:
+            found[0] = made.added(found[0])
         return found
 
     def _is_alone(self, answer: Answer) -> bool:

@@ -154,8 +154,8 @@ def check_total(
     """
     found = too_much(costs, limits, apart=apart)
     if found:
-        told = f"its {len(costs)} outputs together would {found[0]}"
-        _refuse(told, limits, narrowed(), apart=apart)
+        whose = "it" if len(costs) == 1 else f"its {len(costs)} outputs together"
+        _refuse(f"{whose} would {found[0]}", limits, narrowed(), apart=apart)
 
 
 def check_volume(

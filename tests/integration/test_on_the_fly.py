@@ -120,6 +120,24 @@ def test_describing_that_takes_more_bytes_than_a_request_may_is_refused_with_the
     assert "Select 1 granules" in told
 
 
+def test_bytes_of_describing_and_of_data_are_held_to_one_limit(
+    archive: Archive, tmp_path: Path
+) -> None:
+    for own in ("all", "less"):
+        (tmp_path / own).mkdir()
+    (item,) = order(archive, tmp_path / "all", [1, 2]).items
+    took = item["properties"]["virtual_store:bytes_read"]
+    limits = {"HARMONY_VDS_MAX_READ_BYTES": str(took - 1), "HARMONY_VDS_PARTS_SERVICE_ID": "S2-T"}
+    archive.http.forget()
+    outcome = order(archive, tmp_path / "less", [1, 2], **limits)
+    assert outcome.status != 0
+    assert outcome.error["category"] == "NoRetry"
+    assert "HARMONY_VDS_MAX_READ_BYTES" in outcome.error["error"]
+    assert "S2-T" not in outcome.error["error"]  # no other work item has the store
+    assert "described 2 granules" in outcome.stderr  # they alone are not too much
+    assert sum(own.sent for own in archive.http.asked) < took
+
+
 @pytest.mark.scale
 def test_granules_that_do_not_fit_together_are_named(archive: Archive, tmp_path: Path) -> None:
     with netCDF4.Dataset(archive.files[3], "r+") as nc:
