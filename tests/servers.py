@@ -82,6 +82,13 @@ def serve(answer: Answer, host: str = "127.0.0.1", port: int = 0) -> Iterator[Se
 
 async def _stop(runner: web.AppRunner) -> None:
     """End the server, what its handlers left waiting, and connections with unsent bytes."""
+    # Who was let in just before becomes a connection some rounds of the loop later, and nobody
+    # closes the socket of one for whom the server has closed meanwhile.
+    for site in runner.sites:
+        for listening in site._server.sockets:  # type: ignore[attr-defined]
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+    for _ in range(10):
+        await asyncio.sleep(0)
     handlers = [] if runner.server is None else runner.server.connections
     transports = [own.transport for own in handlers if own.transport is not None]
     await runner.cleanup()
