@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harmony_vds.memory import return_large_blocks
-from harmony_vds.stopping import stopping_on_sigterm
+from harmony_vds.stopping import Stopped, stopping_on_sigterm
 from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handlers
 
 logger = logging.getLogger("harmony_vds")
@@ -47,12 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
     try:
         with stopping_on_sigterm():
-            run_cli(parser, parsed, VirtualStoreAdapter, settings)
+            try:
+                run_cli(parser, parsed, VirtualStoreAdapter, settings)
+            except Stopped as stopped:  # the library has called it an unknown error
+                _tell_user(parsed.harmony_metadata_dir, f"{stopped} It can be run again.")
+                raise
     except HarmonyException:
         return 1  # logged and written to error.json by the library
     except Exception as error:  # raised by the library around the adapter: the user must hear of it
         logger.exception("The invocation could not be set up or recorded")
-        _tell_user(parsed.harmony_metadata_dir, error)
+        _tell_user(
+            parsed.harmony_metadata_dir,
+            "The virtual store service could not read its work item or record its result "
+            f"({type(error).__name__}: {error}). Report this with the job id.",
+        )
         return 1
     return 0
 
@@ -80,17 +88,13 @@ def _work_item(parsed: argparse.Namespace) -> tuple[str, str]:
         return "", ""
 
 
-def _tell_user(metadata_dir: str, error: Exception) -> None:
+def _tell_user(metadata_dir: str, told: str) -> None:
     """Write an ``error.json`` where the library has none to write, or says only "unknown"."""
     from harmony_service_lib.aws import is_s3, write_s3
 
     from harmony_vds.adapter import one_line
 
-    text = one_line(
-        "The virtual store service could not read its work item or record its result "
-        f"({type(error).__name__}: {error}). Report this with the job id."
-    )
-    document = json.dumps({"error": text, "category": "Service", "level": "Error"})
+    document = json.dumps({"error": one_line(told), "category": "Service", "level": "Error"})
     try:
         if is_s3(metadata_dir):
             write_s3(f"{metadata_dir.rstrip('/')}/error.json", document)
@@ -124,7 +128,7 @@ def _configure_logging(settings: Any, labels: logging.Filter) -> None:
 def _without_refusal_traceback(record: logging.LogRecord) -> bool:
     from harmony_service_lib.exceptions import HarmonyException
 
-    if record.exc_info and isinstance(record.exc_info[1], HarmonyException):
+    if record.exc_info and isinstance(record.exc_info[1], HarmonyException | Stopped):
         record.exc_info = None
     return True
 

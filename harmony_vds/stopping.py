@@ -40,4 +40,4 @@ def stopping_on_sigterm() -> Iterator[None]:
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough; a second would break the tidying
-    raise Stopped
+    raise Stopped("The service was told to stop before it was done.")

@@ -1,5 +1,6 @@
 """Runs that are ended in the middle: nothing unfinished is left, and another run finishes them."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -7,9 +8,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,6 @@ class Slow:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Slow]:
-    import asyncio
-
     root = tmp_path_factory.mktemp("archive")
     files = write_days(root / "granules", DAYS)
 
@@ -228,3 +228,28 @@ def test_the_log_tells_how_far_a_run_got(slow: Slow, bucket: Any, tmp_path: Path
     assert steps[-1]["bytesDone"] == steps[-1]["bytes"]
     assert steps[-1]["remainingSeconds"] == 0
     assert len(objects(bucket, "told")) == len(steps)
+
+
+def test_work_item_told_to_stop_says_so_and_leaves_nothing(
+    slow: Slow, bucket: Any, tmp_path: Path
+) -> None:
+    async def hold(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await asyncio.sleep(600)
+        return web.Response(status=503)
+
+    asked = threading.Event()
+    with serve(hold) as cmr:
+        held = replace(slow, environment={**slow.environment, "CMR_ENDPOINT": cmr.url})
+        run = start(held, tmp_path / "run", "stopped")
+        assert asked.wait(100)
+        run.send_signal(signal.SIGTERM)
+        told, _ = run.communicate(timeout=100)
+    assert run.returncode == 143, told
+    assert "Stopped by SIGTERM" in told
+    assert "Traceback" not in told
+    error = json.loads((tmp_path / "run" / "metadata" / "error.json").read_bytes())
+    assert "told to stop" in error["error"]
+    assert error["category"] == "Service"
+    assert objects(bucket, "stopped") == {}
+    assert [own.name for own in (tmp_path / "run").iterdir()] == ["metadata"]
