@@ -165,8 +165,18 @@ class Checker:
 
 
 def app(settings: Settings | None = None, at_once: int = 4, seconds: float = 3.0) -> Starlette:
-    """The ASGI application: ``POST /validate`` and ``GET /health``. **Reads:** nothing."""
+    """The ASGI application: ``POST /validate`` and ``GET /health``.
+
+    Raises
+    ------
+    SettingsError
+        A setting cannot be used, so that no request could be judged.
+
+    **Reads:** nothing.
+    """
     checker = Checker(settings or settings_from_environment(), at_once, seconds)
+    with Services.of(checker.settings, Credentials.of_token(None), seconds=seconds):
+        pass  # some settings are judged where they are used
 
     async def validate(asked: HttpRequest) -> Response:
         body = await checker.body(asked)

@@ -231,9 +231,15 @@ def test_trouble_elsewhere_refuses_nobody(
         assert own.about() == (200, {"code": "accepted"})
 
 
-def test_unusable_setting_ends_the_start_with_a_line_that_names_it(tmp_path: Path) -> None:
-    given = {"HOME": str(tmp_path), "PYTHONWARNINGS": "default", "HARMONY_VDS_MAX_CHUNKS": "-1"}
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MAX_CHUNKS", "-1"), ("TRUSTED_PREFIXES", "archive.example.org"), ("DASK", "http://x:1")],
+)
+def test_unusable_setting_ends_the_start_with_a_line_that_names_it(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    given = {"HOME": str(tmp_path), "PYTHONWARNINGS": "default", f"HARMONY_VDS_{name}": value}
     done = forks.run("harmony_vds.validation", ["--port", "0"], given)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "HARMONY_VDS_MAX_CHUNKS" in line
+    assert f"HARMONY_VDS_{name}" in line
