@@ -61,6 +61,8 @@ def test_sizes_are_numbers_or_have_units(
         ("HARMONY_VDS_READER", "magic"),
         ("HARMONY_VDS_DASK", "https://127.0.0.1:8786"),
         ("HARMONY_VDS_DASK", "tls://scheduler"),
+        ("HARMONY_VDS_DASK", "ws://127.0.0.1:8786"),
+        ("HARMONY_VDS_DASK", "inproc://127.0.0.1/1"),
         ("HARMONY_VDS_DASK", "tls://[::1"),
         ("HARMONY_VDS_DASK", "tls://:8786"),
         ("HARMONY_VDS_S3_ENDPOINT_URL", "minio:9000"),
