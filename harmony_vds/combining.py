@@ -16,7 +16,7 @@ from harmony_vds.outputs.write import refuse_unwritable
 from harmony_vds.planning.combined import combined_plan, shared_target
 from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.parts import cut_evenly, strips_of
-from harmony_vds.planning.volume import check_alone, check_volume, times_too_large
+from harmony_vds.planning.volume import check_volume, times_too_large
 from harmony_vds.prepared import Prepared
 from harmony_vds.transform.apply import apply_plan
 
@@ -56,12 +56,10 @@ class Combination:
             partial(self.costs, cut=True),
         )  # fmt: skip
 
-        def check(costs: Sequence[Cost]) -> None:
-            if offering:
-                check_volume(costs, self.limits, narrowing, apart=self.apart)
-            else:
-                check_alone(costs, self.limits, apart=self.apart)
-
+        check = partial(
+            check_volume, limits=self.limits, narrowing=narrowing if offering else None,
+            apart=self.apart,
+        )  # fmt: skip
         # By arithmetic first, as `Cutting.parts`.
         check(self._shares(whole.plan, request))
         parts = self._cut(whole, request)

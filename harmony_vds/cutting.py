@@ -1,7 +1,6 @@
 """How a store answers a request: in one output or in Parts, planned, priced, held to limits."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +15,7 @@ from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.narrowing import Narrowing
 from harmony_vds.planning.parts import in_parts, stretches_of
 from harmony_vds.planning.planner import make_plan
-from harmony_vds.planning.volume import check_alone, check_volume, times_too_large
+from harmony_vds.planning.volume import check_volume, times_too_large
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +100,10 @@ class Cutting:
             None if plan.target is None else partial(self.costs, cut=True),
         )  # fmt: skip
 
-        def check(costs: Sequence[Cost]) -> None:
-            if offering:
-                check_volume(costs, self.limits, narrowing, apart=self.apart)
-            else:
-                check_alone(costs, self.limits, apart=self.apart)
-
+        check = partial(
+            check_volume, limits=self.limits, narrowing=narrowing if offering else None,
+            apart=self.apart,
+        )  # fmt: skip
         # By arithmetic first: cutting thousands of Parts to refuse them would take minutes.
         check(self._shares(plan, request))
         found = self._cut(request, source, plan)

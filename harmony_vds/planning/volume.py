@@ -159,7 +159,7 @@ def check_total(
 
 
 def check_volume(
-    costs: Sequence[Cost], limits: Limits, narrowing: Narrowing, *, apart: bool = False
+    costs: Sequence[Cost], limits: Limits, narrowing: Narrowing | None, *, apart: bool = False
 ) -> None:
     """Raise if a request would do more than `limits` allow.
 
@@ -170,7 +170,8 @@ def check_volume(
     limits
         What one request may do.
     narrowing
-        The request; smaller ones are planned and priced in the same way.
+        The request; smaller ones are planned and priced in the same way. None for one store of
+        several: what fits is found for all of them together.
     apart
         Whether each output has a work item of its own.
 
@@ -182,18 +183,11 @@ def check_volume(
     **Reads:** nothing; coordinates for a request that is too large.
     """
     found = too_much(costs, limits, apart=apart)
-    if found:
-        _refuse(f"it would {found[0]}", limits, narrowing, apart=apart)
-
-
-def check_alone(costs: Sequence[Cost], limits: Limits, *, apart: bool = False) -> None:
-    """As `check_volume`, for one store of several: what fits is found for all of them together.
-
-    **Reads:** nothing.
-    """
-    found = too_much(costs, limits, apart=apart)
-    if found:
+    if not found:
+        return
+    if narrowing is None:
         raise TooLargeError(f"The request is too large: it would {found[0]}.")
+    _refuse(f"it would {found[0]}", limits, narrowing, apart=apart)
 
 
 def _refuse(told: str, limits: Limits, narrowing: Narrowing, *, apart: bool) -> NoReturn:
