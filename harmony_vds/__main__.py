@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harmony_vds.memory import return_large_blocks
+from harmony_vds.memory import collector_at_rest, return_large_blocks
 from harmony_vds.stopping import Stopped, stopping_on_sigterm
 from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handlers
 
@@ -29,11 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("STAGING_PATH", "")
     os.environ.setdefault("APP_NAME", "harmony-vds")
     keep_secret(os.environ.get("SHARED_SECRET_KEY"))
-    from harmony_service_lib.cli import is_harmony_cli, run_cli, setup_cli
-    from harmony_service_lib.exceptions import HarmonyException
-    from harmony_service_lib.util import config
+    with collector_at_rest():
+        from harmony_service_lib.cli import is_harmony_cli, setup_cli
+        from harmony_service_lib.exceptions import HarmonyException
+        from harmony_service_lib.util import config
 
-    from harmony_vds.adapter import VirtualStoreAdapter
+        import harmony_vds.adapter  # noqa: F401
 
     parser = argparse.ArgumentParser(
         prog="harmony_vds", description="Answers Harmony requests from virtual Zarr stores."
@@ -47,11 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
     try:
         with stopping_on_sigterm():
-            try:
-                run_cli(parser, parsed, VirtualStoreAdapter, settings)
-            except Stopped as stopped:  # the library has called it an unknown error
-                _tell_user(parsed.harmony_metadata_dir, f"{stopped} It can be run again.")
-                raise
+            _run(parser, parsed, settings)
     except HarmonyException:
         return 1  # logged and written to error.json by the library
     except Exception as error:  # raised by the library around the adapter: the user must hear of it
@@ -63,6 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _run(parser: argparse.ArgumentParser, parsed: argparse.Namespace, settings: Any) -> None:
+    """Run the work item; one that is told to stop says so."""
+    from harmony_service_lib.cli import run_cli
+
+    from harmony_vds.adapter import VirtualStoreAdapter
+
+    try:
+        run_cli(parser, parsed, VirtualStoreAdapter, settings)
+    except Stopped as stopped:  # the library has called it an unknown error
+        _tell_user(parsed.harmony_metadata_dir, f"{stopped} It can be run again.")
+        raise
 
 
 def _take_inline_shape(parsed: argparse.Namespace) -> None:

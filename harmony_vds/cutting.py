@@ -13,7 +13,7 @@ from harmony_vds.model.scratch import bytes_of_parts
 from harmony_vds.model.store import VirtualStore
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.narrowing import Narrowing
-from harmony_vds.planning.parts import in_parts, stretches_of
+from harmony_vds.planning.parts import divides, in_parts
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.planning.volume import check_volume, times_too_large
 
@@ -147,7 +147,7 @@ class Cutting:
         if together or request.stretch is not None:
             return False
         factor = times_too_large(plan.cost, self.limits, apart=self.apart)
-        return factor > 1 and len(stretches_of(plan, self.store, factor)) > 1
+        return factor > 1 and divides(plan, self.store, factor)
 
     def _shares(self, plan: Plan, request: Request) -> list[Cost]:
         """The price of each output, as if all were equal."""

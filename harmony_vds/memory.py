@@ -1,8 +1,11 @@
 """How much memory a process may have, and how it gives large blocks back to the system."""
 
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
@@ -40,6 +43,23 @@ def return_free_blocks() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Let no search for garbage run while modules are imported, nor look at them ever after.
+
+    What imports make stays for the life of the process, and searching it again and again takes an
+    eighth of the time of importing. **Reads:** nothing.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def allowed_memory(groups: Path = _CGROUPS, membership: Path = Path("/proc/self/cgroup")) -> int:

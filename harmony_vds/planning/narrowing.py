@@ -1,7 +1,7 @@
 """A request that is too large, and the search for one that is not: each is planned and priced."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harmony_vds.errors import VdsError
 from harmony_vds.model.plan import Cost, Plan
@@ -56,6 +56,10 @@ class Narrowing:
     """Whether prices are within the limits."""
     excess: Excess = lambda _: 1.0
     """How many times too large a price is: where the search begins, and when it is given up."""
+    _known: dict[tuple[Request, Source], Sequence[Cost] | None] = field(
+        default_factory=dict, init=False
+    )
+    """What was priced before: searches end with a request that they have tried."""
 
     def fitting(self, request: Request, source: Source | None = None) -> Cost | None:
         """The price of a request, or None if it is still too large or cannot be answered.
@@ -79,11 +83,18 @@ class Narrowing:
 
         **Reads:** coordinates.
         """
-        try:
-            costs = self.priced(request, source or self.source)
-        except VdsError:
-            return None, False
-        return total(costs), self.fits(costs)
+        costs = self._costs(request, source or self.source)
+        return (None, False) if costs is None else (total(costs), self.fits(costs))
+
+    def _costs(self, request: Request, source: Source) -> Sequence[Cost] | None:
+        """The price of each output of a request, None if it cannot be answered."""
+        asked = request, source
+        if asked not in self._known:
+            try:
+                self._known[asked] = self.priced(request, source)
+            except VdsError:
+                self._known[asked] = None
+        return self._known[asked]
 
 
 def total(costs: Sequence[Cost]) -> Cost:

@@ -33,6 +33,7 @@ from harmony_vds.model.request import (
 from harmony_vds.model.store import CollectionNotes, StoreLocation, VirtualStore
 from harmony_vds.opened import labelled
 from harmony_vds.pipeline import Prepared, fulfil, prepare, prepare_part
+from harmony_vds.planning.parts import divides, stretches_of
 from harmony_vds.planning.planner import make_plan
 from harmony_vds.services import Services
 from harmony_vds.settings import Settings
@@ -122,6 +123,7 @@ def test_parts_are_small_and_hold_each_chunk_and_step_once(
             assert own.selection[dimension] == whole.selection[dimension]
     if share >= 1:
         assert len(parts) == 1
+    assert divides(whole, opened, 1 / share) is (len(stretches_of(whole, opened, 1 / share)) > 1)
     assert len({own.fingerprint for _, own in parts}) == len(parts)
 
 
