@@ -21,6 +21,7 @@ from harmony_vds.discovery.granules import region_query
 from harmony_vds.discovery.placements.granule import credentials_endpoint, data_hrefs
 from harmony_vds.discovery.shares import Linked
 from harmony_vds.errors import NoDataError, RequestError, StoreError
+from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.request import Request
 from harmony_vds.services import Services
 
@@ -51,7 +52,7 @@ class Wanted:
         **Reads:** nothing.
         """
         https, direct = (
-            [own for own in urls if self._fits(own)] for urls in data_hrefs(linked.links)
+            [own for own in urls if self.fits(own)] for urls in data_hrefs(linked.links)
         )
         named = linked.granule.name or linked.granule.concept_id
         names = {file_name(own) for own in (*https, *direct)}
@@ -66,7 +67,8 @@ class Wanted:
         published = direct[0] if self.direct and direct else read
         return read, published
 
-    def _fits(self, url: str) -> bool:
+    def fits(self, url: str) -> bool:
+        """Whether the file at `url` may be the one that is meant. **Reads:** nothing."""
         name = file_name(url)
         return bool(re.search(self.pattern, name) if self.pattern else _DATA.search(name))
 
@@ -167,7 +169,7 @@ def files_of_stac(href: str, services: Services, wanted: Wanted) -> list[Granule
     for place, item in _items(href, services.access):
         told = item.get("properties", {})
         links = _asset_urls(item, place)
-        fitting = [own for own in links if wanted._fits(own)]  # noqa: SLF001  the same rule
+        fitting = [own for own in links if wanted.fits(own)]
         names = {file_name(own) for own in fitting}
         if len(names) != 1:
             raise StoreError(
@@ -175,7 +177,11 @@ def files_of_stac(href: str, services: Services, wanted: Wanted) -> list[Granule
                 "a pattern of its name (--file)."
             )
         start = told.get("start_datetime") or told.get("datetime")
-        moment = None if start is None else datetime.fromisoformat(start)
+        moment = (
+            None
+            if start is None
+            else parse_moment(f"The datetime of the item {item.get('id')}", start)
+        )
         by_scheme = {urlsplit(own).scheme: own for own in reversed(fitting)}
         read = by_scheme.get("file") or by_scheme.get("https") or fitting[0]
         published = by_scheme.get("s3", read) if wanted.direct else read
@@ -207,8 +213,7 @@ def _items(href: str, access: Access) -> Iterator[tuple[str, Mapping[str, Any]]]
                 yield place, told
             case "FeatureCollection":
                 yield from ((place, own) for own in told.get("features", ()))
-                following = {"next"}
-                waiting += _linked(told, place, following)
+                waiting += _linked(told, place, {"next"})
             case "Catalog" | "Collection":
                 waiting += _linked(told, place, {"item", "child"})
             case other:

@@ -213,7 +213,7 @@ def _target(message: Message) -> TargetGrid | None:
     target = TargetGrid(
         crs or form.crs or "", form.interpolation or "", extent, size, form.width, form.height
     )
-    return None if target == TargetGrid(interpolation=target.interpolation) else target
+    return target if target.states_a_grid else None
 
 
 def _quadruple(

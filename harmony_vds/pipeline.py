@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from harmony_vds.assignment import Assignment, Manner, prepared_again, read_pieces
@@ -21,7 +22,7 @@ from harmony_vds.preparation import Preparation
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.stores.open import open_store
-from harmony_vds.telemetry import Progress, ProgressLog, no_progress, timed
+from harmony_vds.telemetry import Advance, Progress, ProgressLog, no_progress, timed
 
 logger = logging.getLogger(__name__)
 
@@ -96,16 +97,17 @@ def prepare_part(part: Part, services: Services) -> Prepared:
 
     **Reads:** coordinates.
     """
-
-    def opened(own: Part) -> VirtualStore:
-        access = services.access.recalling(own.recorded)
-        with timed("open"):
-            return open_store((own.location,), access, services.reading)
-
     read = part.asking(_with_shape(part.request, services).shape)
-    prepared = prepared_again(read, opened, _manner(services))
+    prepared = prepared_again(read, partial(_reopened, services), _manner(services))
     logger.info("Part %d of %d: %s", part.index + 1, part.of, prepared.plan)
     return _as_asked(prepared, part.request)
+
+
+def _reopened(services: Services, part: Part) -> VirtualStore:
+    """The store of `part`, in the state that it was planned from."""
+    access = services.access.recalling(part.recorded)
+    with timed("open"):
+        return open_store((part.location,), access, services.reading)
 
 
 def _manner(services: Services) -> Manner:
@@ -159,29 +161,19 @@ def written(
     left = leaving_out or {}
     wanted = [pair for pair in enumerate(prepared) if left.get(pair[0], True)]
     total = sum(own.plan.cost.bytes_written for _, own in wanted)
-    done = finished = 0
-    log = ProgressLog(len(wanted), total)
-
-    def step(nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
-        progress(done, total)
-        log.tell(finished, done)
-        services.deadline.check(done / total if total else None)
-
+    advance = Advance(ProgressLog(len(wanted), total), progress, services.deadline)
     for number, own in wanted:
         folder = workdir / str(number)
         folder.mkdir(parents=True)
         subset = _shared(subset_of(own), own, services)
-        for output in write(subset, own.plan, folder, own.notes, step, left.get(number, ())):
+        for output in write(subset, own.plan, folder, own.notes, advance, left.get(number, ())):
             yield replace(output, plan_number=number)
         if own.plan.cost.missing:
             logger.warning(
                 "%d of %d chunks are not in the manifest of %s and read as fill",
                 own.plan.cost.missing, own.plan.cost.chunks, own.plan.location,
             )  # fmt: skip
-        finished += 1
-        log.tell(finished, done, finished=True)
+        advance.finish_one()
     traffic = services.access.fetcher.traffic
     logger.info("Read %s", traffic, extra=traffic.as_fields())
     if services.cluster is not None:

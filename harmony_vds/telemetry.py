@@ -180,6 +180,35 @@ class ProgressLog:
         )  # fmt: skip
 
 
+@dataclass
+class Advance:
+    """How far the writing of all outputs got: told on as it goes, and held to the deadline."""
+
+    log: ProgressLog
+    """Logs it."""
+    progress: Progress
+    """Told it."""
+    deadline: Deadline
+    """Of the request."""
+    done: int = 0
+    """Bytes written so far."""
+    finished: int = 0
+    """Parts that are finished."""
+
+    def __call__(self, nbytes: int) -> None:
+        """Count another `nbytes` bytes written; errors as `Deadline.check`. **Reads:** nothing."""
+        self.done += nbytes
+        total = self.log.total
+        self.progress(self.done, total)
+        self.log.tell(self.finished, self.done)
+        self.deadline.check(self.done / total if total else None)
+
+    def finish_one(self) -> None:
+        """Count another part finished. **Reads:** nothing."""
+        self.finished += 1
+        self.log.tell(self.finished, self.done, finished=True)
+
+
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
     """Log how long the body took, as `stage` and `durationMs`. **Reads:** nothing."""

@@ -19,6 +19,7 @@ class _Bounded(io.BytesIO):
         self._limit = limit
 
     def write(self, data: Buffer, /) -> int:
+        """As a file's; `RequestError` beyond the limit."""
         if self.tell() + memoryview(data).nbytes > self._limit:
             raise RequestError(
                 f"The shape has more than {self._limit:,} bytes (HARMONY_VDS_MAX_SHAPE_BYTES). "

@@ -89,6 +89,19 @@ class Checker:
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="harmony-vds-check")
 
+    async def answer(self, asked: HttpRequest) -> Response:
+        """What ``POST /validate`` is answered. **Reads:** coordinates."""
+        body = await self.body(asked)
+        if body is None:
+            return Verdict().response()
+        kind, _, token = asked.headers.get("authorization", "").partition(" ")
+        own = token if kind.lower() == "bearer" else ""
+        return (await self.verdict(body, own)).response()
+
+    async def health(self, _: HttpRequest) -> Response:
+        """What ``GET /health`` is answered. **Reads:** nothing."""
+        return JSONResponse({"status": "ok", "busy": self.busy})
+
     async def body(self, asked: HttpRequest) -> bytes | None:
         """The body of a request; None where it is too long to be judged, or comes too slowly.
 
@@ -177,20 +190,9 @@ def app(settings: Settings | None = None, at_once: int = 4, seconds: float = 3.0
     checker = Checker(settings or settings_from_environment(), at_once, seconds)
     with Services.of(checker.settings, Credentials.of_token(None), seconds=seconds):
         pass  # some settings are judged where they are used
-
-    async def validate(asked: HttpRequest) -> Response:
-        body = await checker.body(asked)
-        if body is None:
-            return Verdict().response()
-        kind, _, token = asked.headers.get("authorization", "").partition(" ")
-        own = token if kind.lower() == "bearer" else ""
-        return (await checker.verdict(body, own)).response()
-
-    async def health(_: HttpRequest) -> Response:
-        return JSONResponse({"status": "ok", "busy": checker.busy})
-
     return Starlette(routes=[
-        Route("/validate", validate, methods=["POST"]), Route("/health", health, methods=["GET"])
+        Route("/validate", checker.answer, methods=["POST"]),
+        Route("/health", checker.health, methods=["GET"]),
     ])  # fmt: skip
 
 

@@ -44,12 +44,12 @@ class RangedFile:
 
         **Reads:** chunks or metadata, as the caller means it.
         """
+        return run(self._bodies(starts, lengths))
 
-        async def all_of_them() -> list[bytes]:
-            wanted = zip(starts, lengths, strict=True)
-            found = await asyncio.gather(
-                *(self.fetcher.fetch_range(self.url, start, length) for start, length in wanted)
-            )
-            return [own.body for own in found]
-
-        return run(all_of_them())
+    async def _bodies(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """The bytes of each range, all asked for at once."""
+        wanted = zip(starts, lengths, strict=True)
+        found = await asyncio.gather(
+            *(self.fetcher.fetch_range(self.url, start, length) for start, length in wanted)
+        )
+        return [own.body for own in found]

@@ -71,6 +71,8 @@ def rearrange(
 
 
 def _moving(axis: int, table: Any) -> Callable[[Any], list[int]]:
+    """Gives, for numbers of a chunk, those where `table` puts it along `axis`."""
+
     def moved(index: Any) -> list[int]:
         found = list(index)
         found[axis] = table[found[axis]]

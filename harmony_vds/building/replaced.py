@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.gateway import WorkerAccess
 from harmony_vds.access.loop import run
 from harmony_vds.building.files import GranuleFile, Seen
@@ -104,15 +105,18 @@ def _seen(files: Sequence[GranuleFile]) -> list[Seen]:
     return [told.get(own.href, Seen()) for own in files]
 
 
-async def _asked(fetcher: Any, hrefs: Sequence[str]) -> list[Seen]:
-    async def ask(href: str) -> Seen:
-        try:
-            received = await fetcher.fetch_range(href, 0, 1)
-        except MissingSourceError:
-            return Seen()
-        return Seen(received.size, received.modified)
-
+async def _asked(fetcher: Fetcher, hrefs: Sequence[str]) -> list[Seen]:
     found: list[Seen] = []
     for start in range(0, len(hrefs), _AT_ONCE):
-        found += await asyncio.gather(*map(ask, hrefs[start : start + _AT_ONCE]))
+        some = hrefs[start : start + _AT_ONCE]
+        found += await asyncio.gather(*(_now(own, fetcher) for own in some))
     return found
+
+
+async def _now(href: str, fetcher: Fetcher) -> Seen:
+    """What the place of a file says of it now; nothing where it is gone."""
+    try:
+        received = await fetcher.fetch_range(href, 0, 1)
+    except MissingSourceError:
+        return Seen()
+    return Seen(received.size, received.modified)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harmony_vds.access.gateway import Access
+from harmony_vds.access.keys import KeyRing
 from harmony_vds.access.loop import run
 from harmony_vds.access.shipped import shipped
 from harmony_vds.access.trust import Address
@@ -166,23 +167,25 @@ def check_endpoints(endpoints: Mapping[str, Verdict], access: Access) -> list[Fi
 
     **Reads:** metadata.
     """
-    ring = access.fetcher.s3.ring
+    return run(_all_endpoints(endpoints, access.fetcher.s3.ring))
 
-    async def ask(url: str) -> Finding:
-        if not ring.serves(url):
-            told = f"{url} is not Earthdata's, nor in HARMONY_VDS_TOKEN_HOSTS: it gets no token."
-            return Finding("credentials", endpoints[url], told)
-        try:
-            keys = await ring.keys(url)
-        except VdsError as error:
-            return Finding("credentials", endpoints[url], str(error))
-        told = f"{url} gave S3 credentials until {keys.expires:%Y-%m-%dT%H:%M:%SZ}."
-        return Finding("credentials", Verdict.OK, told)
 
-    async def ask_all() -> list[Finding]:
-        return list(await asyncio.gather(*map(ask, endpoints)))
+async def _all_endpoints(endpoints: Mapping[str, Verdict], ring: KeyRing) -> list[Finding]:
+    asked = (_endpoint(url, failing, ring) for url, failing in endpoints.items())
+    return list(await asyncio.gather(*asked))
 
-    return run(ask_all())
+
+async def _endpoint(url: str, failing: Verdict, ring: KeyRing) -> Finding:
+    """Whether one endpoint gives S3 credentials; `failing` where it does not."""
+    if not ring.serves(url):
+        told = f"{url} is not Earthdata's, nor in HARMONY_VDS_TOKEN_HOSTS: it gets no token."
+        return Finding("credentials", failing, told)
+    try:
+        keys = await ring.keys(url)
+    except VdsError as error:
+        return Finding("credentials", failing, str(error))
+    told = f"{url} gave S3 credentials until {keys.expires:%Y-%m-%dT%H:%M:%SZ}."
+    return Finding("credentials", Verdict.OK, told)
 
 
 def shipped_endpoints() -> dict[str, Verdict]:

@@ -78,13 +78,13 @@ def _findings(
 
 def _impatient(services: Services) -> Services:
     """Services that give up soon: who asks what is wrong need not wait until it is right."""
+    cmr = replace(services.cmr, access=_hurried(services.cmr.access))
+    return replace(services, access=_hurried(services.access), cmr=cmr)
 
-    def hurried(access: Access) -> Access:
-        policy = RetryPolicy(attempts=2, budget=5, longest_wait=1)
-        return replace(access, fetcher=replace(access.fetcher, policy=policy))
 
-    cmr = replace(services.cmr, access=hurried(services.cmr.access))
-    return replace(services, access=hurried(services.access), cmr=cmr)
+def _hurried(access: Access) -> Access:
+    policy = RetryPolicy(attempts=2, budget=5, longest_wait=1)
+    return replace(access, fetcher=replace(access.fetcher, policy=policy))
 
 
 def _store_findings(

@@ -1,7 +1,7 @@
 """What the texts of options mean."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import TimeRange
@@ -48,6 +48,11 @@ def temporal_of(pair: tuple[str, str] | None) -> TimeRange | None:
     if end is not None and _DAY.fullmatch(pair[1].strip()):
         end += _LAST_OF_DAY
     return TimeRange(start, end)
+
+
+def moment_of(option: str, text: str | None) -> datetime | None:
+    """An instant as people write it; errors as `parse_moment`. **Reads:** nothing."""
+    return None if text is None else parse_moment(option, text)
 
 
 def months_of(text: str | None) -> tuple[int, ...]:

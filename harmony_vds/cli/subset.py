@@ -67,7 +67,7 @@ def subset(  # noqa: PLR0917  typer reads options from parameters
         media_type=format_of(form).media_type,
         average=average,
         interpolation=interpolation,
-        target=None if target == TargetGrid(interpolation=interpolation) else target,
+        target=target if target.states_a_grid else None,
     )
     folder = None if dry_run else output
     _answer(request, store, _trusted(trust, request), folder, as_json=as_json)

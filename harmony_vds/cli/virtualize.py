@@ -1,24 +1,21 @@
 """``harmony-vds virtualize``: present granules as one virtual store, or bring one up to date."""
 
-import glob
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harmony_vds.cli import options
 from harmony_vds.cli.console import log_to_stderr
-from harmony_vds.cli.meaning import months_of, temporal_of
+from harmony_vds.cli.granules import GranuleSource
+from harmony_vds.cli.meaning import moment_of, months_of, temporal_of
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.moment import parse_moment
-from harmony_vds.model.request import Request, Source
 from harmony_vds.services import Services
 from harmony_vds.settings import settings_from_environment
-from harmony_vds.user import as_url, credentials_of_user, trusting
+from harmony_vds.user import credentials_of_user, trusting
 
 if TYPE_CHECKING:
     from harmony_vds.building.choice import Choice
@@ -62,8 +59,6 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     """
     from harmony_vds.building.choice import Choice
     from harmony_vds.building.places import Place
-    from harmony_vds.dmrpp_sidecars import with_sidecars
-    from harmony_vds.granule_files import Wanted, files_of_collection, files_of_stac
 
     log_to_stderr(verbose=verbose)
     _refuse_contradictions(
@@ -72,27 +67,17 @@ def virtualize(  # noqa: PLR0917  typer reads options from parameters
     )  # fmt: skip
     settings = trusting(settings_from_environment(), stac, trust or [])
     box = None if bbox is None else BoundingBox(*bbox)
-    wanted = Wanted(file, links == "s3")
+    source = GranuleSource(
+        tuple(files or ()), collection, stac, box, temporal_of(temporal),
+        {"created_at": moment_of("--created-since", created_since),
+         "revision_date": moment_of("--revised-since", revised_since)},
+        file, links == "s3", source_prefix,
+    )  # fmt: skip
     with Services.of(settings, credentials_of_user(settings), seconds=_A_WEEK) as services:
-        if collection is not None:
-            source = Source(collection, collection)
-            asked = Request((source,), bbox=box, temporal=temporal_of(temporal))
-            since = {
-                name: None if text is None else parse_moment(option, text)
-                for name, option, text in (
-                    ("created_at", "--created-since", created_since),
-                    ("revision_date", "--revised-since", revised_since),
-                )
-            }
-            listed = files_of_collection(services, collection, asked, wanted, since)
-        elif stac is not None:
-            listed = files_of_stac(as_url(stac), services, wanted)
-        else:
-            named = list(_named(files or [], source_prefix, services))
-            listed = with_sidecars(named, services.access)
+        listed = source.listed(services)
         choice = Choice(
-            dimension, tuple(variable or ()), tuple(group or ()), months_of(months), box, time_from,
-            is_one_of_many=len(listed) > 1 or bool(time_from),
+            dimension, tuple(variable or ()), tuple(group or ()), months_of(months), box,
+            time_from, is_one_of_many=len(listed) > 1 or bool(time_from),
         )  # fmt: skip
         place = Place.of(output, settings.s3_endpoint_url, region)
         with _crew(dask, workers) as crew:
@@ -118,39 +103,6 @@ def _refuse_contradictions(
         )
     if links not in ("https", "s3"):
         raise RequestError(f"References name files by https or s3, not by {links!r}.")
-
-
-def _named(
-    files: Sequence[str], source_prefix: str | None, services: Services
-) -> "Iterator[GranuleFile]":
-    """The files that were named on the command line, patterns expanded."""
-    from harmony_vds.building.files import GranuleFile
-
-    remote = [own for own in files if "://" in own and not own.startswith("file:")]
-    folders = tuple(sorted({f"{own.rpartition('/')[0]}/" for own in remote}))
-    worker = services.access.recording(folders).for_worker() if remote else None
-    paths = []
-    for own in files:
-        # A path may be absolute or begin with dots, which Path.glob does not take.
-        found = sorted(glob.glob(own)) if glob.has_magic(own) and not Path(own).exists() else [own]  # noqa: PTH207
-        if not found:
-            raise RequestError(f"No file fits the pattern {own}.")
-        paths += [Path(path).resolve() for path in found if own not in remote]
-    yield from (GranuleFile(own, access=worker) for own in remote)
-    common = _common_folder(paths)
-    for path in paths:
-        published = ""
-        if source_prefix is not None:
-            published = f"{source_prefix.rstrip('/')}/{path.relative_to(common).as_posix()}"
-        yield GranuleFile.of_path(path, published)
-
-
-def _common_folder(paths: Sequence[Path]) -> Path:
-    folders = [path.parent for path in paths]
-    common = folders[0] if folders else Path()
-    while not all(folder.is_relative_to(common) for folder in folders):
-        common = common.parent
-    return common
 
 
 @contextmanager

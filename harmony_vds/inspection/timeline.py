@@ -67,19 +67,25 @@ def _timelines(paths: list[str], hierarchy: Hierarchy) -> Iterator[Timeline]:
 
 
 def _timeline(axis: Axis, values: npt.NDArray[np.float64]) -> Timeline:
-    def instant(value: float) -> str:
-        return decode(float(value), axis).isoformat().replace("+00:00", "Z")
-
     counts, _ = np.histogram(values, min(_BINS, values.size))
     steps = np.diff(values)
     usual = _usual(steps)
     wide = np.flatnonzero(steps > _WIDER * usual)[:_MOST_GAPS]
     gaps = tuple(
-        Gap(instant(values[n]), instant(values[n + 1]), max(round(steps[n] / usual) - 1, 1))
+        Gap(
+            _instant(values[n], axis),
+            _instant(values[n + 1], axis),
+            max(round(steps[n] / usual) - 1, 1),
+        )
         for n in wide
     )
-    first, last = instant(values[0]), instant(values[-1])
+    first, last = _instant(values[0], axis), _instant(values[-1], axis)
     return Timeline(axis.path, first, last, tuple(counts.tolist()), gaps)
+
+
+def _instant(value: float, axis: Axis) -> str:
+    """The time that `value` counts, as ISO 8601 in UTC."""
+    return decode(float(value), axis).isoformat().replace("+00:00", "Z")
 
 
 def _usual(steps: npt.NDArray[np.float64]) -> float:

@@ -81,6 +81,11 @@ class TargetGrid:
     height: int | None = None
     """Rows."""
 
+    @property
+    def states_a_grid(self) -> bool:
+        """Whether it says more than how to interpolate. **Reads:** nothing."""
+        return self != TargetGrid(interpolation=self.interpolation)
+
     def parameters(self) -> Mapping[str, object]:
         """What it states, as plain JSON values. **Reads:** nothing."""
         return {

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -76,18 +77,18 @@ def encoded_chunks(targets: Sequence[Target], scratch: Path) -> Generator[Encode
 
     **Reads:** chunks.
     """
-
-    def encode(chunk: _Chunk) -> EncodedChunk:
-        number, place, held = chunk
-        variable, encoding = targets[number]
-        spans = zip(place, encoding.chunks, variable.data.shape, strict=True)
-        cells = np.prod([min(c, size - n * c) for n, c, size in spans], dtype=np.int64)
-        nbytes = int(cells) * variable.data.dtype.itemsize
-        return EncodedChunk(number, place, encoding.stored(held), nbytes)
-
     threads = os.cpu_count() or 2
     with ThreadPoolExecutor(threads, thread_name_prefix="harmony-vds-encode") as pool:
-        yield from in_order(_chunks(targets, scratch), encode, pool, _nbytes)
+        yield from in_order(_chunks(targets, scratch), partial(_encoded, targets), pool, _nbytes)
+
+
+def _encoded(targets: Sequence[Target], chunk: _Chunk) -> EncodedChunk:
+    number, place, held = chunk
+    variable, encoding = targets[number]
+    spans = zip(place, encoding.chunks, variable.data.shape, strict=True)
+    cells = np.prod([min(c, size - n * c) for n, c, size in spans], dtype=np.int64)
+    nbytes = int(cells) * variable.data.dtype.itemsize
+    return EncodedChunk(number, place, encoding.stored(held), nbytes)
 
 
 def _nbytes(chunk: _Chunk) -> int:

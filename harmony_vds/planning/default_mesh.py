@@ -23,7 +23,7 @@ from harmony_vds.model.target import TURN, SourceGrid
 from harmony_vds.planning.target_grid import Cells
 
 if TYPE_CHECKING:
-    from pyproj import CRS
+    from pyproj import CRS, Transformer
 
 _SAMPLES = 512
 """Rows and columns whose places are looked at, beside the outermost."""
@@ -56,20 +56,34 @@ def mesh_of(source: Swath | SourceGrid) -> Mesh:
             lambda rows, columns: (
                 source.longitudes[rows][:, columns], source.latitudes[rows][:, columns]),
         )  # fmt: skip
-    way = transformation(source.crs, "")
-    steps = (source.x.step or 1.0, source.y.step or 1.0)
-    trip = RoundTrip(source.crs, way, steps) if source.crs else None
+    return Mesh(source.shape, _OnGrid.of(source))
 
-    def at(rows: Indices, columns: Indices) -> tuple[Floats, Floats]:
-        x, y = np.meshgrid(source.x.centres[columns], source.y.centres[rows])
-        longitudes, latitudes = (np.array(own) for own in way.transform(x, y))
+
+@dataclass(frozen=True, eq=False)
+class _OnGrid:
+    """The places of the cells of a grid."""
+
+    source: SourceGrid
+    way: "Transformer"
+    """From the grid's own coordinates to degrees."""
+    trip: RoundTrip | None
+    """Tells which places do not come back to their cells; None of a grid in degrees."""
+
+    @classmethod
+    def of(cls, source: SourceGrid) -> "_OnGrid":
+        way = transformation(source.crs, "")
+        steps = (source.x.step or 1.0, source.y.step or 1.0)
+        return cls(source, way, RoundTrip(source.crs, way, steps) if source.crs else None)
+
+    def __call__(self, rows: Indices, columns: Indices) -> tuple[Floats, Floats]:
+        """As `Mesh.at`."""
+        x, y = np.meshgrid(self.source.x.centres[columns], self.source.y.centres[rows])
+        longitudes, latitudes = (np.array(own) for own in self.way.transform(x, y))
         lost = ~np.isfinite(longitudes + latitudes)
-        if trip is not None:
-            lost |= ~(trip.astray(np.stack([latitudes, longitudes]), x, y) < BACK)
+        if self.trip is not None:
+            lost |= ~(self.trip.astray(np.stack([latitudes, longitudes]), x, y) < BACK)
         longitudes[lost] = latitudes[lost] = np.nan
         return longitudes, latitudes
-
-    return Mesh(source.shape, at)
 
 
 def is_torn(mesh: Mesh, crs: "CRS") -> bool:

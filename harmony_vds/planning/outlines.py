@@ -1,5 +1,7 @@
 """The cells of curvilinear grids as quadrilaterals in degrees, and which of them others touch."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -52,17 +54,33 @@ def _met(grid: Grid, rows: Positions, columns: Positions, parts: npt.NDArray[np.
         np.where(polar, x + 180.0, around.max(axis=0)),
         np.where(polar, np.maximum(heights.max(axis=0), pole), heights.max(axis=0)),
     )
+    everywhere = [shapely.transform(near, lambda own, by=by: own + by) for by in _SHIFTS]
+    cells = _Outlines(around, heights, polar, boxes)
+    met: Flags = meeting(np.concatenate([near, *everywhere]), boxes, cells.at)[0]
+    return met & np.isfinite(x)
 
-    def exact(r: Positions, c: Positions) -> npt.NDArray[np.object_]:
-        quads = np.stack([around[:, r, c], heights[:, r, c]], axis=-1).transpose(1, 0, 2)
-        known = np.isfinite(quads).all(axis=(1, 2)) & ~polar[r, c]
-        shown = np.asarray(boxes.at(r, c), object)
+
+@dataclass(frozen=True, eq=False)
+class _Outlines:
+    """The outlines of cells of shape (rows, columns), in degrees."""
+
+    around: Floats
+    """Longitudes of the corners, shape (4, rows, columns)."""
+    heights: Floats
+    """Their latitudes."""
+    polar: Flags
+    """Which cells go round a pole."""
+    boxes: Boxes
+    """The boxes around all of them."""
+
+    def at(self, rows: Positions, columns: Positions) -> npt.NDArray[np.object_]:
+        """Polygons of single cells; the box where a cell is polar or has no place."""
+        corner = (slice(None), rows, columns)
+        quads = np.stack([self.around[corner], self.heights[corner]], axis=-1).transpose(1, 0, 2)
+        known = np.isfinite(quads).all(axis=(1, 2)) & ~self.polar[rows, columns]
+        shown = np.asarray(self.boxes.at(rows, columns), object)
         shown[known] = shapely.convex_hull(shapely.multipoints(quads[known]))
         return shown
-
-    everywhere = [shapely.transform(near, lambda own, by=by: own + by) for by in _SHIFTS]
-    met: Flags = meeting(np.concatenate([near, *everywhere]), boxes, exact)[0]
-    return met & np.isfinite(x)
 
 
 _SHIFTS = (np.array([360.0, 0.0]), np.array([-360.0, 0.0]))

@@ -58,20 +58,22 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
         _places_in(a.positions, b.positions, a.size)
         for a, b in ((boxed.y, kept.y), (boxed.x, kept.x))
     )
-
-    def told(own: slice) -> Flags:
-        common = np.zeros((own.stop - own.start, columns.size), np.bool_)
-        down = np.flatnonzero(rows[own] >= 0)
-        if down.size:
-            first, last = rows[own][down].min(), rows[own][down].max() + 1
-            part = found.part((slice(int(first), int(last)), slice(None)))
-            common[np.ix_(down, columns >= 0)] = part[
-                np.ix_(rows[own][down] - first, columns[columns >= 0])
-            ]
-        return common
-
-    both = CellSet.in_bands((rows.size, columns.size), told)
+    both = CellSet.in_bands(
+        (rows.size, columns.size), lambda band: _placed(found, rows[band], columns)
+    )
     return replace(_trimmed(boxed, both), note=note)
+
+
+def _placed(found: CellSet, rows: Positions, columns: Positions) -> Flags:
+    """The cells of `found` at its `rows` and `columns`, shape (r, c); none where one is -1."""
+    common = np.zeros((rows.size, columns.size), np.bool_)
+    down = np.flatnonzero(rows >= 0)
+    if down.size:
+        first, last = rows[down].min(), rows[down].max() + 1
+        part = found.part((slice(int(first), int(last)), slice(None)))
+        across = columns >= 0
+        common[np.ix_(down, across)] = part[np.ix_(rows[down] - first, columns[across])]
+    return common
 
 
 def _places_in(positions: Positions, others: Positions, size: int) -> Positions:

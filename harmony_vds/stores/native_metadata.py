@@ -173,9 +173,11 @@ class _Gathering:
 
     @property
     def href(self) -> str:
+        """Where the hierarchy lies."""
         return self.folder.href
 
     async def metadata(self) -> NativeMetadata:
+        """As `read_metadata`."""
         root = await self._document("zarr.json")
         if root is not None:
             return await self._version_3(root)

@@ -152,23 +152,24 @@ class _Reading:
 
     async def _place(self, pieces: list[tuple[int, bytes | memoryview]]) -> None:
         """Decode chunks in threads and put the wanted cells of each into the result."""
-        manifest, path = self.array.manifest, self.array.path
-
-        def work(some: list[tuple[int, bytes | memoryview]]) -> None:
-            for member, piece in some:
-                stored = piece
-                if manifest.is_wrapped:
-                    stored = manifest.unwrapped(path, self.box.chunk(member), piece)
-                try:
-                    self._take(member, stored)
-                except StoreError as error:
-                    told = str(error).rstrip(".")
-                    raise StoreError(f"{told} ({self._whereabouts(member)}).") from None
-
         shared = max(1, _SHARE_BYTES // max(self.array.decoder.nbytes, 1))
         loop = asyncio.get_running_loop()
         parts = [pieces[first : first + shared] for first in range(0, len(pieces), shared)]
-        await asyncio.gather(*(loop.run_in_executor(_decoders(), work, own) for own in parts))
+        threads = _decoders()
+        await asyncio.gather(*(loop.run_in_executor(threads, self._take_all, p) for p in parts))
+
+    def _take_all(self, pieces: list[tuple[int, bytes | memoryview]]) -> None:
+        """Take some chunks, unwrapped; in a thread."""
+        manifest, path = self.array.manifest, self.array.path
+        for member, piece in pieces:
+            stored = piece
+            if manifest.is_wrapped:
+                stored = manifest.unwrapped(path, self.box.chunk(member), piece)
+            try:
+                self._take(member, stored)
+            except StoreError as error:
+                told = str(error).rstrip(".")
+                raise StoreError(f"{told} ({self._whereabouts(member)}).") from None
 
     def _whereabouts(self, member: int) -> str:
         """Which chunk it is, and whose file holds it, in words."""

@@ -128,23 +128,23 @@ class RecordedReferences:
 
     async def _bodies(self, names: Sequence[str]) -> list[bytes | None]:
         """The records of these names; None for each that does not exist."""
-
-        async def one(name: str) -> bytes | None:
-            try:
-                received = await self.folder.read(name, RECORD_LIMIT)
-            except MissingSourceError:  # written only where it holds a reference
-                return None
-            return received.body
-
-        async def all_of_them() -> list[bytes | None]:
-            async with asyncio.TaskGroup() as tasks:
-                started = [tasks.create_task(one(name)) for name in names]
-            return [task.result() for task in started]
-
         try:
-            return await bridge(all_of_them())
+            return await bridge(self._together(names))
         except BaseExceptionGroup as failures:  # the first stands for all: it ended the others
             raise failures.exceptions[0] from None
+
+    async def _together(self, names: Sequence[str]) -> list[bytes | None]:
+        """As `_bodies`, on the network loop; the first failure ends the others."""
+        async with asyncio.TaskGroup() as tasks:
+            started = [tasks.create_task(self._body(name)) for name in names]
+        return [task.result() for task in started]
+
+    async def _body(self, name: str) -> bytes | None:
+        try:
+            received = await self.folder.read(name, RECORD_LIMIT)
+        except MissingSourceError:  # written only where it holds a reference
+            return None
+        return received.body
 
     def _take(self, filling: _Filling, number: int, body: bytes | None) -> None:
         """Put the rows of a record into the index."""

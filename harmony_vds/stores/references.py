@@ -182,20 +182,9 @@ class _Document:
             "documents": list(texts),
             "refused": refused,
         }
-
-        def indexes() -> Iterator[tuple[str, ChunkIndex]]:
-            for path, layout in layouts.arrays.items():
-                try:
-                    own = parsed.table.index_of(path, layout)
-                except StoreError as error:
-                    refused[path] = str(error)
-                    continue
-                for numbers, body in parsed.table.inlined(path, layout).items():
-                    texts[_inline_name(path, numbers)] = body
-                yield path, own
-
         key = "references", self.href, *parsed.validators
-        return self.cache.keep(*key, indexes=indexes(), texts=texts, notes=notes)
+        indexes = _indexes(parsed.table, layouts, texts, refused)
+        return self.cache.keep(*key, indexes=indexes, texts=texts, notes=notes)
 
     async def parsed_again(self) -> _Parsed:
         """As `parsed`, from another loop than the network's."""
@@ -223,6 +212,24 @@ class _Document:
         digest = hashlib.sha256(received.body).hexdigest()[:16]
         validators = _validators(received, len(received.body))
         return _Parsed(table, digest, received.modified, validators)
+
+
+def _indexes(
+    table: ReferenceTable, layouts: Layouts, texts: dict[str, bytes], refused: dict[str, str]
+) -> Iterator[tuple[str, ChunkIndex]]:
+    """Path and chunk index of each array in turn.
+
+    On the way what stands inline is put into `texts`, and why an array has no index into `refused`.
+    """
+    for path, layout in layouts.arrays.items():
+        try:
+            own = table.index_of(path, layout)
+        except StoreError as error:
+            refused[path] = str(error)
+            continue
+        for numbers, body in table.inlined(path, layout).items():
+            texts[_inline_name(path, numbers)] = body
+        yield path, own
 
 
 def _templates(around: Mapping[str, Any]) -> Mapping[str, Any]:

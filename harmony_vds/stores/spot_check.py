@@ -51,6 +51,7 @@ class _Reads:
 
     @classmethod
     def of(cls, index: ChunkIndex, box: Any) -> "_Reads | None":
+        """Those of the chunks in `box`; None where no source file has any of them."""
         virtual = index.kinds[box] == ChunkKind.VIRTUAL
         if not virtual.any():
             return None
@@ -206,15 +207,15 @@ def _read(
 
 async def _fetched(headers: Sequence[SourceHeader], fetcher: Fetcher) -> list[Received | VdsError]:
     """What is missing of each header, or why it does not come."""
+    return list(await asyncio.gather(*(_missing_of(own, fetcher) for own in headers)))
 
-    async def one(header: SourceHeader) -> Received | VdsError:
-        start, length = header.missing or (0, 0)
-        try:
-            return await fetcher.fetch_range(header.url, start, length)
-        except VdsError as error:
-            return error
 
-    return list(await asyncio.gather(*map(one, headers)))
+async def _missing_of(header: SourceHeader, fetcher: Fetcher) -> Received | VdsError:
+    start, length = header.missing or (0, 0)
+    try:
+        return await fetcher.fetch_range(header.url, start, length)
+    except VdsError as error:
+        return error
 
 
 def _compare(

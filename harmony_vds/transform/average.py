@@ -153,11 +153,13 @@ class _Asked:
 
     @classmethod
     def of(cls, own: AveragedVariable, plan: Plan) -> "_Asked":
+        """By the masks of `plan` that lie along what is averaged."""
         return cls(tuple(
             m.inside for m in plan.masks if own.path in m.variables and m.dimensions == own.along
         ))  # fmt: skip
 
     def __call__(self, block: Block) -> npt.NDArray[np.bool_]:
+        """Those of a block of rows and columns."""
         rows, columns = block
         inside = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
         for mask in self.masks:

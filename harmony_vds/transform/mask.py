@@ -6,7 +6,7 @@ types, otherwise netCDF's default for the type, or the next value that flags and
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import netCDF4
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
-from harmony_vds.model.plan import Mask
+from harmony_vds.model.plan import Mask, PlannedVariable
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.transform.computed import computed
 
@@ -33,30 +33,42 @@ def masked(variable: SubsetVariable, masks: Iterable[Mask]) -> SubsetVariable:
 
     **Reads:** nothing; chunks when values are asked for.
     """
-    path, dimensions = variable.planned.path, variable.planned.dimensions
-    own = [mask for mask in masks if path in mask.variables]
+    own = tuple(mask for mask in masks if variable.planned.path in mask.variables)
     if not own:
         return variable
     data = variable.data
     fill, declared = fill_of(data)
     attributes = dict(data.attrs) if declared else {**data.attrs, "_FillValue": fill}
-
-    def compute(block: Block) -> npt.NDArray[Any]:
-        values = np.array(data[block].values)
-        inside = np.ones(values.shape, np.bool_)
-        for mask in own:
-            inside &= _spread(mask, dimensions, block)
-        if not declared and (values[inside] == fill).any():
-            raise UnsupportedError(
-                f"{path.lstrip('/')} cannot be cut by cells: it names no fill value, and the value "
-                f"{fill} that would stand for cells outside occurs inside. Ask with "
-                "pixelSubset=true, which cuts by rows and columns, or for other variables."
-            )
-        values[~inside] = fill
-        return values
-
+    compute = _Blanked(data, variable.planned, own, fill, declared)
     lazy = computed(data.dims, data.shape, data.dtype, compute, attributes)  # type: ignore[arg-type]
     return replace(variable, data=lazy)
+
+
+@dataclass(frozen=True, eq=False)
+class _Blanked:
+    """The values of a variable, filled outside of masks."""
+
+    data: xr.Variable
+    planned: PlannedVariable
+    masks: tuple[Mask, ...]
+    fill: Any
+    declared: bool
+    """Whether the variable's own attributes call `fill` missing."""
+
+    def __call__(self, block: Block) -> npt.NDArray[Any]:
+        """Those of a block; errors as `masked`."""
+        values = np.array(self.data[block].values)
+        inside = np.ones(values.shape, np.bool_)
+        for mask in self.masks:
+            inside &= _spread(mask, self.planned.dimensions, block)
+        if not self.declared and (values[inside] == self.fill).any():
+            raise UnsupportedError(
+                f"{self.planned.path.lstrip('/')} cannot be cut by cells: it names no fill value, "
+                f"and the value {self.fill} that would stand for cells outside occurs inside. Ask "
+                "with pixelSubset=true, which cuts by rows and columns, or for other variables."
+            )
+        values[~inside] = self.fill
+        return values
 
 
 def _spread(mask: Mask, dimensions: tuple[str, ...], block: Block) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ at a step of one store alone the others have no value. All else, such as levels,
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -182,18 +183,6 @@ def _combined(members: Sequence[tuple[int, SubsetVariable]], lines: _Lines) -> S
     shape = (*(lines.size(dimension) for dimension in others), *one.data.shape[-2:])
     fill, _ = fill_of(one.data)
     dtype = one.data.dtype
-
-    def compute(block: Block) -> Values:
-        size = [part.stop - part.start for part in block]
-        found, free = np.full(size, fill, dtype), np.ones(size, np.bool_)
-        for member in own:
-            for piece, lying in member.parts(block):
-                values, at = member.variable.data[piece].values, np.ix_(*lying)
-                taken = free[at] & ~_is_missing(values, fill)
-                found[at] = np.where(taken, values, found[at])
-                free[at] &= ~taken
-        return found
-
     finest = max((variable for _, variable in members), key=lambda v: len(v.blocks))
     cuts = [*(np.arange(1, size) for size in shape[:-2]), *[np.empty(0, np.int64)] * 2]
     whole = tuple(slice(0, size) for size in shape[:-2])
@@ -205,9 +194,25 @@ def _combined(members: Sequence[tuple[int, SubsetVariable]], lines: _Lines) -> S
         for block in split((*whole, slice(*rows), slice(*columns)), cuts, dtype.itemsize,
                            BLOCK_BYTES)
     ]  # fmt: skip
+    compute = partial(_first_present, own, fill, dtype)
     data = computed(list(map(str, one.data.dims)), shape, dtype, compute, one.data.attrs)
     chunks = tuple(min(a, b) for a, b in zip(one.chunk_shape, shape, strict=True))
     return replace(one, data=data, chunk_shape=chunks, blocks=tuple(pieces), raw=None)
+
+
+def _first_present(
+    members: Sequence[_Member], fill: Any, dtype: np.dtype[Any], block: Block
+) -> Values:
+    """In each cell of a block the value of the first member that has one; `fill` where none has."""
+    size = [part.stop - part.start for part in block]
+    found, free = np.full(size, fill, dtype), np.ones(size, np.bool_)
+    for member in members:
+        for piece, lying in member.parts(block):
+            values, at = member.variable.data[piece].values, np.ix_(*lying)
+            taken = free[at] & ~_is_missing(values, fill)
+            found[at] = np.where(taken, values, found[at])
+            free[at] &= ~taken
+    return found
 
 
 def _plain(part: slice) -> tuple[int, int]:

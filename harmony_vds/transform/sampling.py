@@ -6,7 +6,7 @@ output's; whatever else it has, such as time and levels, stays. Values are those
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -52,19 +52,9 @@ def sampled(
     reads = PlaceReads.of(placement, planned.dimensions, positions, cuts, stored.dtype.itemsize)
     sizes = [own.size for own in reads.kept]
     dimensions = (placement.dimension, *(planned.dimensions[axis] for axis in reads.others))
-
-    def compute(block: Block) -> npt.NDArray[Any]:
-        members, window = block[0], block[1:]
-        shape = [own.stop - own.start for own in block]
-        values = np.empty(shape, stored.dtype)
-        for group, cells in _read_all(stored, reads, window, members):
-            wanted = (group.members >= members.start) & (group.members < members.stop)
-            values[group.members[wanted] - members.start] = cells[wanted]
-        return values
-
     data = computed(
-        [name_of(own) for own in dimensions], [len(placement), *sizes], stored.dtype, compute,
-        stored.attrs,
+        [name_of(own) for own in dimensions], [len(placement), *sizes], stored.dtype,
+        partial(_sampled, stored, reads), stored.attrs,
     )  # fmt: skip
     return SubsetVariable(
         PlannedVariable(planned.path, dimensions, planned.role),
@@ -72,6 +62,16 @@ def sampled(
         (len(placement), *sizes),
         tuple((slice(0, len(placement)), *window) for window in reads.windows),
     )
+
+
+def _sampled(stored: xr.Variable, reads: PlaceReads, block: Block) -> npt.NDArray[Any]:
+    """The values of a block of places."""
+    members, window = block[0], block[1:]
+    values = np.empty([own.stop - own.start for own in block], stored.dtype)
+    for group, cells in _read_all(stored, reads, window, members):
+        wanted = (group.members >= members.start) & (group.members < members.stop)
+        values[group.members[wanted] - members.start] = cells[wanted]
+    return values
 
 
 def _read_all(

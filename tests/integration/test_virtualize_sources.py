@@ -158,6 +158,18 @@ def test_stac_catalogue_is_published_with_the_names_that_are_asked_for(
     assert "s3://bucket/" in icechunk.Repository.open(storage).config.virtual_chunk_containers
 
 
+def test_stac_item_whose_time_is_none_is_refused_by_its_name(
+    days: list[Path], tmp_path: Path
+) -> None:
+    item = tmp_path / "item.json"
+    item.write_text(json.dumps({
+        "type": "Feature", "id": "one-day", "properties": {"datetime": "02.01.2024"},
+        "assets": {"data": {"href": days[0].as_uri()}},
+    }))  # fmt: skip
+    told = run("--stac", item, "--output", tmp_path / "store", "--trust", f"{tmp_path}/", status=1)
+    assert "The datetime of the item one-day is '02.01.2024'" in told
+
+
 def test_repository_is_written_directly_to_a_bucket_and_updated_there(
     days: list[Path], archive: Server, s3: str, tmp_path: Path
 ) -> None:
