@@ -9,22 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import virtualizarr.accessor  # noqa: F401  gives datasets their .vz
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
-from xarray.backends.zarr import FillValueCoder
 
 from harmony_vds.access.traffic import Traffic
 from harmony_vds.building.choice import Choice, chosen
 from harmony_vds.building.files import UNSEEN, GranuleFile, OpenFile, Seen, opened
+from harmony_vds.building.held import with_held_values
 from harmony_vds.building.marks import (
-    bounded_units,
-    bounds_of,
     coordinates,
     is_json,
-    nbytes,
     time_dimension,
     without_odd_marks,
 )
@@ -35,10 +31,6 @@ from harmony_vds.errors import ForbiddenError, StoreError, UpstreamError, VdsErr
 from harmony_vds.model.joined_times import is_time
 from harmony_vds.model.paths import group_of, name_of
 
-_COMPACT_LIMIT = 2**16
-"""HDF5 keeps at most this many bytes of data in an object header."""
-_SMALL_SERIES, _TIMES = 2**13, 2**17
-"""Most bytes of a series, and of times, that are held by value."""
 _FAILURES = (
     ValueError, TypeError, NotImplementedError, AttributeError, KeyError, OverflowError, OSError,
 )  # fmt: skip
@@ -163,7 +155,7 @@ def _of_groups(
             continue
         below = {name_of(own) for own in values.groups() if own != "/" and group_of(own) == group}
         parsed, odd = without_odd_marks(_short_dimensions(parse(group, below)))
-        dataset = _with_coordinates(parsed, values, group)
+        dataset = with_held_values(parsed, values, group)
         for name in sorted(values.names(group) - set(map(str, dataset.variables))):
             is_empty = 0 in values.sizes(group, name).values()
             empty += [(group, name)] if is_empty else []
@@ -276,51 +268,6 @@ def _short_dimensions(dataset: xr.Dataset) -> xr.Dataset:
     """Dimensions inherited from a parent group come with its path: ``data_01/time`` is ``time``."""
     longer = {name: str(name).rpartition("/")[2] for name in dataset.dims if "/" in str(name)}
     return dataset.rename_dims(longer) if longer else dataset
-
-
-def _with_coordinates(dataset: xr.Dataset, values: Values, group: str) -> xr.Dataset:
-    """`dataset` with coordinates, times, small series and what has no reference as raw values.
-
-    VirtualiZarr takes data that HDF5 keeps in an object header (compact layout) for missing, and
-    refers scalars that were never written to nothing.
-    """
-    times = set(bounded_units(dataset))
-    places = coordinates(dataset)
-    edges = bounds_of(dataset, places)
-    loaded = {}
-    for key, variable in dataset.variables.items():
-        name, size = str(key), nbytes(variable)
-        inside = values.is_held_inside(group, name)
-        if variable.dtype.kind not in "iufbS":
-            continue
-        if (
-            inside
-            or variable.dims == (key,)
-            or (variable.ndim == 1 and ("axis" in variable.attrs or size <= _SMALL_SERIES))
-            or variable.ndim == 0
-            or (name in times | edges and size <= _TIMES)
-            or _has_no_chunk(variable)
-        ):
-            loaded[name] = _held(variable, values.read(group, name))
-    return dataset.assign(loaded)
-
-
-def _held(variable: xr.Variable, values: npt.NDArray[Any]) -> xr.Variable:
-    attributes = dict(variable.attrs)
-    fill = attributes.get("_FillValue")
-    if isinstance(fill, str) and variable.dtype.kind in "iufb":
-        attributes["_FillValue"] = values.dtype.type(FillValueCoder.decode(fill, values.dtype))
-    elif fill is not None and variable.dtype.kind in "iufb":
-        attributes["_FillValue"] = values.dtype.type(fill)
-    # None keeps xarray from giving floats a fill value that the file does not have.
-    encoding = {} if "_FillValue" in attributes else {"_FillValue": None}
-    return xr.Variable(variable.dims, values, attributes, encoding)
-
-
-def _has_no_chunk(variable: xr.Variable) -> bool:
-    """Whether a small array has no reference: it was never written."""
-    manifest = getattr(variable.data, "manifest", None)
-    return manifest is not None and nbytes(variable) <= _COMPACT_LIMIT and not manifest.dict()
 
 
 def _no_json(dataset: xr.Dataset) -> list[str]:

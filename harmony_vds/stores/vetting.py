@@ -1,4 +1,4 @@
-"""What an array may claim before anything is allocated for it, and which codecs may run.
+"""What an array may claim before anything is allocated for it.
 
 Metadata come from outside: a line of JSON can ask for a grid of 10^15 chunks, a coordinate that
 xarray would load whole, or a codec that unpickles code. Such an array is refused by name; the
@@ -7,7 +7,6 @@ others of its store still work.
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from harmony_vds.errors import StoreError
 from harmony_vds.model.chunks import refuse_excess
 from harmony_vds.stores.cuts import cut_of
+from harmony_vds.stores.declared_codecs import refuse_unknown_codecs
 from harmony_vds.stores.zarr import ManifestStore
 
 type Sizes = dict[str, int]
@@ -33,19 +33,7 @@ LARGEST_ATTRIBUTE = 2**20
 _ILLEGAL_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DEEPEST = 64
 _MOST_NODES = 100_000
-_UNKNOWN_FORM = "its metadata list codecs in a form that is not known"
-_MOST_CODECS = 32
-"""Codecs of one array, as HDF5 has it."""
 _UNREADABLE = (ValueError, RecursionError)
-
-_BYTE_CODECS = {
-    "adler32", "astype", "bitround", "blosc", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset",
-    "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize", "shuffle",
-    "zlib", "zstd",
-}  # fmt: skip
-_CODECS = {2: _BYTE_CODECS | {"vlen-utf8", "vlen-bytes"},
-           3: _BYTE_CODECS | {"bytes", "transpose", "sharding_indexed", "vlen-utf8",
-                              "vlen-bytes"}}  # fmt: skip
 
 
 def defect_of(
@@ -69,7 +57,7 @@ def defect_of(
     if _ILLEGAL_NAME.search(name):
         return "its name holds control characters"
     try:
-        _refuse_codecs(_codecs(document, zarr_format), zarr_format)
+        refuse_unknown_codecs(document, zarr_format)
         shape, chunks = _shapes(document, zarr_format)
         refuse_excess(shape, chunks, 1)
         refuse_large_attributes(attributes)
@@ -257,80 +245,6 @@ def refuse_large_attributes(attributes: Mapping[str, Any]) -> None:
 
 def _as_text(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
-
-
-def _codecs(document: Mapping[str, Any], zarr_format: int) -> list[Any]:
-    if zarr_format == 3:
-        given = document.get("codecs")
-        if document.get("storage_transformers"):  # which zarr passes over
-            raise StoreError("it has storage transformers, and none is known")
-    else:
-        filters = document.get("filters") or []
-        given = [*filters, document.get("compressor")] if isinstance(filters, list) else None
-    if not isinstance(given, list):
-        raise StoreError("its metadata list no codecs")
-    return [codec for codec in given if codec is not None]
-
-
-def _refuse_codecs(codecs: Sequence[Any], zarr_format: int) -> None:
-    """Raise for a codec that is not known to be harmless, also inside of shards."""
-    if len(codecs) > _MOST_CODECS:
-        raise StoreError(
-            f"its chunks are encoded {len(codecs):,} times; at most {_MOST_CODECS} are"
-        )
-    for codec in codecs:
-        told = codec.get("name" if zarr_format == 3 else "id") if isinstance(codec, dict) else codec
-        name = str(told).removeprefix("numcodecs.")
-        if name not in _CODECS[zarr_format]:
-            raise StoreError(
-                f"its chunks are encoded with {name[:80]!r}, which this service does not decode"
-            )
-        if not isinstance(codec, Mapping):
-            raise StoreError(_UNKNOWN_FORM)
-        settings = codec.get("configuration") or codec if zarr_format == 3 else codec
-        _refuse_odd_types(name, settings)
-        _refuse_odd_numbers(name, settings)
-        if name == "sharding_indexed":
-            inner = codec.get("configuration") or {}
-            for part in ("codecs", "index_codecs"):
-                listed = inner.get(part) or [] if isinstance(inner, Mapping) else None
-                if not isinstance(listed, list):
-                    raise StoreError(_UNKNOWN_FORM)
-                _refuse_codecs(listed, zarr_format)
-
-
-def _refuse_odd_types(name: str, settings: object) -> None:
-    """Raise for a filter that would make texts of megabytes, or objects, out of numbers."""
-    for key in ("dtype", "astype", "encode_dtype", "decode_dtype"):
-        told = settings.get(key) if isinstance(settings, Mapping) else None
-        try:
-            usual = told is None or np.dtype(told).kind in "iufbc"
-        except (TypeError, ValueError):
-            usual = False
-        if not usual:
-            raise StoreError(
-                f"its filter {name} makes values of the type {str(told)[:40]!r}, which is not read"
-            )
-
-
-def _refuse_odd_numbers(name: str, settings: object) -> None:
-    """Raise for settings by which a filter gives numbers that mean nothing, and no error."""
-    told = settings if isinstance(settings, Mapping) else {}
-    if name == "shuffle":
-        size = told.get("elementsize", 4)
-        if type(size) is not int or size < 1:
-            raise StoreError(f"its filter shuffle has elements of {str(size)[:40]} bytes")
-    if name == "fixedscaleoffset":
-        scale, offset = told.get("scale"), told.get("offset")
-        if not (_is_number(scale) and _is_number(offset) and scale != 0):
-            raise StoreError(
-                f"its filter fixedscaleoffset has the scale {str(scale)[:40]} and the offset "
-                f"{str(offset)[:40]}, by which no number can be unpacked"
-            )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _readable_type(document: Mapping[str, Any], zarr_format: int) -> np.dtype[Any]:
