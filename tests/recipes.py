@@ -5,7 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import netCDF4
+import numpy as np
 import xarray as xr
+from typer.testing import CliRunner
+
+from harmony_vds.cli.main import app
+
+
+def output_of(place: Path, folder: Path, *options: str) -> Path:
+    """The output of the command ``subset`` for a store, whose folder is trusted."""
+    trust = ["--trust", str(place.parent)]
+    done = CliRunner().invoke(
+        app, ["subset", "--store", str(place), "--output", str(folder), *options, *trust]
+    )
+    assert done.exit_code == 0, done.output
+    return Path(done.stdout.strip().splitlines()[-1])
 
 
 def cooked(path: Path) -> xr.Dataset:
@@ -21,3 +35,26 @@ def followed(source: str) -> xr.Dataset:
         warnings.simplefilter("ignore")
         exec(compile(source, "recipe", "exec"), names)
         return names["subset"].load()
+
+
+def assert_told(path: Path, *, rtol: float = 0.0, atol: float = 0.0) -> xr.Dataset:
+    """What the recipe in an output gives: all that the output holds, by name, place and value.
+
+    Text is compared as text, numbers by their bits unless a tolerance is given.
+    """
+    made = cooked(path)
+    with netCDF4.Dataset(path) as nc:
+        nc.set_auto_maskandscale(False)
+        assert {*nc.variables} == {*map(str, made.variables)}
+        for name, own in nc.variables.items():
+            found, given = np.asarray(own[...]), made[name].values
+            if given.dtype.kind == "U":  # whose letters have a dimension in files
+                assert found.tolist() == given.tolist()
+                continue
+            assert made[name].dims == own.dimensions
+            assert given.dtype == found.dtype.newbyteorder("=")
+            if found.dtype.kind == "f" and (rtol or atol):
+                np.testing.assert_allclose(given, found, rtol=rtol, atol=atol)
+            else:
+                np.testing.assert_array_equal(given, found)
+    return made

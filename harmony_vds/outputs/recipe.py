@@ -1,19 +1,29 @@
 """A few lines of Python that give what an output holds, by plain xarray and one's own credentials.
 
-What they cannot say in a few lines, such as masks and averages, they name in a comment. A
-target grid they can say often; see `harmony_vds.outputs.target_recipe`.
+Each step of a plan has lines in a module of its own: regions, averages, a target grid. What they
+cannot say in a few lines they name in a comment; docs/decisions/0037 lists what that is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from harmony_vds.model.average import AverageKind
 from harmony_vds.model.paths import group_of, name_of
-from harmony_vds.model.plan import Plan
+from harmony_vds.model.plan import Plan, counted
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import ManifestFormat
 
 _MOST_PIECES = 8
 """Ranges of one dimension that a recipe lists; of more it says how many there are."""
+_IMPORTS = {
+    "netCDF4.": "import netCDF4",
+    "np.": "import numpy as np",
+    "pyproj.": "import pyproj",
+    "shapely.": "import shapely",
+}
+"""What begins with a name, and the line that it takes."""
 
 
 def recipe(plan: Plan) -> str:
@@ -26,19 +36,59 @@ def recipe(plan: Plan) -> str:
     """
     group = group_of(plan.requested[0]) if plan.requested else "/"
     within = [v for v in plan.variables if group_of(v.path) == group]
+    steps = _steps(plan, group) if _is_listed(plan.selection) else _Steps()
     names = [name_of(v.path) for v in within if not v.is_added]
-    moved: list[str] = []
-    if plan.target is not None and _is_listed(plan.selection):
-        # Imported here: it takes libraries that few requests need.
+    names += [own for own in dict.fromkeys(steps.places) if own not in names]
+    lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
+    lines += [*_cuts(plan.selection), *steps.lines]
+    return "\n".join([*_with_imports(lines), *_remarks(plan, group, steps.told)])
+
+
+@dataclass
+class _Steps:
+    """Lines that follow upon the cut."""
+
+    lines: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    """Names of the store's variables that they take places from."""
+    told: set[str] = field(default_factory=set)
+    """What of a plan they do: ``masks``, ``average``, ``target``."""
+
+
+def _steps(plan: Plan, group: str) -> _Steps:
+    """What few lines can tell of masks, averages and a target grid, one upon the other."""
+    # Imported here: they take libraries that few requests need.
+    steps = _Steps()
+    if plan.masks:
+        from harmony_vds.outputs.region_recipe import blanked, masked_in, places_of, regional
+
+        region = regional(plan, group)
+        if region:
+            steps.told.add("masks")
+            steps.places += places_of(plan, group)
+            steps.lines += [*region, *blanked(masked_in(plan, group))]
+    if plan.average is not None and bool(plan.masks) == ("masks" in steps.told):
+        from harmony_vds.outputs.mean_recipe import averaged
+
+        steps.lines += (lines := averaged(plan, group))
+        steps.told |= {"average"} if lines else set()
+    if plan.target is not None:
         from harmony_vds.outputs.target_recipe import on_target, place_names, source_in
 
         source = source_in(plan, group)
         if source is not None:
-            moved = on_target(plan, source)
-            names += [own for own in place_names(plan, source) if own not in names]
-    lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
-    lines += [*_cuts(plan.selection), *moved]
-    return "\n".join([*lines, *_remarks(plan, group, is_moved=bool(moved))])
+            steps.told.add("target")
+            steps.places += place_names(plan, source)
+            steps.lines += on_target(plan, source)
+    return steps
+
+
+def _with_imports(lines: Sequence[str]) -> list[str]:
+    """`lines` with what they need imported where the first imports stand."""
+    text = "\n".join(lines)
+    needed = [own for prefix, own in _IMPORTS.items() if prefix in text]
+    place = next(n for n, own in enumerate(lines) if own.startswith("import xarray"))
+    return [*lines[:place], *needed, *lines[place:]]
 
 
 def _opened(plan: Plan, group: str) -> list[str]:
@@ -154,20 +204,28 @@ def _is_listed(selection: Mapping[str, AxisSelection]) -> bool:
     return all(len(kept.pieces) <= _MOST_PIECES for kept in selection.values())
 
 
-def _remarks(plan: Plan, group: str, *, is_moved: bool) -> Iterable[str]:
+def _remarks(plan: Plan, group: str, told: AbstractSet[str]) -> Iterable[str]:
     """What the lines leave out."""
     added = [own.path.lstrip("/") for own in plan.variables if own.is_added]
+    is_moved = "target" in told
     if added:
         yield f"# The store lacks {', '.join(added[:6])}, which the output holds."
     others = sorted({group_of(path) for path in plan.requested} - {group})
     if others:
         yield f"# The output also holds variables of {', '.join(others[:4])}."
-    if not is_moved and any(own.shifts is not None for own in plan.grids):
+    paths = {own.path for own in plan.variables}
+    if not is_moved and any(g.shifts is not None and g.x_path in paths for g in plan.grids):
         yield "# The output's longitudes run on past 180 degrees."
-    if plan.masks:
+    if plan.masks and "masks" not in told:
         yield "# In the output, cells outside of the requested region hold fill values."
-    if plan.average is not None:
+    if plan.average is not None and "average" not in told:
         yield f"# The output then averages this over {plan.average.kind}."
+        if plan.average.kind is AverageKind.AREA:
+            yield "# What its cells weigh takes more than a few lines: harmony-vds rerun FILE"
+            yield "# makes the output again."
+    if plan.cost.missing and "average" in told:
+        yield f"# The manifest lacks {counted(plan.cost.missing, 'chunk')}. In the output they"
+        yield "# weigh nothing; here they do where what fills them is not marked as missing."
     if plan.placements:
         yield "# The output then takes the cells at the requested places."
     if plan.target is not None and not is_moved:

@@ -13,6 +13,7 @@ from harmony_vds.model.target import Resampling, SourceAxis, SourceGrid, TargetP
 from harmony_vds.model.warp import Warp, within
 from harmony_vds.outputs.average_recipe import by_area, is_averaged
 from harmony_vds.outputs.kernel_recipe import by_kernel
+from harmony_vds.outputs.reference_recipe import named
 
 type Source = SourceGrid | Swath
 
@@ -66,8 +67,7 @@ def on_target(plan: Plan, source: Source) -> list[str]:
     """
     assert plan.target is not None
     target, way = plan.target, way_to(plan.target, source)
-    lines = ["", "import netCDF4", "import numpy as np", "import pyproj"]
-    lines += _centres(target, source, way)
+    lines = _centres(target, source, way)
     if isinstance(way, Scatter):
         lines += _near(plan, way)
     else:
@@ -113,8 +113,8 @@ def _centres(target: TargetPlan, source: Source, way: Warp | Scatter) -> list[st
         "# are equally near, to the last digit, this may take the other one.",
         f"xs = {left!r} + {a!r} * np.arange(0.5, {target.shape[1]})",
         f"ys = {top!r} + {e!r} * np.arange({target.rows.start + 0.5}, {target.rows.stop})",
-        f"crs = {_named(target.crs)!r}",
-        f"way = pyproj.Transformer.from_crs(crs, {_named(crs)!r}, always_xy=True)",
+        f"crs = {named(target.crs)!r}",
+        f"way = pyproj.Transformer.from_crs(crs, {named(crs)!r}, always_xy=True)",
     ]
     if isinstance(way, Warp) and way.rows is not None and way.columns is not None:
         row, column = (np.isfinite(own).argmax() for own in (way.rows, way.columns))
@@ -259,14 +259,3 @@ def _mixing(plan: Plan, way: Warp | Scatter) -> tuple[list[str], str]:
     if isinstance(way, Warp) and target.resampling is Resampling.AVERAGE:
         return by_area(target, way), f"if name in {picked} else averaged(own) "
     return [], ""
-
-
-def _named(crs: str) -> str:
-    """A reference system by its short name, if that means the same."""
-    from pyproj import CRS
-
-    own = CRS.from_user_input(crs)
-    told = own.to_authority(min_confidence=100)
-    if told is not None and CRS.from_authority(*told) == own:
-        return ":".join(told)
-    return own.to_wkt()

@@ -8,12 +8,10 @@ import netCDF4
 import numpy as np
 import pytest
 from gridded import write_grid
-from recipes import cooked, followed
+from recipes import cooked, followed, output_of
 from systems.kits import request, services
-from typer.testing import CliRunner
 from world import virtual_dataset, write_icechunk
 
-from harmony_vds.cli.main import app
 from harmony_vds.model.grid import GridKind
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.outputs.recipe import recipe
@@ -33,15 +31,6 @@ def on(asked: str, *more: str) -> list[str]:
     return [
         "--crs", crs, "--extent", *extent, "--width", width, "--height", height, *more,
     ]  # fmt: skip
-
-
-def output_of(place: Path, folder: Path, *options: str) -> Path:
-    trust = ["--trust", str(place.parent)]
-    done = CliRunner().invoke(
-        app, ["subset", "--store", str(place), "--output", str(folder), *options, *trust]
-    )
-    assert done.exit_code == 0, done.output
-    return Path(done.stdout.strip().splitlines()[-1])
 
 
 def assert_equal(path: Path, names: Sequence[str], least: float = 0.05) -> None:

@@ -1,0 +1,23 @@
+"""Lines of Python that tell the quantities that stored numbers mean."""
+
+DECODED = [
+    "",
+    "def decoded(own):  # in double precision; missing is what the netCDF library masks",
+    "    told, size = own.attrs, own.dtype.itemsize",
+    "    if str(told.get('_Unsigned')).lower() == 'true':",
+    "        own = own.astype(f'u{size}')",
+    "    usual = netCDF4.default_fillvals.get(own.dtype.str[1:], []) if size > 1 else []",
+    "    marks = np.hstack([told.get('_FillValue', usual), told.get('missing_value', [])])",
+    "    scale, raw = told.get('scale_factor', 1), own.astype(float)",
+    "    number = raw * scale + told.get('add_offset', 0)",
+    "    good = ~np.isin(own, marks.astype(own.dtype)) & np.isfinite(number)",
+    "    ends = told.get('valid_min', -np.inf), told.get('valid_max', np.inf)",
+    "    for side, limit in zip((1, -1), told.get('valid_range', ends)):",
+    "        if own.dtype.kind != 'f' and np.result_type(limit).kind == 'f':",
+    "            good &= side * (number - limit) >= -1e-6 * abs(scale)  # stated unpacked",
+    "        else:",
+    "            good &= side * (raw - limit) >= 0",
+    "    return number.where(good)",
+    "",
+]
+"""They need ``netCDF4`` and ``np``."""

@@ -1,0 +1,113 @@
+"""The recipe in an output of averages, or of a region's cells, is run and gives what that holds."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from gridded import write_grid
+from recipes import assert_told, cooked, output_of
+from world import virtual_dataset, write_icechunk
+
+from harmony_vds.model.grid import GridKind
+
+BOX = ["--bbox", "-55", "62", "-40", "75"]
+
+
+def ring(*corners: tuple[float, float]) -> dict[str, object]:
+    return {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+
+
+TRIANGLE = ring((-60, -40), (60, -40), (0, 50))
+SQUARE = ring((70, -40), (100, -40), (100, 10), (70, 10))
+BOTH = {
+    "type": "FeatureCollection",
+    "features": [
+        {"type": "Feature", "properties": {"name": name}, "geometry": own}
+        for name, own in {"triangle": TRIANGLE, "square": SQUARE}.items()
+    ],
+}
+SPECK = [(71.1, 1.1), (71.2, 1.1), (71.2, 1.2), (71.1, 1.1)]
+
+
+@pytest.fixture(scope="module")
+def grids(tmp_path_factory: pytest.TempPathFactory) -> Callable[[GridKind], Path]:
+    """Stores of granules of a temperature on grids of each kind."""
+    folder = tmp_path_factory.mktemp("grids")
+
+    def store(kind: GridKind) -> Path:
+        place = folder / f"{kind}.icechunk"
+        if not place.exists():
+            granule = folder / f"{kind}.nc"
+            write_grid(granule, kind)
+            with netCDF4.Dataset(granule, "a") as nc:
+                nc["field"].setncatts({"units": "K", "valid_max": np.int16(900)})
+            write_icechunk(
+                place, {None: virtual_dataset([granule])}, container=f"{folder.as_uri()}/"
+            )
+        return place
+
+    return store
+
+
+def test_mean_over_time_of_a_recipe_is_that_of_the_output(store, days, tmp_path):
+    box = ["--bbox", "-60", "-40", "40", "40", "--temporal", "2024-01-03T00:00:00Z", ".."]
+    trust = ["--trust", str(days[0].parent)]
+    path = output_of(store, tmp_path, "--average", "time", *box, *trust)
+    assert np.unique(assert_told(path, rtol=1e-12).analysed_sst_count).size > 1
+
+
+@pytest.mark.parametrize("asked", ["box", "box across the antimeridian", "shape", "features"])
+def test_mean_over_an_area_of_a_recipe_is_that_of_the_output(asked, store, days, tmp_path):
+    cut = {
+        "box": ["--bbox", "0", "-40", "40", "40"],
+        "box across the antimeridian": ["--bbox", "100", "-40", "-120", "80"],
+        "shape": ["--shape", json.dumps(TRIANGLE)],
+        "features": ["--shape", json.dumps(BOTH)],
+    }[asked]
+    options = ["--average", "area", "--variable", "analysed_sst", *cut]
+    path = output_of(store, tmp_path, *options, "--trust", str(days[0].parent))
+    made = assert_told(path, rtol=1e-12)
+    shares = made.analysed_sst_fraction
+    assert 0.1 < shares.min() < 1
+
+
+@pytest.mark.parametrize("average", [[], ["--average", "time"]])
+def test_recipe_blanks_the_cells_outside_of_a_shape(average, store, days, tmp_path):
+    cut = ["--shape", json.dumps(TRIANGLE), "--trust", str(days[0].parent)]
+    assert_told(output_of(store, tmp_path, *cut, *average), rtol=1e-12 if average else 0)
+
+
+@pytest.mark.parametrize("kind", GridKind)
+def test_recipe_blanks_the_cells_outside_of_a_box_on_every_kind_of_grid(kind, grids, tmp_path):
+    assert_told(output_of(grids(kind), tmp_path, *BOX, "--variable", "field"))
+
+
+def test_recipe_weighs_cells_of_a_map_by_its_scale(grids, tmp_path):
+    options = [*BOX, "--variable", "field", "--average", "area"]
+    path = output_of(grids(GridKind.PROJECTED), tmp_path, *options)
+    made = assert_told(path, atol=1e-6 * 900)
+    assert 100 < made.field_count < 422
+
+
+def test_recipe_says_that_areas_of_cells_with_four_corners_take_more_than_a_few_lines(
+    grids, tmp_path
+):
+    options = [*BOX, "--variable", "field", "--average", "area"]
+    path = output_of(grids(GridKind.CURVILINEAR), tmp_path, *options)
+    with netCDF4.Dataset(path) as nc:
+        assert nc.virtual_store_recipe.endswith(
+            "# The output then averages this over area.\n"
+            "# What its cells weigh takes more than a few lines: harmony-vds rerun FILE\n"
+            "# makes the output again."
+        )
+
+
+def test_recipe_that_counts_other_cells_than_the_output_says_so(store, days, tmp_path):
+    areas = {"type": "MultiPolygon", "coordinates": [TRIANGLE["coordinates"], [SPECK]]}
+    cut = ["--shape", json.dumps(areas), "--trust", str(days[0].parent)]
+    path = output_of(store, tmp_path, *cut, "--variable", "mask")
+    with pytest.raises(AssertionError, match="other cells than in the output"):
+        cooked(path)
