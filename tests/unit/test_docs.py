@@ -1,5 +1,6 @@
 """Documentation that runs: every code block, against the code."""
 
+import inspect
 import json
 import os
 import re
@@ -9,10 +10,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import harmony
 import pytest
+import typer
 import yaml
 from conftest import REPOSITORY
 
+from harmony_vds.cli.main import app
 from harmony_vds.discovery.overrides import Overrides
 from harmony_vds.model.request import Source
 
@@ -56,6 +60,19 @@ def test_every_block_has_a_language_that_some_test_runs_or_checks() -> None:
     opened = [line[3:] for line in fences[::2]]
     assert set(opened) <= {"bash", "python", "json", "yaml", "toml", "text", "{toctree}"}
     assert len(fences) % 2 == 0
+
+
+def test_words_for_asking_are_those_of_harmony_py_and_of_the_command() -> None:
+    page = (REPOSITORY / "docs" / "requests.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if len(row) == 3 and "=" in row[1]]
+    named = {own for row in rows for own in re.findall(r"`(\w+)=", row[1])}
+    assert {"spatial", "temporal", "scale_extent", "service_id"} <= named
+    assert named <= {*inspect.signature(harmony.Request).parameters}
+    options = {own for row in rows for own in re.findall(r"--[\w-]+", row[2])}
+    assert {"--bbox", "--average", "--cell"} <= options
+    command = typer.main.get_command(app).commands["subset"]
+    assert options <= {own for parameter in command.params for own in parameter.opts}
 
 
 @pytest.mark.checkout
