@@ -5,6 +5,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pyproj
+from world import virtual_dataset, write_icechunk
 
 from harmony_vds.model.grid import GridKind
 
@@ -68,3 +69,14 @@ def write_grid(path: Path, kind: GridKind) -> np.ndarray:
                 axis.units = units
                 axis[:] = values
     return packed
+
+
+def store_of(folder: Path, kind: GridKind) -> Path:
+    """A store of a granule of a temperature on a grid of `kind`, made once in a folder."""
+    place, granule = folder / f"{kind}.icechunk", folder / f"{kind}.nc"
+    if not place.exists():
+        write_grid(granule, kind)
+        with netCDF4.Dataset(granule, "a") as nc:
+            nc["field"].setncatts({"units": "K", "valid_max": np.int16(900)})
+        write_icechunk(place, {None: virtual_dataset([granule])}, container=f"{folder.as_uri()}/")
+    return place

@@ -1,6 +1,7 @@
 """Recipes in outputs, run as they stand."""
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,19 @@ def followed(source: str) -> xr.Dataset:
         return names["subset"].load()
 
 
-def assert_told(path: Path, *, rtol: float = 0.0, atol: float = 0.0) -> xr.Dataset:
+def assert_told(
+    path: Path, *, rtol: float = 0.0, atol: float = 0.0, beside: Collection[str] = ()
+) -> xr.Dataset:
     """What the recipe in an output gives: all that the output holds, by name, place and value.
 
-    Text is compared as text, numbers by their bits unless a tolerance is given.
+    Text is compared as text, numbers by their bits unless a tolerance is given; of what the output
+    holds `beside` there is nothing.
     """
     made = cooked(path)
     with netCDF4.Dataset(path) as nc:
         nc.set_auto_maskandscale(False)
-        assert {*nc.variables} == {*map(str, made.variables)}
-        for name, own in nc.variables.items():
+        assert {*nc.variables} == {*map(str, made.variables), *beside}
+        for name, own in ((own, nc[own]) for own in map(str, made.variables)):
             found, given = np.asarray(own[...]), made[name].values
             if given.dtype.kind == "U":  # whose letters have a dimension in files
                 assert found.tolist() == given.tolist()

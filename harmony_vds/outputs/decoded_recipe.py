@@ -21,3 +21,10 @@ DECODED = [
     "",
 ]
 """They need ``netCDF4`` and ``np``."""
+
+FLOATING = [
+    "def floating(own):  # single precision holds what integers of 16 bits are packed from",
+    "    return 'f4' if own.dtype.itemsize <= (4 if own.dtype.kind == 'f' else 2) else 'f8'",
+    "",
+]
+"""They define the type of what is made of stored numbers."""

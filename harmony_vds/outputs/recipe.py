@@ -36,11 +36,13 @@ def recipe(plan: Plan) -> str:
     """
     group = group_of(plan.requested[0]) if plan.requested else "/"
     within = [v for v in plan.variables if group_of(v.path) == group]
-    steps = _steps(plan, group) if _is_listed(plan.selection) else _Steps()
+    placed = {path for own in plan.placements for path in own.dimensions}
+    cut = {path: kept for path, kept in plan.selection.items() if path not in placed}
+    steps = _steps(plan, group) if _is_listed(cut) else _Steps()
     names = [name_of(v.path) for v in within if not v.is_added]
     names += [own for own in dict.fromkeys(steps.places) if own not in names]
     lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
-    lines += [*_cuts(plan.selection), *steps.lines]
+    lines += [*_cuts(cut), *steps.lines]
     return "\n".join([*_with_imports(lines), *_remarks(plan, group, steps.told)])
 
 
@@ -52,13 +54,18 @@ class _Steps:
     places: list[str] = field(default_factory=list)
     """Names of the store's variables that they take places from."""
     told: set[str] = field(default_factory=set)
-    """What of a plan they do: ``masks``, ``average``, ``target``."""
+    """What of a plan they do: ``places``, ``masks``, ``average``, ``target``."""
 
 
 def _steps(plan: Plan, group: str) -> _Steps:
     """What few lines can tell of masks, averages and a target grid, one upon the other."""
     # Imported here: they take libraries that few requests need.
     steps = _Steps()
+    if plan.placements:
+        from harmony_vds.outputs.place_recipe import at_places
+
+        steps.lines += (lines := at_places(plan, group))
+        steps.told |= {"places"} if lines else set()
     if plan.masks:
         from harmony_vds.outputs.region_recipe import blanked, masked_in, places_of, regional
 
@@ -226,8 +233,12 @@ def _remarks(plan: Plan, group: str, told: AbstractSet[str]) -> Iterable[str]:
     if plan.cost.missing and "average" in told:
         yield f"# The manifest lacks {counted(plan.cost.missing, 'chunk')}. In the output they"
         yield "# weigh nothing; here they do where what fills them is not marked as missing."
-    if plan.placements:
-        yield "# The output then takes the cells at the requested places."
+    if plan.placements and "places" not in told:
+        count = sum(map(len, plan.placements))
+        yield f"# The output then takes the cells at {counted(count, 'place')}."
+        yield "# harmony-vds rerun FILE makes the output again."
+    elif plan.placements:
+        yield "# The output also says where places were asked for, and how far their cells are."
     if plan.target is not None and not is_moved:
         yield f"# The output then puts this on another grid ({plan.target.resampling})."
         if plan.target.strip is not None:

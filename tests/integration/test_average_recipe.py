@@ -1,15 +1,13 @@
 """The recipe in an output of averages, or of a region's cells, is run and gives what that holds."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
-from gridded import write_grid
+from gridded import store_of
 from recipes import assert_told, cooked, output_of
-from world import virtual_dataset, write_icechunk
 
 from harmony_vds.model.grid import GridKind
 
@@ -33,23 +31,8 @@ SPECK = [(71.1, 1.1), (71.2, 1.1), (71.2, 1.2), (71.1, 1.1)]
 
 
 @pytest.fixture(scope="module")
-def grids(tmp_path_factory: pytest.TempPathFactory) -> Callable[[GridKind], Path]:
-    """Stores of granules of a temperature on grids of each kind."""
-    folder = tmp_path_factory.mktemp("grids")
-
-    def store(kind: GridKind) -> Path:
-        place = folder / f"{kind}.icechunk"
-        if not place.exists():
-            granule = folder / f"{kind}.nc"
-            write_grid(granule, kind)
-            with netCDF4.Dataset(granule, "a") as nc:
-                nc["field"].setncatts({"units": "K", "valid_max": np.int16(900)})
-            write_icechunk(
-                place, {None: virtual_dataset([granule])}, container=f"{folder.as_uri()}/"
-            )
-        return place
-
-    return store
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("grids")
 
 
 def test_mean_over_time_of_a_recipe_is_that_of_the_output(store, days, tmp_path):
@@ -81,22 +64,22 @@ def test_recipe_blanks_the_cells_outside_of_a_shape(average, store, days, tmp_pa
 
 
 @pytest.mark.parametrize("kind", GridKind)
-def test_recipe_blanks_the_cells_outside_of_a_box_on_every_kind_of_grid(kind, grids, tmp_path):
-    assert_told(output_of(grids(kind), tmp_path, *BOX, "--variable", "field"))
+def test_recipe_blanks_the_cells_outside_of_a_box_on_every_kind_of_grid(kind, folder, tmp_path):
+    assert_told(output_of(store_of(folder, kind), tmp_path, *BOX, "--variable", "field"))
 
 
-def test_recipe_weighs_cells_of_a_map_by_its_scale(grids, tmp_path):
+def test_recipe_weighs_cells_of_a_map_by_its_scale(folder, tmp_path):
     options = [*BOX, "--variable", "field", "--average", "area"]
-    path = output_of(grids(GridKind.PROJECTED), tmp_path, *options)
+    path = output_of(store_of(folder, GridKind.PROJECTED), tmp_path, *options)
     made = assert_told(path, atol=1e-6 * 900)
     assert 100 < made.field_count < 422
 
 
 def test_recipe_says_that_areas_of_cells_with_four_corners_take_more_than_a_few_lines(
-    grids, tmp_path
+    folder, tmp_path
 ):
     options = [*BOX, "--variable", "field", "--average", "area"]
-    path = output_of(grids(GridKind.CURVILINEAR), tmp_path, *options)
+    path = output_of(store_of(folder, GridKind.CURVILINEAR), tmp_path, *options)
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith(
             "# The output then averages this over area.\n"
