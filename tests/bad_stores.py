@@ -274,6 +274,14 @@ def _damaged_snapshot(folder: Path, granules: Path) -> Path:
     return place
 
 
+@builder("icechunk whose snapshot is cut short")
+def _short_snapshot(folder: Path, granules: Path) -> Path:
+    place = _icechunk(folder, sorted(granules.glob("*.nc")))
+    for own in (place / "snapshots").iterdir():
+        own.write_bytes(own.read_bytes()[:-1])
+    return place
+
+
 @builder("icechunk whose branch is gone")
 def _without_branch(folder: Path, granules: Path) -> Path:
     place = _icechunk(folder, sorted(granules.glob("*.nc")), specification=1)
@@ -321,6 +329,33 @@ def _without_column(folder: Path, granules: Path) -> Path:
     place = _parquet(folder, granules)
     for own in (place / SST).glob("*.parq"):
         pq.write_table(pq.read_table(own).drop_columns(["offset"]), own)
+    return place
+
+
+@builder("Parquet whose records are longer than it says")
+def _long_records(folder: Path, granules: Path) -> Path:
+    place = _parquet(folder, granules)
+    told = json.loads((place / ".zmetadata").read_text()) | {"record_size": 9}
+    (place / ".zmetadata").write_text(json.dumps(told))
+    return place
+
+
+@builder("Parquet whose paths are lists")
+def _listed_paths(folder: Path, granules: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = _parquet(folder, granules)
+    for own in (place / SST).glob("*.parq"):
+        told = pq.read_table(own)
+        pq.write_table(told.set_column(0, "path", pa.array([["x"]] * told.num_rows)), own)
+    return place
+
+
+@builder("Parquet whose metadata are a list")
+def _listed_metadata(folder: Path, granules: Path) -> Path:
+    place = _parquet(folder, granules)
+    (place / ".zmetadata").write_text('{"metadata": [], "record_size": 10}')
     return place
 
 
@@ -383,6 +418,14 @@ def _odd_rank(folder: Path, granules: Path) -> Path:
     return _dmrpp(folder, granules, lambda text: sizes.sub(r"<\1chunkDimensionSizes>7<", text))
 
 
+@builder("DMR++ whose chunks share their places")
+def _shared_places(folder: Path, granules: Path) -> Path:
+    def harm(text: str) -> str:
+        return text.replace('"[0,0,0]"', '"[0,0]"').replace('"[0,0,24]"', '"[0,0,0,24]"')
+
+    return _dmrpp(folder, granules, harm)
+
+
 def _dmrpp(folder: Path, granules: Path, harm: Callable[[str], str]) -> Path:
     from dmrpp import write_dmrpp
 
@@ -428,6 +471,25 @@ def _damaged_chunk(folder: Path, granules: Path) -> Path:
     place = _zarr(folder, 2)
     chunk = place / SST / "0.0.0"
     chunk.write_bytes(chunk.read_bytes()[::-1])
+    return place
+
+
+@builder("Zarr with a Blosc chunk cut short")
+def _short_blosc(folder: Path, granules: Path) -> Path:
+    from numcodecs import Blosc
+
+    place = _zarr(folder, 2, compressors=Blosc("lz4"))
+    chunk = place / SST / "0.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    return place
+
+
+@builder("Zarr with less than a checksum")
+def _no_checksum(folder: Path, granules: Path) -> Path:
+    from numcodecs import Fletcher32
+
+    place = _zarr(folder, 2, compressors=None, filters=[Fletcher32()])
+    (place / SST / "0.0.0").write_bytes(b"x")
     return place
 
 

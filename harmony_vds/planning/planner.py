@@ -78,16 +78,17 @@ def _begun(store: VirtualStore, request: Request, source: Source) -> Draft:
     """The plan before anything is cut: the requested variables, and what is to be told of them."""
     hierarchy = Hierarchy(store)
     requested = requested_paths(source.variables, hierarchy)
-    left_out = [
-        f"{path} cannot be read and is left out: {reason}."
+    left_out = {
+        path: f"{path} cannot be read and is left out: {reason}."
         for path, reason in store.defects.items()
-    ]
+    }
     if not requested:
-        reasons = " ".join(left_out) or "It is empty."
+        reasons = " ".join(left_out.values()) or "It is empty."
         raise StoreError(f"{store.location.shown} holds no variable that can be read. {reasons}")
     footings = {path: footing(path, hierarchy) for path in requested}
     draft = Draft(hierarchy, footings, with_places(request))
-    draft.notes += [] if source.variables else left_out
+    lost = {own for path in requested for own in hierarchy.dimensions(path)}
+    draft.notes += [text for path, text in left_out.items() if path in lost or not source.variables]
     draft.notes += [
         f"{path.lstrip('/')}: {store.repairs[path]}." for path in requested if path in store.repairs
     ]

@@ -30,6 +30,11 @@ _KEEP_SIZE = {"shuffle": 0, "fletcher32": 4}
 _BOUNDED = {"zlib", "gzip"}
 """Compressors that need no more than a bound of the size before them."""
 
+_FLETCHER32 = 4
+"""Bytes of its checksum."""
+_BLOSC_HEADER = 16
+"""Bytes in which Blosc tells how long what follows is, packed and unpacked."""
+
 
 @dataclass(frozen=True)
 class ChunkDecoder:
@@ -117,7 +122,8 @@ class ChunkDecoder:
             for step in steps:
                 body = step(body)
         except (ValueError, RuntimeError, deflate.DeflateError) as error:
-            raise StoreError(f"A chunk cannot be decoded: {error}.") from None
+            told = str(error).partition("\n")[0].rstrip(".")
+            raise StoreError(f"A chunk cannot be decoded: {told}.") from None
         if len(body) != self.nbytes:
             raise StoreError(f"A chunk decodes to {len(body):,} bytes instead of {self.nbytes:,}.")
         return body
@@ -180,7 +186,12 @@ def _step(codec: Mapping[str, Any], size: int) -> Step | None:
         return lambda body: memoryview(inner.decode(body)).cast("B")
     if name == "fletcher32":
         checked = get_codec(dict(codec))
-        return lambda body: memoryview(checked.decode(body)).cast("B")
+
+        def without_sum(body: Stored) -> Stored:
+            refuse_short(name, body)
+            return memoryview(checked.decode(body)).cast("B")
+
+        return without_sum
     if name not in _DECLARED:
         return None
     bounded = get_codec(dict(codec))
@@ -189,9 +200,35 @@ def _step(codec: Mapping[str, Any], size: int) -> Step | None:
         told = declared_size(name, body)
         if told != size:
             raise ValueError(f"it claims {told} bytes instead of {size}")
+        refuse_short(name, body)
         return memoryview(bounded.decode(body)).cast("B")
 
     return undo
+
+
+def refuse_short(name: str, body: Stored) -> None:
+    """Raise for bytes that end too soon, where the codec itself would read what lies behind them.
+
+    Parameters
+    ----------
+    name
+        The codec; others than ``blosc`` and ``fletcher32`` see it themselves.
+    body
+        A whole encoded chunk.
+
+    Raises
+    ------
+    ValueError
+        It is shorter than it must be.
+
+    **Reads:** nothing.
+    """
+    if name == "fletcher32" and len(body) < _FLETCHER32:
+        raise ValueError(f"it has {len(body)} bytes, which are no checksum")
+    if name == "blosc" and len(body) >= _BLOSC_HEADER:
+        told = int(struct.unpack_from("<I", body, 12)[0])
+        if told > len(body):
+            raise ValueError(f"it breaks off after {len(body):,} of {told:,} bytes")
 
 
 def declared_size(name: str, body: Stored) -> int:
@@ -212,7 +249,7 @@ def _lz4_size(body: Stored) -> int:
 
 
 def _blosc_size(body: Stored) -> int:
-    return int(struct.unpack_from("<I", body, 4)[0]) if len(body) >= 16 else -1
+    return int(struct.unpack_from("<I", body, 4)[0]) if len(body) >= _BLOSC_HEADER else -1
 
 
 def _zstd_size(body: Stored) -> int:

@@ -187,10 +187,10 @@ def _chunked(
     missing = len(pieces) < int(np.prod(grid, dtype=object))
     if any(_integers([piece.get("fm") or "0"])[0] for piece in pieces):
         raise StoreError("some of its chunks are stored without its filters")
-    corners = "".join(piece.get("chunkPositionInArray", "[]") + "," for piece in pieces)
-    positions = _integers(corners.replace("[", " ").replace("]", " ").replace(",", " ").split())
-    if positions.size != len(pieces) * len(shape):
+    corners = [piece.get("chunkPositionInArray", "").strip(" []").split(",") for piece in pieces]
+    if any(len(corner) != len(shape) or corner == [""] for corner in corners):
         raise StoreError("some of its chunks have no place in it")
+    positions = _integers([along for corner in corners for along in corner])
     positions = positions.reshape(-1, len(shape))
     numbers = positions // sizes
     if (positions % sizes).any() or (numbers >= np.array(grid)).any():

@@ -20,7 +20,7 @@ from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer
 from zarr.core.metadata import ArrayV2Metadata
 
-from harmony_vds.stores.codecs import declared_size
+from harmony_vds.stores.codecs import declared_size, refuse_short
 
 _SLACK = 2**20
 """Bytes that anything may have: indexes, headers, what compresses badly."""
@@ -41,6 +41,8 @@ _UNPACKERS: dict[str, Callable[[], _Unpacker]] = {
 }
 _DECLARING = {"zstd", "lz4", "blosc"}
 """Compressors whose output begins with the size of their input."""
+_CHECKED = _UNPACKERS.keys() | _DECLARING | {"fletcher32"}
+"""Codecs whose input is looked at before they get it."""
 
 
 def inflated(name: str, body: bytes, most: int) -> bytes | None:
@@ -58,10 +60,11 @@ def inflated(name: str, body: bytes, most: int) -> bytes | None:
     Raises
     ------
     ValueError
-        It would unpack to more, or is damaged.
+        It would unpack to more, or is damaged or cut short.
 
     **Reads:** nothing.
     """
+    refuse_short(name, body)
     if name in _UNPACKERS:
         return _unpacked(_UNPACKERS[name], body, most)
     if name not in _DECLARING:
@@ -183,4 +186,4 @@ def _bounded(codec: Any) -> Any:
             index_codecs=_all_bounded(codec.index_codecs),
         )
     name = str(codec.to_dict()["name"]).removeprefix("numcodecs.")
-    return _Bounded3(codec) if name in _UNPACKERS.keys() | _DECLARING else codec
+    return _Bounded3(codec) if name in _CHECKED else codec

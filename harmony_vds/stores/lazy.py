@@ -116,7 +116,8 @@ class PlainArray(StoreArray):
         try:
             values: npt.NDArray[Any] = self._wrapper[_tidied(key, self.shape)]
         except _UNDECODABLE as error:
-            raise StoreError(f"A chunk of {self.path} cannot be decoded: {error}.") from None
+            told = str(error).partition("\n")[0].rstrip(".")
+            raise StoreError(f"A chunk of {self.path} cannot be decoded: {told}.") from None
         return values
 
     def sparing(self, asked: tuple[AskedChunks, ...]) -> "PlainArray":

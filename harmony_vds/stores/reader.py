@@ -175,9 +175,11 @@ class _Reading:
         """Which chunk it is, and whose file holds it, in words."""
         numbers = self.box.chunk(member)
         named = ".".join(map(str, numbers)) or "0"
-        source = int(self.index.sources[numbers])
-        place = f", in {self.index.locations[source].partition('?')[0]}" if source >= 0 else ""
-        return f"chunk {named} of {self.array.path.lstrip('/')}{place}"
+        told = f"chunk {named} of {self.array.path.lstrip('/')}"
+        if self.index.kinds[numbers] != ChunkKind.VIRTUAL:
+            return told
+        url = self.index.locations[self.index.sources[numbers]].partition("?")[0]
+        return f"{told}, in {url}"
 
     def _take(self, member: int, stored: bytes | memoryview) -> None:
         """Put the wanted cells of a chunk into the result; in a thread."""

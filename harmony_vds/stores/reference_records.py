@@ -155,7 +155,7 @@ class RecordedReferences:
         if body is None:
             kinds[:] = ChunkKind.ABSENT
             return
-        columns = _read_columns(body, rows)
+        columns = _read_columns(body, rows, self.size if index.kinds.size > self.size else None)
         sources, addresses = _sources(columns["path"])
         offsets, lengths = _whole(columns["offset"]), _whole(columns["size"])
         inlined = np.asarray(columns["raw"].is_valid())
@@ -183,8 +183,12 @@ class RecordedReferences:
             held[row] = len(text)
 
 
-def _read_columns(body: bytes, rows: int) -> "Mapping[str, pa.Array]":
-    """The first `rows` rows of a record, by column."""
+def _read_columns(body: bytes, rows: int, most: int | None) -> "Mapping[str, pa.Array]":
+    """The first `rows` rows of a record, by column.
+
+    A record of several has `most` rows, or those alone; with any others, chunks would be counted
+    wrongly from it on.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -200,8 +204,8 @@ def _read_columns(body: bytes, rows: int) -> "Mapping[str, pa.Array]":
                 f"has {told.num_rows:,} rows and unpacks to {unpacked:,} bytes; at most "
                 f"{MOST_ROWS:,} rows and {LARGEST_RECORD:,} bytes are read."
             )
-        if told.num_rows < rows:
-            raise StoreError(f"has {told.num_rows:,} rows instead of {rows:,}.")
+        if told.num_rows < rows or (most is not None and told.num_rows not in (rows, most)):
+            raise StoreError(f"has {told.num_rows:,} rows instead of {most or rows:,}.")
         table = file.read(columns=list(_COLUMNS), use_threads=False)
         # Not those of its schema: the names of its parts may be damaged, and tell others.
         lacking = [own for own in _COLUMNS if own not in table.column_names]
@@ -209,7 +213,9 @@ def _read_columns(body: bytes, rows: int) -> "Mapping[str, pa.Array]":
             raise StoreError(f"has no column {' and no column '.join(lacking)}.")
         table = table.slice(0, rows).unify_dictionaries().combine_chunks()
         return {name: table.column(name).combine_chunks() for name in table.column_names}
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except KeyError:  # of the dictionary that was asked for
+        raise StoreError("has no column path, or one of lists or parts.") from None
+    except (pa.ArrowException, OSError) as error:
         told_why = str(error).partition("\n")[0]
         raise StoreError(f"cannot be read as Parquet: {told_why}.") from None
 
@@ -290,7 +296,9 @@ def open_records(
             f"{folder.href}/.zmetadata is not the metadata of kerchunk Parquet: it lacks "
             "`metadata` or `record_size`."
         ) from None
-    if type(size) is not int or not 1 <= size <= MOST_ROWS or not isinstance(written, dict):
+    if not isinstance(written, dict):
+        raise StoreError(f"{folder.href}/.zmetadata holds `metadata` that are no JSON object.")
+    if type(size) is not int or not 1 <= size <= MOST_ROWS:
         raise StoreError(
             f"{folder.href}/.zmetadata gives records of {str(size)[:40]} rows; 1 to "
             f"{MOST_ROWS:,} are read."

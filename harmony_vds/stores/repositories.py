@@ -38,7 +38,12 @@ from harmony_vds.telemetry import redact
 
 # icechunk has one class for most failures of its storage; what failed stands in the text.
 _STATUS = re.compile(r"status code: (\d{3})[^:]*")
-_DAMAGED = re.compile(r"(?i)frame descriptor|flatbuffer|corrupt|checksum|decompress|magic")
+_DAMAGED = re.compile(
+    r"(?i)frame descriptor|flatbuffer|corrupt|checksum|decompress|magic"
+    r"|src size is incorrect|destination buffer is too small|object was only 0 bytes"
+)
+_PROOFS = 3
+"""Times that an object must come damaged to be so where it lies, and not by its way here."""
 _REFUSED = re.compile(
     r"lacked (?:the necessary privileges|valid authentication)"
     r"|\((?:AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch)\)"
@@ -258,19 +263,22 @@ async def persist[T](fetcher: Fetcher, told: str, attempt: Callable[[], Awaitabl
 
     **Reads:** what `attempt` reads.
     """
+    proofs = min(_PROOFS, fetcher.policy.attempts)
 
     async def once() -> T:
+        nonlocal proofs
         try:
             return await attempt()
         except icechunk.IcechunkError as error:
-            raise _sorted_failure(f"{told}: {_first_line(error)}", error) from None
+            failure = _sorted_failure(f"{told}: {_first_line(error)}", error)
+        if isinstance(failure, UpstreamError) and _DAMAGED.search(str(failure)):
+            proofs -= 1
+            if not proofs:
+                whole = str(failure).rstrip(".")
+                raise StoreError(f"{whole}. The repository is damaged.") from None
+        raise failure from None
 
-    try:
-        return await fetcher.persist(once)
-    except UpstreamError as error:
-        if _DAMAGED.search(str(error)):  # what came short under way was asked for again by now
-            raise StoreError(f"{error} The repository is damaged.") from None
-        raise
+    return await fetcher.persist(once)
 
 
 def _sorted_failure(told: str, error: icechunk.IcechunkError) -> VdsError:

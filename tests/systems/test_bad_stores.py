@@ -127,20 +127,27 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "could not read zarr.json: object not found":
         (MissingSourceError, ("icechunk without its snapshots",)),
     "session error: object not found": (MissingSourceError, ("icechunk without its manifests",)),
-    "The repository is damaged": (StoreError, ("icechunk whose snapshot is damaged",)),
+    r"(?<!incorrect\.) The repository is damaged": (StoreError, ("icechunk whose snapshot is damaged",)),
+    r"Src size is incorrect\. The repository is damaged": (StoreError, ("icechunk whose snapshot is cut short",)),
     "no icechunk repository": (NoStoreError, ("icechunk whose branch is gone",)),
     "byte offsets can no longer be trusted": (StaleSourceError, ("icechunk whose source was written anew",)),
     "manifest holds none of the # chunks": (NoDataError, ("Parquet without its records",)),
     "… has no column offset": (StoreError, ("Parquet whose records lack a column",)),
+    "has # rows instead of #": (StoreError, ("Parquet whose records are longer than it says",)),
+    "no column path, or one of lists": (StoreError, ("Parquet whose paths are lists",)),
+    "holds `metadata` that are no JSON object": (StoreError, ("Parquet whose metadata are a list",)),
     "… cannot be read as Parquet": (StoreError, ("Parquet whose records are no Parquet",)),
     r"… holds metadata that cannot be read: No group$": (StoreError, ("Parquet without metadata",)),
     "records of # rows": (StoreError, ("Parquet whose records have no size",)),
     "is not readable XML": (StoreError, ("DMR++ that is no XML",)),
     "declares a document type": (StoreError, ("DMR++ with an entity",)),
     "offsets, lengths or places is no usable number": (StoreError, ("DMR++ whose chunks lie at no number",)),
+    "some of its chunks have no place in it": (StoreError, ("DMR++ whose chunks share their places",)),
     "its chunks have another number of dimensions": (StoreError, ("DMR++ whose chunk sizes are of another rank",)),
     "Required key … is missing": (StoreError, ("Zarr without an array's metadata",)),
     "it claims # bytes instead of #": (StoreError, ("Zarr with a damaged chunk",)),
+    "it breaks off after # of # bytes": (StoreError, ("Zarr with a Blosc chunk cut short",)),
+    "it has # bytes, which are no checksum": (StoreError, ("Zarr with less than a checksum",)),
     "Stored and computed checksum do not match": (StoreError, ("Zarr shard whose index is damaged",)),
     "its chunk grid cannot be understood":
         (StoreError, ("Zarr whose chunk grid is a number",
@@ -285,6 +292,23 @@ def test_quantities_that_the_packing_cannot_tell_are_refused(
     write_references(tmp_path / "sst.json", odd)
     with pytest.raises(StoreError, match=f"scale_factor is {re.escape(repr(scale))}"):
         read(replace(REQUEST, **asked), tmp_path / "sst.json", granules)
+
+
+def test_coordinate_that_is_left_out_is_told(
+    tmp_path: Path, granules: Path, document: dict[str, Any], truth: np.ndarray
+):
+    odd = copy.deepcopy(document)
+    metadata(odd, "lat/.zarray", filters=[{"id": "rot13"}])
+    write_references(tmp_path / "sst.json", odd)
+    trusted = (f"{tmp_path.as_uri()}/", f"{granules.parent.as_uri()}/")
+    with Services.of(Settings(trusted_prefixes=trusted), Credentials.of_token(CANARY)) as services:
+        (prepared,) = prepare(Request((SOURCE,)), services, (tmp_path / "sst.json").as_uri())
+        (output,) = fulfil([prepared], tmp_path / "work", services)
+    assert any(note.startswith("/lat cannot be read and is left") for note in prepared.plan.notes)
+    with netCDF4.Dataset(output.path) as nc:
+        nc[SST].set_auto_maskandscale(False)
+        np.testing.assert_array_equal(nc[SST][:], truth)
+        assert "lat" not in nc.variables
 
 
 @pytest.mark.parametrize("name", ANSWERED)
