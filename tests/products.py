@@ -50,15 +50,8 @@ class Product:
 
     def on(self, target: TargetGrid, method: str, folder: Path) -> Answer:
         """The answer to a request for the variable on a target, from a store of the granule."""
-        stores = folder / "stores"
-        stores.mkdir()
-        with warnings.catch_warnings(), place("file", self.granule.parent, stores) as here:
-            warnings.simplefilter("ignore")
-            store = write_store("icechunk", [self.granule], stores, here.granules, along=None)
-            wanted = replace(
-                request((self.variable,)), target=replace(target, interpolation=method)
-            )
-            return ask(wanted, here.stores + store, services(here), folder / "out")
+        asked = replace(target, interpolation=method)
+        return answer_on(self.granule, self.variable, asked, folder)
 
 
 SMAP = Product(
@@ -82,6 +75,17 @@ TEMPO = Product(
     "s09_tempo_l3_groups", "*.nc4", "/product/vertical_column", "/longitude", "/latitude",
     "OGC:CRS84",
 )  # fmt: skip
+
+
+def answer_on(granule: Path, variable: str, target: TargetGrid, folder: Path) -> Answer:
+    """The answer to a request for a variable on a target, from a store of one granule."""
+    stores = folder / "stores"
+    stores.mkdir()
+    with warnings.catch_warnings(), place("file", granule.parent, stores) as here:
+        warnings.simplefilter("ignore")
+        store = write_store("icechunk", [granule], stores, here.granules, along=None)
+        wanted = replace(request((variable,)), target=target)
+        return ask(wanted, here.stores + store, services(here), folder / "out")
 
 
 def decoded(path: Path, name: str) -> np.ndarray:

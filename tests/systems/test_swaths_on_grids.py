@@ -15,15 +15,15 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import products
 import pyproj
 import pytest
+from products import DATA, answer_on
 from swaths import EARTH, bilinear_at, unit
-from systems.kits import Answer, ask, place, raw, request, services, write_store
+from systems.kits import Answer, raw
 
 from harmony_vds.model.request import TargetGrid
 from harmony_vds.model.scatter import Scatter
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 pytestmark = pytest.mark.shared
 
@@ -71,22 +71,15 @@ def asked(tmp_path: Path) -> Callable[[str, str], tuple[Answer, Path]]:
     def ask_for(name: str, method: str) -> tuple[Answer, Path]:
         own = GRANULES[name]
         (source, *_) = sorted((DATA / own.folder).glob(own.pattern))
-        stores = tmp_path / "stores"
-        stores.mkdir()
-        with warnings.catch_warnings(), place("file", source.parent, stores) as here:
-            warnings.simplefilter("ignore")
-            store = write_store("icechunk", [source], stores, here.granules, along=None)
-            target = replace(own.target, interpolation=method)
-            wanted = replace(request((own.variable,)), target=target)
-            return ask(wanted, here.stores + store, services(here), tmp_path / "out"), source
+        target = replace(own.target, interpolation=method)
+        return answer_on(source, own.variable, target, tmp_path), source
 
     return ask_for
 
 
 def decoded(path: Path, name: str) -> np.ndarray:
-    with netCDF4.Dataset(path) as nc:
-        values = np.ma.masked_invalid(nc[name][...]).astype(np.float64)
-        return np.ma.filled(values, np.nan).squeeze()
+    """Values as float64 without the dimensions of one entry, missing ones not-a-number."""
+    return products.decoded(path, name).squeeze()
 
 
 def areas(own: Granule, answer: Answer, source: Path) -> tuple:
@@ -156,11 +149,12 @@ def test_bilinear_values_are_those_of_the_quads_around_places(name, asked):
     way = pyproj.Transformer.from_crs(target.crs, "OGC:CRS84", always_xy=True)
     rows, columns = np.nonzero(np.isfinite(found))
     random = np.random.default_rng(11)
+    cells = unit(lying.lons, lying.lats)
     seen = 0
     for number in random.integers(0, rows.size, 15):
         row, column = rows[number], columns[number]
         at = way.transform(target.xs[column], target.ys[row])
-        near = np.linalg.norm(unit(lying.lons, lying.lats) - unit(*map(np.asarray, at)), axis=-1)
+        near = np.linalg.norm(cells - unit(*map(np.asarray, at)), axis=-1)
         inside = np.nonzero(near * EARTH < 6 * radius)
         box = tuple(slice(max(i.min() - 1, 0), i.max() + 2) for i in inside)
         expected = bilinear_at(

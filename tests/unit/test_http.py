@@ -208,16 +208,17 @@ class Archive:
         return ranged(BODY, request)
 
 
+async def forty(client: HttpClient, url: str) -> list[bytes]:
+    """Bytes of forty ranges, one byte apart, all asked for at once."""
+    work = (client.fetch_range(url, n, 9, client.trust) for n in range(40))
+    return [received.body for received in await asyncio.gather(*work)]
+
+
 def test_many_chunks_of_one_file_resolve_its_redirect_once(clients: list[HttpClient]) -> None:
     archive = Archive()
     with serve(archive.answer) as server:
         client = client_for(clients, server.url)
-
-        async def together() -> list[bytes]:
-            work = (client.fetch_range(f"{server.url}/file", n, 9, client.trust) for n in range(40))
-            return [received.body for received in await asyncio.gather(*work)]
-
-        assert run(together()) == [BODY[n : n + 9] for n in range(40)]
+        assert run(forty(client, f"{server.url}/file")) == [BODY[n : n + 9] for n in range(40)]
     assert server.paths().count("/file") == 1
     assert server.asked[1].query == {"Signature": ["x/y="]}
 
@@ -232,12 +233,7 @@ def test_expired_signature_is_renewed_once_for_all_chunks_in_flight(
         fetch(client, f"{server.url}/file")
         archive.issued += 1  # what was signed before is now expired
         server.forget()
-
-        async def together() -> list[bytes]:
-            work = (client.fetch_range(f"{server.url}/file", n, 9, client.trust) for n in range(40))
-            return [received.body for received in await asyncio.gather(*work)]
-
-        assert run(together()) == [BODY[n : n + 9] for n in range(40)]
+        assert run(forty(client, f"{server.url}/file")) == [BODY[n : n + 9] for n in range(40)]
     assert server.paths().count("/file") == 1
 
 

@@ -6,35 +6,18 @@ import time
 import numpy as np
 import pytest
 import shapely
+from planar import axis, grid, shape
 from shapely import LineString, MultiPoint, MultiPolygon, Point, Polygon, box
 
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.grid import Axis, AxisKind, Grid
-from harmony_vds.model.shape import Feature, Shape
+from harmony_vds.model.grid import AxisKind, Grid
 from harmony_vds.planning.shapes import select_shape
 from harmony_vds.planning.spatial import select_box
 from harmony_vds.planning.within import inside
-from harmony_vds.shapes.extent import box_around
 from harmony_vds.shapes.geojson import parse_shape
-
-
-def axis(kind: AxisKind, values, bounds=None, resolution: float = 1e-12) -> Axis:
-    name = "lon" if kind is AxisKind.X else "lat"
-    held = None if bounds is None else np.array(bounds, float)
-    return Axis(f"/{name}", f"/{name}", kind, np.array(values, float), "", resolution, held)
-
-
-def grid(lon, lat) -> Grid:
-    return Grid.rectilinear(axis(AxisKind.X, lon), axis(AxisKind.Y, lat))
-
 
 TENS = grid(np.arange(-175.0, 180, 10), np.arange(-85.0, 90, 10))
 EAST = grid(np.arange(5.0, 360, 10), np.arange(85.0, -90, -10))
-
-
-def shape(*geometries: shapely.Geometry) -> Shape:
-    features = tuple(Feature(str(n), own) for n, own in enumerate(geometries, 1))
-    return Shape(features, box_around(geometries), 0, "")
 
 
 def centres(own: Grid, *geometries: shapely.Geometry, bbox: BoundingBox | None = None):

@@ -7,26 +7,20 @@ point at a time.
 import numpy as np
 import pytest
 import shapely
+from planar import shape
 from pyproj import CRS, Transformer
 from shapely import LineString, MultiPolygon, Point, Polygon, box
 
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, AxisKind, Grid, GridKind
-from harmony_vds.model.shape import Feature, Shape
 from harmony_vds.planning.boxes import cells_in_box
 from harmony_vds.planning.cells import Cells
 from harmony_vds.planning.shapes import cells_in_shape
 from harmony_vds.planning.within import inside
-from harmony_vds.shapes.extent import box_around
 
 ALASKA = Polygon([(-160, 60), (-140, 58), (-141, 70), (-165, 68)])
 FIJI = MultiPolygon([box(176, -19, 180, -15), box(-180, -19, -178, -15)])
 ARCTIC = box(-180, 70, 180, 90)
-
-
-def shape(*geometries: shapely.Geometry) -> Shape:
-    features = tuple(Feature(str(n), own) for n, own in enumerate(geometries, 1))
-    return Shape(features, box_around(geometries), 0, "")
 
 
 def axis(kind: AxisKind, values: np.ndarray, dimension: str, resolution: float = 0.0) -> Axis:

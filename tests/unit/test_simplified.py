@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import shapely
+from planar import shape
 
 from harmony_vds.model.grid import Axis, AxisKind, Grid
-from harmony_vds.model.shape import Feature, Shape
 from harmony_vds.planning.shapes import select_shape
 from harmony_vds.planning.simplified import SHARE, simplified
-from harmony_vds.shapes.extent import box_around
 
 
 def grid(step: float) -> Grid:
@@ -26,11 +25,6 @@ def coast(count: int, wide: float = 40.0, middle: float = 10.0) -> shapely.Polyg
     return shapely.Polygon(
         np.column_stack([middle + wide * reach * np.cos(around), 30 * reach * np.sin(around)])
     )
-
-
-def shape(*geometries: shapely.Geometry) -> Shape:
-    features = tuple(Feature(str(n), own) for n, own in enumerate(geometries, 1))
-    return Shape(features, box_around(geometries), 0, "")
 
 
 def test_simplified_coast_keeps_all_cells_but_those_within_its_tolerance_of_the_outline() -> None:

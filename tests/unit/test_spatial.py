@@ -2,25 +2,13 @@
 
 import numpy as np
 import pytest
+from planar import axis, grid
 
 from harmony_vds.errors import StoreError
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.grid import Axis, AxisKind, Grid
+from harmony_vds.model.grid import AxisKind, Grid
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.spatial import HorizontalSelection, grid_plan, select_box
-
-
-def axis(kind: AxisKind, values, bounds=None, resolution: float = 1e-12) -> Axis:
-    name = "lon" if kind is AxisKind.X else "lat"
-    held = None if bounds is None else np.array(bounds, float)
-    return Axis(f"/{name}", f"/{name}", kind, np.array(values, float), "", resolution, held)
-
-
-def grid(lon, lat=(-45.0, 0.0, 45.0), **bounds) -> Grid:
-    return Grid.rectilinear(
-        axis(AxisKind.X, lon, bounds.get("lon_bounds")),
-        axis(AxisKind.Y, lat, bounds.get("lat_bounds")),
-    )
 
 
 def columns(own: Grid, west: float, east: float) -> list[float]:
