@@ -52,6 +52,7 @@ def assert_told(
         assert {*nc.variables} == {*map(str, made.variables), *beside}
         for name, own in ((own, nc[own]) for own in map(str, made.variables)):
             found, given = np.asarray(own[...]), made[name].values
+            assert ("scale_factor" in made[name].attrs) == ("scale_factor" in own.ncattrs())
             if given.dtype.kind == "U":  # whose letters have a dimension in files
                 assert found.tolist() == given.tolist()
                 continue

@@ -5,7 +5,7 @@ import numpy as np
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.target import TURN, SourceAxis, TargetPlan
 from harmony_vds.model.warp import Warp
-from harmony_vds.outputs.kernel_recipe import DECODED
+from harmony_vds.outputs.decoded_recipe import DECODED, FLOATING
 
 
 def is_averaged(target: TargetPlan, way: Warp) -> bool:
@@ -56,13 +56,15 @@ def by_area(target: TargetPlan, way: Warp) -> list[str]:
         f"down, tall = shares({_positions('y', way.source.y)}, {way.source.shape[0]})",
         f"over, wide = shares({_positions('x', way.source.x)}, {way.source.shape[1]}{turns})",
         *DECODED,
+        *FLOATING,
         "def averaged(own):  # missing where less than half of what lies under a cell is there",
+        "    made = floating(own)",
         f"    own = decoded(own.load()).transpose(..., {grid[0]!r}, {grid[1]!r})",
         "    there = down @ own.notnull().values @ over.T",
-        "    mean = down @ own.astype(float).fillna(0).values @ over.T / there",
+        "    mean = down @ own.fillna(0).values @ over.T / there",
         "    mean = np.where(there >= (0.5 - 1e-6) * tall * wide.T, mean, np.nan)",
         f"    dimensions = (*own.dims[:-2], {y!r}, {x!r})",
-        "    return xr.Variable(dimensions, mean.astype(own.dtype), own.attrs).where(inside)",
+        "    return xr.Variable(dimensions, mean.astype(made)).where(inside)",
     ]
 
 

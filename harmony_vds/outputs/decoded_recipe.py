@@ -17,7 +17,9 @@ DECODED = [
     "            good &= side * (number - limit) >= -1e-6 * abs(scale)  # stated unpacked",
     "        else:",
     "            good &= side * (raw - limit) >= 0",
-    "    return number.where(good)",
+    "    found = number.where(good)",
+    "    found.attrs = {}  # which speak of stored numbers",
+    "    return found",
     "",
 ]
 """They need ``netCDF4`` and ``np``."""

@@ -5,6 +5,7 @@ import math
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.target import Resampling, TargetPlan
 from harmony_vds.model.warp import Warp
+from harmony_vds.outputs.decoded_recipe import DECODED, FLOATING
 
 _LINEAR = "np.maximum(1 - abs(d), 0)"
 _CUBIC = [
@@ -14,18 +15,6 @@ _CUBIC = [
     "    return xr.where(d <= 1, (1.5 * d - 2.5) * d * d + 1, xr.where(d < 2, far, 0))",
     "",
 ]
-
-DECODED = [
-    "",
-    "def decoded(own):",
-    "    usual = netCDF4.default_fillvals.get(own.dtype.str[1:])",
-    "    ends = own.attrs.get('valid_min', -np.inf), own.attrs.get('valid_max', np.inf)",
-    "    low, high = own.attrs.get('valid_range', ends)",
-    "    good = (own >= low) & (own <= high) & (own != own.attrs.get('_FillValue', usual))",
-    "    return xr.decode_cf(xr.Dataset({'own': own}))['own'].variable.where(good)",
-    "",
-]
-"""Lines that define what stored numbers mean."""
 
 
 def by_kernel(target: TargetPlan, way: Warp) -> list[str]:
@@ -45,6 +34,7 @@ def by_kernel(target: TargetPlan, way: Warp) -> list[str]:
     is_cubic = target.resampling is Resampling.CUBIC
     return [
         *DECODED,
+        *FLOATING,
         *(_CUBIC if is_cubic else []),
         "def kernel(own, weigh, down, over):",
         "    total, weight, whole = 0, 0, inside",
@@ -58,11 +48,11 @@ def by_kernel(target: TargetPlan, way: Warp) -> list[str]:
         "    return total / weight, whole",
         "",
         "def blended(own):  # missing where the nearest cell is; to a thousandth of a cell",
-        "    own = decoded(own.load())",
+        "    own, made = decoded(own.load()), floating(own)",
         f"    found = kernel(own, lambda d: {_LINEAR}, {_taps(1, way)})[0]",
         *(_smoother(way) if is_cubic else []),
         "    found = found.where(inside & own.isel(cells).notnull())",
-        f"    return found.astype(own.dtype).transpose(..., {y!r}, {x!r})",
+        f"    return found.astype(made).transpose(..., {y!r}, {x!r})",
     ]
 
 

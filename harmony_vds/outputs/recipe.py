@@ -4,7 +4,7 @@ Each step of a plan has lines in a module of its own: regions, averages, a targe
 cannot say in a few lines they name in a comment; docs/decisions/0037 lists what that is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -42,7 +42,7 @@ def recipe(plan: Plan) -> str:
     names = [name_of(v.path) for v in within if not v.is_added]
     names += [own for own in dict.fromkeys(steps.places) if own not in names]
     lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
-    lines += [*_cuts(cut), *steps.lines]
+    lines += [*_cuts(cut), *_once(steps.lines)]
     return "\n".join([*_with_imports(lines), *_remarks(plan, group, steps.told)])
 
 
@@ -82,12 +82,27 @@ def _steps(plan: Plan, group: str) -> _Steps:
     if plan.target is not None:
         from harmony_vds.outputs.target_recipe import on_target, place_names, source_in
 
-        source = source_in(plan, group)
+        done = {"masks": bool(plan.masks), "average": plan.average is not None}
+        is_whole = {step for step, is_asked in done.items() if is_asked} <= steps.told
+        source = source_in(plan, group, is_whole=is_whole)
         if source is not None:
             steps.told.add("target")
             steps.places += place_names(plan, source)
             steps.lines += on_target(plan, source)
     return steps
+
+
+def _once(lines: Iterable[str]) -> Iterator[str]:
+    """`lines` without definitions that steps before have made; a blank line ends each."""
+    seen: set[str] = set()
+    left_out = False
+    for own in lines:
+        if own.startswith("def "):
+            left_out = own in seen
+            seen.add(own)
+        if not left_out:
+            yield own
+        left_out = left_out and bool(own)
 
 
 def _with_imports(lines: Sequence[str]) -> list[str]:

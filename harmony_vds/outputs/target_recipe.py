@@ -22,15 +22,15 @@ _BESIDE = "1e-10"
 """Cells by which rounding may put a place on the other side of an edge, as `model.warp` has it."""
 
 
-def source_in(plan: Plan, group: str) -> Source | None:
+def source_in(plan: Plan, group: str, *, is_whole: bool) -> Source | None:
     """The grid that lines from `on_target` take values from; None where there are no such lines.
 
-    There are for what lies on one grid of `group`, as it is stored: for nearest values, and but for
-    swaths and under masks for those of kernels, and averages where rows are rows.
-    **Reads:** nothing.
+    There are for what lies on one grid of `group`: for nearest values, and but for swaths for those
+    of kernels, and averages where rows are rows. All but the nearest need the lines before to have
+    done all that the plan does (`is_whole`). **Reads:** nothing.
     """
     target = plan.target
-    if target is None or plan.average is not None or plan.beside:
+    if target is None or (plan.average is not None and not is_whole) or plan.beside:
         return None
     found: dict[int, Source] = {}
     for own in plan.variables:
@@ -38,7 +38,7 @@ def source_in(plan: Plan, group: str) -> Source | None:
         if group_of(own.path) != group or source is None:
             continue
         method = target.resampling_of(own.path)
-        plain = isinstance(source, SourceGrid) and not plan.masks
+        plain = isinstance(source, SourceGrid) and is_whole
         mixes = method.is_kernel or method is Resampling.AVERAGE
         if own.is_added or not (method is Resampling.NEAREST or (mixes and plain)):
             return None

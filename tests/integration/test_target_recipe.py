@@ -1,5 +1,6 @@
 """The recipe in an output on a target grid is run, and gives what the output holds."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 from gridded import write_grid
-from recipes import cooked, followed, output_of
+from recipes import assert_told, cooked, followed, output_of
 from systems.kits import request, services
 from world import virtual_dataset, write_icechunk
 
@@ -24,6 +25,8 @@ TARGETS = {
     "polar": "EPSG:3413 -4e6 -4.5e6 3e6 4e6 44 51",
     "beside an oval map": "+proj=sinu +R=6371007.181 -21e6 -10.1e6 21e6 10.1e6 52 40",
 }
+
+TRIANGLE = {"type": "Polygon", "coordinates": [[[-178, -40], [-100, -40], [-140, 50], [-178, -40]]]}
 
 
 def on(asked: str, *more: str) -> list[str]:
@@ -108,6 +111,24 @@ def test_values_that_a_recipe_mixes_are_those_of_the_output(target, method, stor
     assert 0.05 < np.isfinite(found).mean() < 1
     # Single precision, and places that are interpolated on a target that is not cylindrical.
     np.testing.assert_allclose(made, found, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("first", "method"),
+    [("shape", "bilinear"), ("shape", "average"), ("average", "near"), ("both", "cubic")],
+)
+def test_recipe_puts_what_it_has_cut_and_averaged_on_the_target(
+    first, method, store, days, tmp_path
+):
+    options = ["--shape", json.dumps(TRIANGLE)] if first != "average" else []
+    options += ["--average", "time"] if first != "shape" else []
+    target = TARGETS["degrees" if method == "average" else "mercator"]
+    options += [*on(target, "--interpolation", method), "--trust", str(days[0].parent)]
+    path = output_of(store, tmp_path, *options)
+    made = assert_told(path, atol=1e-3, beside=("crs",))
+    assert np.unique(made.analysed_sst).size > 10
+    with netCDF4.Dataset(path) as nc:
+        assert nc.virtual_store_recipe.count("def decoded(") <= 1
 
 
 @pytest.mark.parametrize("method", ["near", "average"])
