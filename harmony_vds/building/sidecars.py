@@ -20,14 +20,13 @@ from xarray.backends.zarr import FillValueCoder
 
 from harmony_vds.access.traffic import Traffic
 from harmony_vds.errors import DoubtfulSidecarError
+from harmony_vds.model.arrays import Integers
 from harmony_vds.model.paths import group_of, join, name_of
 
 _CLOCK_SLACK = timedelta(seconds=2)
 """Dates of files have whole seconds, and two machines' clocks differ."""
 _DIGITS = 6
 """Digits that writers of sidecars give of fill values."""
-
-type Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,8 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-type Floats = npt.NDArray[np.float64]
+from harmony_vds.model.arrays import Floats
 
 
 @dataclass(frozen=True)

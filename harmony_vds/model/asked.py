@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-type Flags = npt.NDArray[np.bool_]
+from harmony_vds.model.arrays import Flags
+
 type Numbers = Sequence[npt.NDArray[np.int64]]
 
 

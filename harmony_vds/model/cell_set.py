@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags, Positions
 from harmony_vds.model.chunks import Cut, numbers_of
 
 _EVEN = 64
 """Rows that bands are multiples of, where they are as high: cells are looked at in such squares."""
 
-type Flags = npt.NDArray[np.bool_]
-type Positions = npt.NDArray[np.int64]
 
 BAND_CELLS = 2**22
 """Cells that are told apart at once while a set is made, or looked at as a whole."""

@@ -27,7 +27,7 @@ type Indices = range | npt.NDArray[np.int64]
 type Cut = int | npt.NDArray[np.int64]
 """How one dimension is cut into chunks: the length of each, or, where they differ, the boundaries,
 from 0 to the end of the last chunk."""
-type Positions = Sequence[Indices]
+type Indexers = Sequence[Indices]
 """Positions along each dimension of an array, in its own dimension order; their order is free."""
 
 

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import StoreError
-
-type Floats = npt.NDArray[np.float64]
+from harmony_vds.model.arrays import Floats
 
 PACKING = ("scale_factor", "add_offset")
 MARKS = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max", "_Unsigned")

@@ -5,9 +5,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.arrays import Values
 
 _SECONDS: dict[str, int | Fraction] = {
     "week": 604_800, "day": 86_400, "d": 86_400, "hour": 3_600, "hr": 3_600, "h": 3_600,
@@ -15,8 +15,6 @@ _SECONDS: dict[str, int | Fraction] = {
     "msec": Fraction(1, 1_000), "microsecond": Fraction(1, 1_000_000),
 }  # fmt: skip
 _FINER = ("seconds", "milliseconds", "microseconds")
-
-type Values = npt.NDArray[Any]
 
 
 def is_time(units: object) -> bool:

@@ -14,7 +14,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-type Floats = npt.NDArray[np.float64]
+from harmony_vds.model.arrays import Floats
+
 type Locate = Callable[[Floats, Floats], Floats]
 """Exact (y, x), shape (2, ...), at target (rows, columns) of equal shape, which are counted in
 cells from the target's corner; not-a-number where there is none."""

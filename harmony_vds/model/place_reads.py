@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Positions
 from harmony_vds.model.blocks import WINDOW_BYTES as BLOCK_BYTES
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import Cut, numbers_of
@@ -21,8 +21,6 @@ WINDOW_BYTES = 8 * 2**20
 """Bytes of the cells of one group that are read at once; several groups are read side by side."""
 _MOST_CHUNKS = 2048
 """Chunks after which a series is read in several pieces, so that its progress can be told."""
-
-type Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import numpy as np
-import numpy.typing as npt
-
 from harmony_vds.errors import RequestError
-
-type Floats = npt.NDArray[np.float64]
-type Positions = npt.NDArray[np.int64]
+from harmony_vds.model.arrays import Floats, Positions
 
 
 @dataclass(frozen=True)

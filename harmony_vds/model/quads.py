@@ -8,7 +8,8 @@ values run as a bilinear function of two numbers from 0 to 1.
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.swath import Floats, Indices, Swath
+from harmony_vds.model.arrays import Floats, Positions
+from harmony_vds.model.swath import Swath
 
 AROUND = ((-1, -1), (-1, 0), (0, -1), (0, 0))
 """The quads around a cell, by their first corner."""
@@ -22,7 +23,7 @@ _INSIDE = 1e-9
 _WIDEST = 2.0
 """Usual diagonals across which values are made; what lies further apart are no neighbours."""
 
-type Corners = tuple[Indices, Indices, Floats]
+type Corners = tuple[Positions, Positions, Floats]
 """Rows, columns and weights of four cells for each of a block's; shape (4, rows, columns). Weights
 are not-a-number where no quad is."""
 
@@ -42,7 +43,7 @@ class Quads:
         """Which places have none yet. **Reads:** nothing."""
         return np.asarray(np.isnan(self._weights[0]))
 
-    def look(self, cells: Indices, about: tuple[tuple[int, int], ...]) -> None:
+    def look(self, cells: Positions, about: tuple[tuple[int, int], ...]) -> None:
         """Try quads about `cells`, one flat number for each place, or -1. **Reads:** nothing."""
         rows, columns = np.divmod(cells, self.source.shape[1])
         for down, over in about:
@@ -61,7 +62,7 @@ class Quads:
         whole = (4, *shape)
         return self._rows.reshape(whole), self._columns.reshape(whole), self._weights.reshape(whole)
 
-    def _is_quad(self, quad: Indices) -> npt.NDArray[np.bool_]:
+    def _is_quad(self, quad: Positions) -> npt.NDArray[np.bool_]:
         """Whether all four corners are cells with a place, and neighbours."""
         rows, columns = quad
         size = self.source.shape
@@ -74,7 +75,7 @@ class Quads:
             return np.asarray(there.all(axis=0) & (across <= _WIDEST * self.source.spacing))
 
 
-def _quad(rows: Indices, columns: Indices) -> Indices:
+def _quad(rows: Positions, columns: Positions) -> Positions:
     """The corners of the quads that begin at cells; shape (2, 4, quads)."""
     return np.stack([
         np.stack([rows, rows, rows + 1, rows + 1]),

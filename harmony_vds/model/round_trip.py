@@ -7,11 +7,9 @@ oval map, between the lobes of an interrupted one, far from a central meridian.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.maps import metres_of, own_degrees, world_of
-
-type Floats = npt.NDArray[np.float64]
 
 BACK = 0.01
 """Target cells by which a place may come back elsewhere and still lie on the map."""

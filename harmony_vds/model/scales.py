@@ -1,9 +1,8 @@
 """How many cells of a grid lie under a cell of a target."""
 
 import numpy as np
-import numpy.typing as npt
 
-type Floats = npt.NDArray[np.float64]
+from harmony_vds.model.arrays import Floats
 
 EVEN_SCALE = 0.05
 """By how much a scale may differ from a whole number and count as it, as with GDAL."""

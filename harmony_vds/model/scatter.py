@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from harmony_vds.model.arrays import Floats, Positions
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.lattice import TILE, Floats
+from harmony_vds.model.lattice import TILE
 from harmony_vds.model.quads import AROUND, BEYOND, Corners, Quads
 from harmony_vds.model.sphere import angle, caps, vectors
-from harmony_vds.model.swath import Indices, Swath
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceGrid, TargetPlan
 from harmony_vds.model.warp import Places, Warp, within
 from harmony_vds.model.window import Window
@@ -111,7 +112,7 @@ class Scatter:
         latitudes[beyond] = np.nan
         return vectors(longitudes, latitudes)
 
-    def _near(self, at: Floats, number: int) -> Indices:
+    def _near(self, at: Floats, number: int) -> Positions:
         """Flat numbers of the cells nearest to places, nearest first; -1 where none is left.
 
         Shapes (places, 3), (places, number).
@@ -136,7 +137,7 @@ class Scatter:
             return self._tree
 
     @cached_property
-    def _tiles(self) -> Indices:
+    def _tiles(self) -> Positions:
         """First and last row, first and last column near each tile, half-open; none where equal.
 
         Shape (4, tile rows, tile columns).
@@ -159,7 +160,7 @@ class Scatter:
             found[:, numbers[~met.any(axis=1)]] = 0
         return found.reshape(4, tall, wide)
 
-    def _caps(self, rows: Indices, columns: Indices) -> tuple[Floats, Floats]:
+    def _caps(self, rows: Positions, columns: Positions) -> tuple[Floats, Floats]:
         """Caps that hold all centres of some tiles."""
         steps = np.linspace(0.0, TILE, _NODES)
         tall, wide = self.target.shape

@@ -1,9 +1,8 @@
 """Places as unit vectors from the middle of a sphere, where there is no seam and no pole."""
 
 import numpy as np
-import numpy.typing as npt
 
-type Floats = npt.NDArray[np.float64]
+from harmony_vds.model.arrays import Floats
 
 
 def vectors(longitudes: Floats, latitudes: Floats) -> Floats:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harmony_vds.model.asked import AskedChunks
-from harmony_vds.model.chunks import ChunkIndex, Positions
+from harmony_vds.model.chunks import ChunkIndex, Indexers
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.stored import StoredArray
 
@@ -161,7 +161,7 @@ class CollectionNotes:
 class IndexSource(Protocol):
     """Gives chunk indexes."""
 
-    def __call__(self, path: str, selection: Positions | None = None) -> ChunkIndex:
+    def __call__(self, path: str, selection: Indexers | None = None) -> ChunkIndex:
         """The chunk index of the array at a full path such as ``/product/no2``.
 
         What lies outside of `selection` may be `ChunkKind.UNREAD`; without one, nothing is.

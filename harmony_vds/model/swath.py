@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats, Positions
 from harmony_vds.model.sphere import caps, vectors
-
-type Floats = npt.NDArray[np.float64]
-type Indices = npt.NDArray[np.int64]
 
 _SAMPLED = 512
 """Rows at which spacings are measured."""
@@ -59,7 +56,7 @@ class Swath:
         return self.latitudes.size * 96
 
     @cached_property
-    def known(self) -> Indices:
+    def known(self) -> Positions:
         """Flat numbers of the cells that have a place. **Reads:** nothing."""
         return np.flatnonzero(np.isfinite(self.longitudes + self.latitudes))
 

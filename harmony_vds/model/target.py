@@ -8,12 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.swath import Swath
-
-type Floats = npt.NDArray[np.float64]
 
 TURN = 360.0
 _NO_UNITS = {"", "1", "none", "unitless", "dimensionless", "n/a", "-", "count", "counts"}

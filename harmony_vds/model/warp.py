@@ -9,17 +9,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.lattice import TILE, Floats, Lattice
+from harmony_vds.model.lattice import TILE, Lattice
 from harmony_vds.model.maps import transformation
 from harmony_vds.model.round_trip import BACK, RoundTrip
 from harmony_vds.model.scales import in_the_middle, spacing
 from harmony_vds.model.target import TURN, SourceAxis, SourceGrid, TargetPlan
 from harmony_vds.model.window import Window, pieces_of, shortest_run
 
-type Mask = npt.NDArray[np.bool_]
 type Spans = tuple[Floats, Floats]
 """Where cells begin and where they end."""
 

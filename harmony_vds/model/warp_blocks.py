@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.model.approach import Approach
+from harmony_vds.model.arrays import Positions
 from harmony_vds.model.blocks import blocks
 from harmony_vds.model.chunks import Cut, numbers_of
 from harmony_vds.model.lattice import TILE
@@ -25,8 +25,6 @@ BLOCK_BYTES = 16 * 2**20
 """Bytes of a block, and of its window of the store; a single chunk of either may exceed them."""
 BENT_CELLS = 2**18
 """Cells of a rectangle whose places are worked out one by one."""
-
-type Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def window_reads(
 
 def warp_blocks(
     approach: Approach,
-    positions: Sequence[Indices],
+    positions: Sequence[Positions],
     cuts: Sequence[Cut],
     axes: tuple[int, ...],
     itemsize: int,
@@ -124,7 +122,7 @@ def whole_planes(
 def _rectangles(
     approach: Approach,
     whole: tuple[slice, slice],
-    edges: tuple[Indices, Indices],
+    edges: tuple[Positions, Positions],
     depth: int,
 ) -> Iterator[tuple[slice, slice, Window | None]]:
     """`whole` halved until each part fits; `depth` is the bytes behind each of its cells."""
@@ -143,7 +141,7 @@ def _rectangles(
 
 
 def _halves(
-    whole: tuple[slice, slice], edges: tuple[Indices, Indices]
+    whole: tuple[slice, slice], edges: tuple[Positions, Positions]
 ) -> list[tuple[slice, slice]]:
     """Two parts, cut across the longer side near its middle, at an edge if there is one."""
     lengths = [own.stop - own.start for own in whole]
@@ -160,7 +158,7 @@ def _halves(
     return [(part, whole[1]) if axis == 0 else (whole[0], part) for part in parts]
 
 
-def _edges(warp: Way, number: int, positions: Indices, cut: Cut) -> Indices:
+def _edges(warp: Way, number: int, positions: Positions, cut: Cut) -> Positions:
     """Rows (0) or columns (1) of the target at which another chunk of the store begins."""
     places = (warp.rows, warp.columns)[number]
     if places is None or not np.isfinite(places).any():
@@ -170,7 +168,7 @@ def _edges(warp: Way, number: int, positions: Indices, cut: Cut) -> Indices:
     return np.asarray(good[1:][np.diff(chunks) != 0])
 
 
-def _first_chunk(positions: Indices, cut: Cut) -> int:
+def _first_chunk(positions: Positions, cut: Cut) -> int:
     """How many kept positions lie in the chunk of the first."""
     numbers = numbers_of(positions, cut)
     return int((numbers == numbers[0]).sum()) if numbers.size else 1

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags, Floats
 from harmony_vds.model.target import SourceAxis
 
-type Floats = npt.NDArray[np.float64]
 type Spans = tuple[Floats, Floats]
-type Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def pieces_of(spans: tuple[Floats, Floats], axis: SourceAxis, reach: int) -> tup
     return shortest_run(marked)
 
 
-def shortest_run(marked: Mask) -> tuple[slice, ...]:
+def shortest_run(marked: Flags) -> tuple[slice, ...]:
     """The shortest run round the turn that holds all marked columns. **Reads:** nothing."""
     size = marked.size
     places = np.flatnonzero(marked)

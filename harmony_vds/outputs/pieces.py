@@ -8,12 +8,10 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.model.blocks import AHEAD_BYTES
 from harmony_vds.model.subset import Block, SubsetVariable, Turn
 
-type Values = npt.NDArray[Any]
 type Begun = tuple[int, Block, Callable[[], Any]]
 """Number of the variable, where the values belong, and what gives them."""
 

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Values
 from harmony_vds.model.subset import Block
 from harmony_vds.outputs.scratch import Scratch
 
 WAITING_BYTES = 8 * 2**20
 """Parts of unfinished chunks held in memory."""
 
-type Values = npt.NDArray[Any]
 type Tile = tuple[tuple[int, ...], Values]
 """Numbers of a chunk along each dimension, and its values; cut off at the end of the array."""
 

@@ -12,10 +12,11 @@ from harmony_vds.model.areas import (
     area_north_of_equator,
     areas_of_cells,
 )
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.planning.places import corners
-from harmony_vds.planning.spatial import Floats, half_widths
+from harmony_vds.planning.spatial import half_widths
 
 MOST_CELLS = 2**25
 """Cells of a grid without parallels and meridians whose areas are held: 256 MiB."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harmony_vds.errors import StoreError, UnsupportedError
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.listing import listed
 from harmony_vds.model.paths import name_of
@@ -18,7 +19,7 @@ from harmony_vds.model.places import Blend, Place, Placement
 from harmony_vds.model.target import Resampling, is_blendable
 from harmony_vds.planning.crs import system_of
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.nearest import Floats, turned
+from harmony_vds.planning.nearest import turned
 from harmony_vds.planning.places import from_degrees
 from harmony_vds.planning.resampling import resampling_of
 from harmony_vds.planning.suitability import unsuited

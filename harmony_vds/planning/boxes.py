@@ -7,16 +7,14 @@ positions of a track have no extent and are touched by nothing. Cells without a 
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags, Floats
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
-from harmony_vds.planning.cells import Bools, Cells
+from harmony_vds.planning.cells import Cells
 from harmony_vds.planning.places import sound
 from harmony_vds.planning.tiles import TILE, in_tiles
 from harmony_vds.planning.touched import touched_on_plane, touched_on_sphere
-
-type Floats = npt.NDArray[np.float64]
 
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""
@@ -40,7 +38,7 @@ def cells_in_box(grid: Grid, box: BoundingBox, tile: int = TILE) -> Cells:
     """
     if grid.kind is GridKind.PROJECTED:
 
-        def within(longitudes: Floats, latitudes: Floats) -> Bools:
+        def within(longitudes: Floats, latitudes: Floats) -> Flags:
             return holds(box, longitudes, latitudes, _ARITHMETIC)
 
         found = in_tiles(grid, box, within, tile)
@@ -57,7 +55,7 @@ def cells_in_box(grid: Grid, box: BoundingBox, tile: int = TILE) -> Cells:
     return found
 
 
-def holds(box: BoundingBox, longitudes: Floats, latitudes: Floats, tolerance: float) -> Bools:
+def holds(box: BoundingBox, longitudes: Floats, latitudes: Floats, tolerance: float) -> Flags:
     """Whether places lie in a closed box, to within `tolerance` degrees. **Reads:** nothing."""
     if box.width >= 360.0 - tolerance:
         within = np.isfinite(longitudes)

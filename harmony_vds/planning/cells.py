@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags
 from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.plan import Mask
 from harmony_vds.model.selection import AxisSelection
 
-type Bools = npt.NDArray[np.bool_]
 type Selections = Mapping[str, AxisSelection]
 
 _WINDOWED = 2
@@ -33,11 +32,11 @@ class Cells:
     """Their lengths in the store."""
     first: tuple[int, ...]
     """Where `inside` begins along each; beyond it nothing is kept."""
-    inside: Bools
+    inside: Flags
     """True where a cell is kept."""
 
     @classmethod
-    def of(cls, dimensions: tuple[str, ...], inside: Bools) -> "Cells":
+    def of(cls, dimensions: tuple[str, ...], inside: Flags) -> "Cells":
         """Cells told for all of `dimensions`. **Reads:** nothing."""
         return cls(dimensions, inside.shape, (0,) * inside.ndim, inside)
 
@@ -60,7 +59,7 @@ class Cells:
         ]  # fmt: skip
         return Cells(self.dimensions, self.shape, first, parts[0] & parts[1])
 
-    def at(self, selection: Selections) -> Bools:
+    def at(self, selection: Selections) -> Flags:
         """What is kept at the positions of `selection`, in output order. **Reads:** nothing."""
         positions = [
             selection[own].positions if own in selection else np.arange(size, dtype=np.int64)
@@ -138,7 +137,7 @@ class CellCuts:
         return found
 
 
-def _lines(together: Iterable[Cells], selection: Selections) -> dict[str, Bools]:
+def _lines(together: Iterable[Cells], selection: Selections) -> dict[str, Flags]:
     """For each dimension, which positions of `selection` hold cells that all of them keep."""
     own = list(together)
     dimensions = tuple(dict.fromkeys(chain.from_iterable(cells.dimensions for cells in own)))

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats, Positions
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.maps import transformation, world_of
 from harmony_vds.model.round_trip import BACK, RoundTrip
-from harmony_vds.model.swath import Floats, Indices, Swath
+from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import TURN, SourceGrid
 from harmony_vds.planning.target_grid import Cells
 
@@ -43,7 +44,7 @@ class Mesh:
 
     shape: tuple[int, int]
     """(Rows, columns)."""
-    at: Callable[[Indices, Indices], tuple[Floats, Floats]]
+    at: Callable[[Positions, Positions], tuple[Floats, Floats]]
     """Longitudes and latitudes at rows and columns, shape (rows, columns); not-a-number where a
     cell has no place."""
 
@@ -75,7 +76,7 @@ class _OnGrid:
         steps = (source.x.step or 1.0, source.y.step or 1.0)
         return cls(source, way, RoundTrip(source.crs, way, steps) if source.crs else None)
 
-    def __call__(self, rows: Indices, columns: Indices) -> tuple[Floats, Floats]:
+    def __call__(self, rows: Positions, columns: Positions) -> tuple[Floats, Floats]:
         """As `Mesh.at`."""
         x, y = np.meshgrid(self.source.x.centres[columns], self.source.y.centres[rows])
         longitudes, latitudes = (np.array(own) for own in self.way.transform(x, y))
@@ -193,7 +194,7 @@ def _mapped(places: tuple[Floats, Floats], crs: "CRS") -> Floats:
     return found
 
 
-def _sampled(mesh: Mesh, number: int) -> tuple[Indices, Indices]:
+def _sampled(mesh: Mesh, number: int) -> tuple[Positions, Positions]:
     rows, columns = (
         np.unique(np.linspace(0, size - 1, number).astype(np.int64)) for size in mesh.shape
     )

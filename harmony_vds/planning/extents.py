@@ -9,22 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags, Floats, Positions
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
-from harmony_vds.planning.cells import Bools
-from harmony_vds.planning.places import (
-    Floats,
-    centres,
-    corners,
-    edges,
-    from_degrees,
-    index_in,
-    to_degrees,
-)
-
-type Positions = npt.NDArray[np.int64]
+from harmony_vds.planning.places import centres, corners, edges, from_degrees, index_in, to_degrees
 
 _ROWS = 256
 """Rows whose corners are worked out together."""
@@ -85,7 +74,7 @@ class _Reach:
         return BoundingBox(round(west, 9), round(south, 9), round(west + width, 9), round(north, 9))
 
 
-def extent(grid: Grid, kept: tuple[Positions, ...], inside: Bools) -> BoundingBox | None:
+def extent(grid: Grid, kept: tuple[Positions, ...], inside: Flags) -> BoundingBox | None:
     """The box around the cells of `grid` at the positions `kept` that are `inside`.
 
     Parameters
@@ -124,7 +113,7 @@ def whole_extent(grid: Grid) -> BoundingBox | None:
     return extent(grid, everywhere, np.ones(grid.shape, np.bool_))
 
 
-def _take_in_plane(reach: _Reach, grid: Grid, kept: tuple[Positions, ...], inside: Bools) -> None:
+def _take_in_plane(reach: _Reach, grid: Grid, kept: tuple[Positions, ...], inside: Flags) -> None:
     """Look at the cells at the rim, and at those that the poles lie in."""
     rim = _rim(inside)
     rows, columns = (own[at] for own, at in zip(kept, rim, strict=True))
@@ -146,8 +135,8 @@ def _take_in_plane(reach: _Reach, grid: Grid, kept: tuple[Positions, ...], insid
 
 
 def _sheets(
-    grid: Grid, kept: tuple[Positions, ...], inside: Bools
-) -> Iterator[tuple[Grid, Positions, Positions, Bools]]:
+    grid: Grid, kept: tuple[Positions, ...], inside: Flags
+) -> Iterator[tuple[Grid, Positions, Positions, Flags]]:
     """The two-dimensional grids that `grid` is made of."""
     if len(kept) == 2:
         yield grid, kept[0], kept[1], inside
@@ -157,7 +146,7 @@ def _sheets(
         yield from _sheets(Grid(grid.kind, x, y, grid.dimensions[1:]), kept[1:], inside[number])
 
 
-def _take_in(reach: _Reach, grid: Grid, rows: Positions, columns: Positions, inside: Bools) -> None:
+def _take_in(reach: _Reach, grid: Grid, rows: Positions, columns: Positions, inside: Flags) -> None:
     """Look at the rim of what is kept, or at all of it where a pole may be near."""
     if not inside.any():
         return
@@ -203,7 +192,7 @@ def _pieces(positions: Positions, most: int = _ROWS) -> Iterator[slice]:
             yield slice(own, min(own + most, int(stop)))
 
 
-def _rim(inside: Bools) -> tuple[Positions, Positions]:
+def _rim(inside: Flags) -> tuple[Positions, Positions]:
     """Rows and columns of the cells that are inside and have a neighbour that is not."""
     found = []
     for start in range(0, inside.shape[0], _ROWS):
@@ -216,10 +205,10 @@ def _rim(inside: Bools) -> tuple[Positions, Positions]:
     return rows, columns
 
 
-def _surrounded(inside: Bools) -> Bools:
+def _surrounded(inside: Flags) -> Flags:
     """Cells all of whose four neighbours are inside too."""
     padded = np.pad(inside, 1)
-    found: Bools = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    found: Flags = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return found
 
 

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.errors import TooLargeError
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.places import Place
 from harmony_vds.planning.nearest import great_circle, nearest_cells, turned
 from harmony_vds.planning.places import centres, edges
-
-type Floats = npt.NDArray[np.float64]
 
 MOST_STRETCHES = 20_000
 """Stretches of a line that are looked at."""

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-type Floats = npt.NDArray[np.float64]
-type Flags = npt.NDArray[np.bool_]
+from harmony_vds.model.arrays import Flags, Floats
+
 type Positions = npt.NDArray[np.intp]
 
 _SIDES = (64, 16, 4)

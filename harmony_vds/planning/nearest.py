@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import UncutBoxError
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.places import Place
 from harmony_vds.model.request import Request
@@ -25,8 +26,6 @@ from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.crs import system_of
 from harmony_vds.planning.places import centres, from_degrees
 from harmony_vds.planning.spatial import half_widths
-
-type Floats = npt.NDArray[np.float64]
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth."""

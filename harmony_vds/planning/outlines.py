@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from harmony_vds.model.arrays import Flags, Floats, Positions
 from harmony_vds.model.grid import Grid
-from harmony_vds.planning.meeting import Boxes, Flags, Floats, meeting
+from harmony_vds.planning.meeting import Boxes, meeting
 from harmony_vds.planning.places import centres, corners
-
-type Positions = npt.NDArray[np.int64]
 
 _AT_ONCE = 2**17
 """Cells whose corners are worked out together."""

@@ -10,8 +10,8 @@ from functools import reduce
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Integers
 from harmony_vds.model.chunks import Cut, distinct, numbers_of
 from harmony_vds.model.formats import PNG
 from harmony_vds.model.lattice import TILE
@@ -24,8 +24,6 @@ from harmony_vds.planning.hierarchy import Hierarchy
 
 _SMALL = 0.05
 """Share of the bytes below which a variable's chunks do not decide where is cut."""
-
-type Ints = npt.NDArray[np.int64]
 
 
 def of_stretch(
@@ -166,14 +164,14 @@ def _kept(dimension: str, plan: Plan, hierarchy: Hierarchy) -> AxisSelection:
     return plan.selection.get(dimension, AxisSelection.whole(hierarchy.length(dimension)))
 
 
-def _rows(dimension: str, plan: Plan, hierarchy: Hierarchy) -> Ints:
+def _rows(dimension: str, plan: Plan, hierarchy: Hierarchy) -> Integers:
     """The kept stretches of `dimension` between places where it can be cut, in stored order.
 
     First positions and those behind the last, shape (stretches, 2).
     """
     size = hierarchy.length(dimension)
     weights: dict[str, int] = {}
-    cuts: dict[str, Ints] = {}
+    cuts: dict[str, Integers] = {}
     for own in plan.variables:
         if dimension not in own.dimensions:
             continue
@@ -190,12 +188,12 @@ def _rows(dimension: str, plan: Plan, hierarchy: Hierarchy) -> Ints:
     return np.stack([edges[touched], edges[touched + 1]], axis=1)
 
 
-def _boundaries(cut: Cut, size: int) -> Ints:
+def _boundaries(cut: Cut, size: int) -> Integers:
     inner = np.arange(cut, size, cut, dtype=np.int64) if isinstance(cut, int) else cut[1:-1]
     return np.asarray(inner, np.int64)
 
 
-def _in_both(one: Ints, other: Ints) -> Ints:
+def _in_both(one: Integers, other: Integers) -> Integers:
     """The positions that stand in both, as they do where variables are chunked alike."""
     return one if np.array_equal(one, other) else np.intersect1d(one, other, assume_unique=True)
 

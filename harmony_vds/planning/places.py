@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.crs import system_of
@@ -18,7 +19,6 @@ from harmony_vds.planning.spatial import half_widths
 if TYPE_CHECKING:
     from pyproj import Transformer
 
-type Floats = npt.NDArray[np.float64]
 type Places = tuple[Floats, Floats]
 """Longitudes and latitudes, degrees, of one shape."""
 type Kept = npt.NDArray[np.int64] | slice

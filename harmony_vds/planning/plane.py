@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.grid import Grid
-from harmony_vds.planning.places import Floats, from_degrees, to_degrees
+from harmony_vds.planning.places import from_degrees, to_degrees
 
 _LONGEST = 0.5
 """Cells that a straight piece of an outline may span."""

@@ -19,14 +19,12 @@ from datetime import UTC, datetime, timedelta
 
 import cftime
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.errors import StoreError, UnsupportedError
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis
 from harmony_vds.model.selection import AxisSelection
-
-type Floats = npt.NDArray[np.float64]
 
 _MOST_SHOWN = 3
 _LONGEST_GAP_DAYS = 10

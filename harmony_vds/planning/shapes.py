@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
+from harmony_vds.model.arrays import Flags, Floats, Positions
 from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.shape import Shape
 from harmony_vds.planning.boxes import holds
 from harmony_vds.planning.cells import Cells
-from harmony_vds.planning.meeting import Flags, Floats
 from harmony_vds.planning.places import edges, index_in
 from harmony_vds.planning.plane import on_plane
 from harmony_vds.planning.simplified import simplified
 from harmony_vds.planning.spatial import HorizontalSelection, half_widths, select_box
 from harmony_vds.planning.tiles import in_tiles
-from harmony_vds.planning.within import Parts, Positions, layers_inside, parts_inside, singles
+from harmony_vds.planning.within import Parts, layers_inside, parts_inside, singles
 
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""

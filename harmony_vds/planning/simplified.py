@@ -10,8 +10,8 @@ and so does what would fall to pieces.
 import numpy as np
 import shapely
 
+from harmony_vds.model.arrays import Flags, Floats
 from harmony_vds.model.grid import Grid, GridKind
-from harmony_vds.planning.meeting import Flags, Floats
 from harmony_vds.planning.within import THIN, Parts, are_thin
 
 FEW = 50_000

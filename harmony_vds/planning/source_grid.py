@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.selection import AxisSelection
@@ -11,8 +12,6 @@ from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceAxis, SourceGrid
 from harmony_vds.planning.places import centres
 from harmony_vds.planning.spatial import HorizontalSelection
-
-type Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 _SAMPLES = 33
 _MOST = 0.95

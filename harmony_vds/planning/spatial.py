@@ -20,12 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Axis, Grid
 from harmony_vds.model.plan import GridPlan
 from harmony_vds.model.selection import AxisSelection, runs
-
-type Floats = npt.NDArray[np.float64]
 
 _ARITHMETIC = 1e-9
 """Degrees: well above the rounding of sums of angles, far below any cell."""

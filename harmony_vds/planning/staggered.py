@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags, Floats
 from harmony_vds.model.grid import Axis, Grid, GridKind
 from harmony_vds.model.paths import group_of
 from harmony_vds.model.sphere import vectors
@@ -21,8 +21,6 @@ from harmony_vds.planning.places import sound
 if TYPE_CHECKING:
     from harmony_vds.planning.hierarchy import Hierarchy
 
-type Floats = npt.NDArray[np.float64]
-type Bools = npt.NDArray[np.bool_]
 
 _SHIFT = "c_grid_axis_shift"
 _SHIFTS = (-0.5, 0.5)
@@ -131,7 +129,7 @@ def between(grid: Grid, dimensions: tuple[str, ...], shift: Shift) -> Grid:
     return Grid(grid.kind, axes[0], axes[1], own, grid.crs)
 
 
-def cells_beside(kept: Bools, shift: Shift, shape: tuple[int, ...]) -> Bools:
+def cells_beside(kept: Flags, shift: Shift, shape: tuple[int, ...]) -> Flags:
     """The cells, of `shape`, that any of what is kept between them lies beside.
 
     **Reads:** nothing.

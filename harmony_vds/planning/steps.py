@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
+from harmony_vds.model.arrays import Flags
 from harmony_vds.model.extent import TimeRange
 from harmony_vds.model.grid import Axis
 from harmony_vds.model.request import Request
@@ -25,8 +25,6 @@ from harmony_vds.planning.ranges import (
     step_edges,
     time_coverage,
 )
-
-type Mask = npt.NDArray[np.bool_]
 
 
 def kept_steps(axis: Axis, request: Request) -> AxisSelection:
@@ -67,7 +65,7 @@ def is_interrupted(axis: Axis, request: Request) -> bool:
     return bool(between.any()) and (end - start).days >= 365
 
 
-def in_months(axis: Axis, months: Collection[int]) -> Mask:
+def in_months(axis: Axis, months: Collection[int]) -> Flags:
     """Which steps lie in calendar months, 1 to 12; none whose time is missing.
 
     **Reads:** nothing.
@@ -99,7 +97,7 @@ def remarks(axis: Axis, kept: AxisSelection) -> Iterator[str]:
         )
 
 
-def _in_time(axis: Axis, wanted: TimeRange | None, periods: Sequence[TimeRange]) -> Mask:
+def _in_time(axis: Axis, wanted: TimeRange | None, periods: Sequence[TimeRange]) -> Flags:
     inside = np.ones(axis.values.size, np.bool_)
     if wanted is not None:
         inside &= _meeting(axis, wanted)
@@ -108,7 +106,7 @@ def _in_time(axis: Axis, wanted: TimeRange | None, periods: Sequence[TimeRange])
     return inside
 
 
-def _meeting(axis: Axis, wanted: TimeRange) -> Mask:
+def _meeting(axis: Axis, wanted: TimeRange) -> Flags:
     if axis.is_climatology:
         return meeting(axis, wanted)
     mask = np.zeros(axis.values.size, np.bool_)

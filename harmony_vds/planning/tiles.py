@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.arrays import Flags, Floats
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid
 from harmony_vds.model.selection import runs
 from harmony_vds.model.sphere import vectors
-from harmony_vds.planning.cells import Bools, Cells
-from harmony_vds.planning.places import Floats, centres
+from harmony_vds.planning.cells import Cells
+from harmony_vds.planning.places import centres
 
-type Within = Callable[[Floats, Floats], Bools]
+type Within = Callable[[Floats, Floats], Flags]
 """Whether longitudes and latitudes, degrees, are in."""
 
 TILE = 64
@@ -77,7 +78,7 @@ class _Caps:
         return np.where(polar, 180.0, np.degrees(np.arcsin(ratio)))
 
 
-def _judged(grid: Grid, box: BoundingBox, tile: int) -> tuple[Bools, Bools]:
+def _judged(grid: Grid, box: BoundingBox, tile: int) -> tuple[Flags, Flags]:
     """Which tiles must be worked out by cells, and which are in as a whole."""
     caps = _caps(grid, tile)
     half, middle = box.width / 2, box.west + box.width / 2

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.errors import NoDataError
+from harmony_vds.model.arrays import Positions
 from harmony_vds.model.grid import Axis
 from harmony_vds.model.listing import listed
 from harmony_vds.model.places import AROUND, Place, PlaceTimes
@@ -22,8 +23,6 @@ from harmony_vds.planning.ranges import encode, step_edges, time_coverage
 DIMENSION = "observation"
 """Name of the dimension along which outputs list places with times."""
 _MOST_NAMED = 5
-
-type Positions = npt.NDArray[np.int64]
 
 
 def with_times(placed: Placed, axis: Axis, taken: Collection[str] = ()) -> Placed:

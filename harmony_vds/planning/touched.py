@@ -7,13 +7,12 @@ two cells that are equally near the southern is taken, then the western one.
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats, Positions
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import Grid
 from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.cells import Cells
-from harmony_vds.planning.places import Floats, centres, corners, from_degrees, index_in
-
-type Positions = npt.NDArray[np.int64]
+from harmony_vds.planning.places import centres, corners, from_degrees, index_in
 
 _LATTICE = 33
 """Points along each side of a box; odd, so that its middle is one of them."""

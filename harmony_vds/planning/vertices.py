@@ -6,14 +6,12 @@ such as footprints with gaps between, have no such lattice, nor have bounds that
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.sphere import vectors
 from harmony_vds.planning.axes import decode
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.places import Places, sound
-
-type Floats = npt.NDArray[np.float64]
 
 _CORNERS = 4
 _APART = 2e-6

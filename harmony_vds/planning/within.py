@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from harmony_vds.model.arrays import Flags, Floats, Positions
 from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.grid import Grid, GridKind
-from harmony_vds.planning.meeting import Boxes, Flags, Floats, meeting
+from harmony_vds.planning.meeting import Boxes, meeting
 from harmony_vds.planning.outlines import cells_touched
 from harmony_vds.planning.places import centres
 from harmony_vds.planning.plane import on_plane
 from harmony_vds.planning.spatial import half_widths
 
-type Positions = npt.NDArray[np.int64]
 type Parts = npt.NDArray[np.object_]
 
 THIN = 2e-4

@@ -10,14 +10,13 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.access.loop import run
 from harmony_vds.errors import VdsError
+from harmony_vds.model.arrays import Values
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.stores.cache import ManifestCache
 from harmony_vds.stores.tickets import OpenArrays
@@ -31,8 +30,6 @@ _LARGEST = 32 * 2**20
 _FOLDERS = 2
 """Of a URL's path, how many folders make a place: the bucket, or what stands for it, and the
 collection. Archives give permission by these."""
-
-type Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

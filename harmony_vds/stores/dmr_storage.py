@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from harmony_vds.errors import StoreError
+from harmony_vds.model.arrays import Integers
 from harmony_vds.model.chunks import ChunkIndex, refuse_excess
 from harmony_vds.stores.dmr import DMRPP, DmrVariable, Element, number
 from harmony_vds.stores.metadata import default_fill
@@ -18,8 +18,6 @@ _FILTERS = ("shuffle", "deflate", "fletcher32")
 """In the order in which HDF5 applies them; documents without version do not keep to it."""
 _LARGEST_BLOCK = 4 * 2**20
 """Bytes of the pieces into which contiguous values are cut."""
-
-type Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

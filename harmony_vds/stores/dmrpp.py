@@ -19,7 +19,7 @@ from harmony_vds.access.http import Received
 from harmony_vds.access.loop import run
 from harmony_vds.access.trust import Trust
 from harmony_vds.errors import StoreError, UntrustedError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.dmr import DMRPP, DmrDocument, DmrVariable, read_dmr
@@ -102,7 +102,7 @@ class DmrHierarchy(ManifestStore):
     async def build_index(
         self,
         path: str,
-        selection: Positions | None,  # noqa: ARG002  the document is there as a whole
+        selection: Indexers | None,  # noqa: ARG002  the document is there as a whole
     ) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** nothing."""
         storage, shape = self.storage[path], self.shapes[path]

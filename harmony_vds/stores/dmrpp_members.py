@@ -7,20 +7,18 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 from zarr.core.sync import sync
 
 from harmony_vds.access.http import Received
 from harmony_vds.errors import StoreError, VdsError
+from harmony_vds.model.arrays import Values
 from harmony_vds.model.joined_times import is_time, joined_times
 from harmony_vds.model.paths import name_of
 from harmony_vds.stores.dmrpp import DmrppStore
 from harmony_vds.stores.freshness import SourceWatch
 
 _AT_ONCE = 32
-
-type Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

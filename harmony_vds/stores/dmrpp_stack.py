@@ -17,19 +17,13 @@ from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
+from harmony_vds.model.arrays import Values
 from harmony_vds.model.joined_times import is_time, joined_times
 from harmony_vds.model.paths import group_of, join, name_of
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.dmr_storage import DmrStorage
 from harmony_vds.stores.dmrpp import DOCUMENT_LIMIT, DmrHierarchy, store_of
-from harmony_vds.stores.dmrpp_members import (
-    Member,
-    StackWatch,
-    Values,
-    in_order,
-    read_all,
-    time_paths,
-)
+from harmony_vds.stores.dmrpp_members import Member, StackWatch, in_order, read_all, time_paths
 
 NEW_DIMENSION = "granule"
 """Along which granules without a time dimension are joined."""

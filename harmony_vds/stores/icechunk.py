@@ -18,7 +18,7 @@ from zarr.core.buffer import default_buffer_prototype
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.gateway import Access
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.cache import ManifestCache, UnusableEntryError
 from harmony_vds.stores.cuts import cut_of
@@ -112,7 +112,7 @@ class IcechunkStore(ManifestStore):
     async def build_index(
         self,
         path: str,
-        selection: Positions | None,  # noqa: ARG002  icechunk enumerates all or nothing
+        selection: Indexers | None,  # noqa: ARG002  icechunk enumerates all or nothing
     ) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** metadata."""
         metadata = await self._array_metadata(path)

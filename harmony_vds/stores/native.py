@@ -20,7 +20,7 @@ from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import bridge, network_loop
 from harmony_vds.errors import MissingSourceError, StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions, chunk_numbers
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers, chunk_numbers
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.folders import PlainFolder
 from harmony_vds.stores.freshness import SourceWatch
@@ -74,7 +74,7 @@ class NativeStore(HierarchyStore):
             return f"more than {MOST_QUESTIONS:,} chunks would have to be asked for their length"
         return None
 
-    async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
+    async def build_index(self, path: str, selection: Indexers | None) -> ChunkIndex:
         """The chunk index of the array at `path`, at least of `selection`. **Reads:** metadata."""
         layout = self.metadata.arrays[path]
         if path not in self._known:
@@ -91,7 +91,7 @@ class NativeStore(HierarchyStore):
         unread = bool((known.index.kinds == ChunkKind.UNREAD).any())
         return replace(known.index, is_partial=unread)
 
-    async def _ask(self, path: str, known: _Known, selection: Positions) -> None:
+    async def _ask(self, path: str, known: _Known, selection: Indexers) -> None:
         """Ask how long the chunks of `selection` are, unless that is known."""
         index, layout = known.index, self.metadata.arrays[path]
         box = np.ix_(*(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
+from harmony_vds.model.arrays import Positions
 from harmony_vds.model.asked import AskedChunks
 from harmony_vds.model.chunks import (
     ChunkIndex,
@@ -36,7 +37,6 @@ from harmony_vds.stores.zarr import ManifestStore
 _SHARE_BYTES = 4 * 2**20
 """Decoded bytes that one thread takes on at once: small chunks are not worth waking one each."""
 
-type Positions = npt.NDArray[np.int64]
 type Along = slice | Positions
 """Positions along one dimension; a slice where they are contiguous."""
 

@@ -19,7 +19,7 @@ from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import bridge, run
 from harmony_vds.errors import MissingSourceError, StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions, chunk_numbers
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers, chunk_numbers
 from harmony_vds.model.limits import REQUESTS_IN_FLIGHT
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.crowding import refuse_crowded_json
@@ -72,9 +72,7 @@ class RecordedReferences:
     """Rows of a record."""
     _arrays: dict[str, _Filling] = field(default_factory=dict)
 
-    async def index(
-        self, path: str, layout: ArrayLayout, selection: Positions | None
-    ) -> ChunkIndex:
+    async def index(self, path: str, layout: ArrayLayout, selection: Indexers | None) -> ChunkIndex:
         """The chunk index of the array at `path`, at least of `selection`.
 
         Raises
@@ -116,7 +114,7 @@ class RecordedReferences:
         flat = np.ravel_multi_index(numbers, filling.index.kinds.shape) if numbers else 0
         return filling.inlined.get(int(flat))
 
-    def _touched(self, index: ChunkIndex, selection: Positions | None) -> list[int]:
+    def _touched(self, index: ChunkIndex, selection: Indexers | None) -> list[int]:
         """Numbers of the records that hold the chunks of a selection."""
         if selection is None:
             return list(range(-(-index.kinds.size // self.size)))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.stores.chunk_names import by_folder, numbers_in, places
 from harmony_vds.stores.layouts import MOST_DOCUMENTS, ArrayLayout
 
@@ -156,7 +156,7 @@ class ReferenceTable:
         self,
         path: str,
         layout: ArrayLayout,
-        selection: Positions | None = None,  # noqa: ARG002  all is known
+        selection: Indexers | None = None,  # noqa: ARG002  all is known
     ) -> ChunkIndex:
         """As `index_of`. **Reads:** nothing."""
         return self.index_of(path, layout)

@@ -16,7 +16,7 @@ from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import bridge, run
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, Positions
+from harmony_vds.model.chunks import ChunkIndex, Indexers
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.cache import KeptManifest, ManifestCache, UnusableEntryError
 from harmony_vds.stores.freshness import SourceWatch
@@ -29,9 +29,7 @@ from harmony_vds.stores.zarr import ManifestStore
 class References(Protocol):
     """Where the chunks of a hierarchy lie, whatever form that is written in."""
 
-    async def index(
-        self, path: str, layout: ArrayLayout, selection: Positions | None
-    ) -> ChunkIndex:
+    async def index(self, path: str, layout: ArrayLayout, selection: Indexers | None) -> ChunkIndex:
         """The chunk index of the array at `path`, at least of `selection`. **Reads:** metadata."""
 
     async def inline(
@@ -101,7 +99,7 @@ class ReferenceStore(ManifestStore):
         separator = self._layouts.arrays[path].separator
         return f"{path}/{separator.join(map(str, numbers)) or '0'}"
 
-    async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
+    async def build_index(self, path: str, selection: Indexers | None) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** metadata."""
         path = path.strip("/")
         return await self._references.index(path, self._layouts.arrays[path], selection)
@@ -115,9 +113,7 @@ class _KeptReferences:
     document: "_Document"
     parsed: ReferenceTable | None = None
 
-    async def index(
-        self, path: str, layout: ArrayLayout, selection: Positions | None
-    ) -> ChunkIndex:
+    async def index(self, path: str, layout: ArrayLayout, selection: Indexers | None) -> ChunkIndex:
         """As in `References`. **Reads:** nothing, or metadata if they are lost."""
         if path in self.kept.notes["refused"]:
             raise StoreError(self.kept.notes["refused"][path])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.store import IndexSource
 from harmony_vds.stores.metadata import Attributes, default_fill
@@ -140,7 +140,7 @@ def with_added(
     **Reads:** nothing; the result as `source`.
     """
 
-    def index_of(path: str, selection: Positions | None = None) -> ChunkIndex:
+    def index_of(path: str, selection: Indexers | None = None) -> ChunkIndex:
         if path in meant or path not in added:
             return source(meant.get(path, path), selection)
         own = tree[group_of(path)].variables[name_of(path)]

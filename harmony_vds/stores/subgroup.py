@@ -7,7 +7,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from harmony_vds.errors import StoreError
-from harmony_vds.model.chunks import ChunkIndex, Positions
+from harmony_vds.model.chunks import ChunkIndex, Indexers
 from harmony_vds.model.store import StoreLocation
 from harmony_vds.stores.zarr import ManifestStore
 
@@ -45,7 +45,7 @@ class GroupStore(ManifestStore):
         """As of the whole store. **Reads:** chunks."""
         return await self._whole.get(self._key(key), prototype, byte_range)
 
-    async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
+    async def build_index(self, path: str, selection: Indexers | None) -> ChunkIndex:
         """As of the whole store. **Reads:** metadata."""
         return await self._whole.index(f"{self._prefix}{path}", selection)
 

@@ -23,7 +23,7 @@ from zarr.core.sync import sync
 from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.loop import bridge
 from harmony_vds.errors import VdsError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.stores.freshness import SourceWatch
 from harmony_vds.stores.metadata import FillRole
 
@@ -54,14 +54,14 @@ class ManifestStore(Store):
         """The metadata document or store-held chunk under `key`. **Reads:** metadata."""
 
     @abstractmethod
-    async def build_index(self, path: str, selection: Positions | None) -> ChunkIndex:
+    async def build_index(self, path: str, selection: Indexers | None) -> ChunkIndex:
         """The chunk index of the array at `path`, e.g. ``/grp/sst``; at least of `selection`.
 
         A manifest that can be read in parts gives a partial index and is asked again for each
         selection. **Reads:** metadata.
         """
 
-    async def index(self, path: str, selection: Positions | None = None) -> ChunkIndex:
+    async def index(self, path: str, selection: Indexers | None = None) -> ChunkIndex:
         """The chunk index of the array at `path`, built once. **Reads:** metadata.
 
         Parameters
@@ -85,7 +85,7 @@ class ManifestStore(Store):
                     raise
             return built
 
-    def chunk_index(self, path: str, selection: Positions | None = None) -> ChunkIndex:
+    def chunk_index(self, path: str, selection: Indexers | None = None) -> ChunkIndex:
         """As `index`, for callers outside zarr's loop. **Reads:** metadata."""
         built = self._built.get(path)
         return sync(self.index(path, selection)) if built is None or built.is_partial else built

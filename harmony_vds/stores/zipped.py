@@ -19,7 +19,7 @@ from harmony_vds.access.fetch import Fetcher
 from harmony_vds.access.http import Received
 from harmony_vds.access.loop import bridge, run
 from harmony_vds.errors import MissingSourceError, StoreError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.listing import listed
 from harmony_vds.model.paths import ancestors, group_of
 from harmony_vds.model.store import StoreLocation
@@ -137,7 +137,7 @@ class ZippedStore(HierarchyStore):
     async def build_index(
         self,
         path: str,
-        selection: Positions | None,  # noqa: ARG002  the table of contents is there as a whole
+        selection: Indexers | None,  # noqa: ARG002  the table of contents is there as a whole
     ) -> ChunkIndex:
         """The chunk index of the array at `path`. **Reads:** nothing."""
         layout = self.metadata.arrays[path]

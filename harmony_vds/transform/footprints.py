@@ -8,15 +8,11 @@ the mode everywhere, values are those at points spread evenly over the target ce
 A target cell has a value where at least half of what lies under it is there.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats, Values
 from harmony_vds.model.target import Resampling
 
-type Values = npt.NDArray[Any]
-type Floats = npt.NDArray[np.float64]
 type Spans = tuple[Floats, Floats]
 """Where each row, or column, of a target block begins and ends, counted in cells of the window."""
 

@@ -7,15 +7,12 @@ reads across tiles would have them made again and again; so they are made once a
 from collections.abc import Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Values
 from harmony_vds.model.subset import Block, SubsetVariable
 from harmony_vds.transform.computed import computed
-
-type Values = npt.NDArray[Any]
 
 
 class _Together:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harmony_vds.model.areas import CellAreas
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.average import Measure
-from harmony_vds.model.decoding import Floats
 from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import Tile
 from harmony_vds.transform.shared import Parts

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
+from harmony_vds.model.arrays import Positions, Values
 from harmony_vds.model.blocks import split
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Role
@@ -22,9 +23,6 @@ from harmony_vds.model.target import TargetPlan
 from harmony_vds.model.warp_blocks import BLOCK_BYTES
 from harmony_vds.transform.computed import computed
 from harmony_vds.transform.mask import fill_of
-
-type Values = npt.NDArray[Any]
-type Indices = npt.NDArray[np.int64]
 
 _MEANING = ("units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value",
             "flag_values", "flag_masks")  # fmt: skip
@@ -87,7 +85,7 @@ class _Lines:
     ) -> None:  # fmt: skip
         self._stores = stores
         self._names = names
-        self._places: dict[str, tuple[list[Indices], int]] = {}
+        self._places: dict[str, tuple[list[Positions], int]] = {}
         lengths: dict[str, dict[int, int]] = {}
         for number, store in enumerate(stores):
             for own in store.values():
@@ -97,7 +95,7 @@ class _Lines:
         for dimension, sizes in lengths.items():
             self._places[dimension] = self._of(dimension, sizes)
 
-    def places(self, dimension: str, number: int) -> Indices:
+    def places(self, dimension: str, number: int) -> Positions:
         """Where the positions of one store come to lie. **Reads:** nothing."""
         return self._places[dimension][0][number]
 
@@ -105,7 +103,7 @@ class _Lines:
         """How many positions there are in all. **Reads:** nothing."""
         return self._places[dimension][1]
 
-    def _of(self, dimension: str, sizes: Mapping[int, int]) -> tuple[list[Indices], int]:
+    def _of(self, dimension: str, sizes: Mapping[int, int]) -> tuple[list[Positions], int]:
         known = {
             number: np.asarray(self._stores[number][dimension].data.values)
             for number in sizes
@@ -149,10 +147,10 @@ class _Member:
     """A variable of one store, and where its positions come to lie."""
 
     variable: SubsetVariable
-    places: tuple[Indices, ...]
+    places: tuple[Positions, ...]
     """Of the dimensions before rows and columns."""
 
-    def parts(self, block: Block) -> Iterator[tuple[Block, tuple[Indices, ...]]]:
+    def parts(self, block: Block) -> Iterator[tuple[Block, tuple[Positions, ...]]]:
         """Pieces of it in a block of the whole, and where in the block they lie."""
         inner = [
             slice(*np.searchsorted(own, [part.start, part.stop]).tolist())

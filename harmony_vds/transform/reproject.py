@@ -12,6 +12,7 @@ import xarray as xr
 
 from harmony_vds.errors import UnsupportedError
 from harmony_vds.model.approach import Approach, Approaches
+from harmony_vds.model.arrays import Values
 from harmony_vds.model.chunks import Cut
 from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
@@ -32,8 +33,6 @@ from harmony_vds.transform.target_attributes import (
     mapping_attributes,
     reprojected_attributes,
 )
-
-type Values = npt.NDArray[Any]
 
 _CHUNK = 512
 """Rows and columns of an output's chunks."""

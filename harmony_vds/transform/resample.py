@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harmony_vds.model.arrays import Floats, Values
 from harmony_vds.model.quads import Corners
 from harmony_vds.model.target import Resampling
 from harmony_vds.model.warp import Places
 
-type Values = npt.NDArray[Any]
-type Floats = npt.NDArray[np.float64]
 type Tap = tuple[npt.NDArray[np.intp], Values, npt.NDArray[np.bool_]]
 """Index of a cell for each place, its weight, and whether it is not one gone on from the edge."""
 

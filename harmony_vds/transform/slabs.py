@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.model.arrays import Floats
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, numbers_of
-from harmony_vds.model.decoding import Decoding, Floats
+from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.subset import Block
 from harmony_vds.model.tiles import SLABS_AHEAD
 

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from harmony_vds.model.decoding import Floats
+from harmony_vds.model.arrays import Floats
 
 
 class Sums:

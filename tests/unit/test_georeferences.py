@@ -8,7 +8,7 @@ import xarray as xr
 from unit.test_grids import store_of
 from unit.test_places import EAST, NORTH, STATED, image
 
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
@@ -32,7 +32,7 @@ def cut(
     })  # fmt: skip
     tree.attrs.update(told)
 
-    def index(path: str, selection: Positions | None = None) -> ChunkIndex:
+    def index(path: str, selection: Indexers | None = None) -> ChunkIndex:
         own = tree[path.rpartition("/")[0] or "/"].variables[path.rpartition("/")[2]]
         present = ChunkIndex.empty(own.shape, tuple(max(n, 1) for n in own.shape), 4)
         present.kinds[...] = ChunkKind.INLINE

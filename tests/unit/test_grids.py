@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from harmony_vds.errors import NoDataError, UnsupportedError
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
 from harmony_vds.model.request import Request, Source
@@ -29,7 +29,7 @@ def store_of(groups: dict[str, dict[str, tuple]]) -> VirtualStore:
     tree = xr.DataTree.from_dict(datasets)
     location = StoreLocation("https://example.com/store", ManifestFormat.KERCHUNK_JSON, None, "1")
 
-    def index(path: str, selection: Positions | None = None) -> ChunkIndex:
+    def index(path: str, selection: Indexers | None = None) -> ChunkIndex:
         group, _, name = path.rpartition("/")
         own = tree[group or "/"].variables[name]
         chunks = tuple(max(n, 1) for n in own.shape)

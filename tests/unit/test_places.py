@@ -13,7 +13,7 @@ from pyproj import CRS, Transformer
 
 from harmony_vds.errors import StoreError, UncutBoxError
 from harmony_vds.inspection.findings import findings_of
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Positions
+from harmony_vds.model.chunks import ChunkIndex, ChunkKind, Indexers
 from harmony_vds.model.grid import Grid, GridKind
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.planning.grids import footing
@@ -39,7 +39,7 @@ def hierarchy_of(groups: dict[str, Fields], told: dict[str, Any] | None = None) 
     tree.attrs.update(told or {})
     location = StoreLocation("https://example.com/store", ManifestFormat.KERCHUNK_JSON, None, "1")
 
-    def index(path: str, selection: Positions | None = None) -> ChunkIndex:
+    def index(path: str, selection: Indexers | None = None) -> ChunkIndex:
         group, _, name = path.rpartition("/")
         own = tree[group or "/"].variables[name]
         present = ChunkIndex.empty(own.shape, tuple(max(n, 1) for n in own.shape), 4)
