@@ -3,9 +3,27 @@
 import numpy as np
 
 from harmony_vds.model.paths import name_of
-from harmony_vds.model.target import TURN, SourceAxis, TargetPlan
+from harmony_vds.model.target import TURN, Resampling, SourceAxis, TargetPlan
 from harmony_vds.model.warp import Warp
 from harmony_vds.outputs.decoded_recipe import DECODED, FLOATING
+
+
+def _extreme(reduce: str, none: str) -> list[str]:
+    """Lines for the least or greatest of the cells that lie under one, if only in part."""
+    return [
+        f"    found = own.fillna({none}).values  # of cells that lie under one in part, too",
+        f"    found = [found[..., o > 1e-9, :].{reduce}(axis=-2, initial={none}) for o in down]",
+        "    found = np.stack(found, axis=-2)",
+        f"    found = [found[..., o > 1e-9].{reduce}(axis=-1, initial={none}) for o in over]",
+        "    found = np.stack(found, axis=-1)",
+    ]
+
+
+_FOUND = {
+    Resampling.AVERAGE: ["    found = down @ own.fillna(0).values @ over.T / there"],
+    Resampling.MINIMUM: _extreme("min", "np.inf"),
+    Resampling.MAXIMUM: _extreme("max", "-np.inf"),
+}
 
 
 def is_averaged(target: TargetPlan, way: Warp) -> bool:
@@ -57,14 +75,16 @@ def by_area(target: TargetPlan, way: Warp) -> list[str]:
         f"over, wide = shares({_positions('x', way.source.x)}, {way.source.shape[1]}{turns})",
         *DECODED,
         *FLOATING,
-        "def averaged(own):  # missing where less than half of what lies under a cell is there",
+        "# Missing where less than half of what lies under a cell is there; the last digits of",
+        "# single precision may differ.",
+        "def averaged(own):",
         "    made = floating(own)",
         f"    own = decoded(own.load()).transpose(..., {grid[0]!r}, {grid[1]!r})",
         "    there = down @ own.notnull().values @ over.T",
-        "    mean = down @ own.fillna(0).values @ over.T / there",
-        "    mean = np.where(there >= (0.5 - 1e-6) * tall * wide.T, mean, np.nan)",
+        *_FOUND[target.resampling],
+        "    found = np.where(there >= (0.5 - 1e-6) * tall * wide.T, found, np.nan)",
         f"    dimensions = (*own.dims[:-2], {y!r}, {x!r})",
-        "    return xr.Variable(dimensions, mean.astype(made)).where(inside)",
+        "    return xr.Variable(dimensions, found.astype(made)).where(inside)",
     ]
 
 

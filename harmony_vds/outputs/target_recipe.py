@@ -1,7 +1,10 @@
 """Lines of Python that put what a recipe has cut on the output's own grid."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from harmony_vds.model.approach import Approach
 from harmony_vds.model.extent import BoundingBox
 from harmony_vds.model.grid import GridKind
 from harmony_vds.model.maps import DEGREES, world_of
@@ -14,10 +17,15 @@ from harmony_vds.model.warp import Warp, within
 from harmony_vds.outputs.average_recipe import by_area, is_averaged
 from harmony_vds.outputs.kernel_recipe import by_kernel
 from harmony_vds.outputs.reference_recipe import named
+from harmony_vds.outputs.sample_recipe import by_points
 
 type Source = SourceGrid | Swath
 
 _EARTH = BoundingBox(-180.0, -90.0, 180.0, 90.0)
+_NEAREST = [
+    "# Each takes the cell that its centre lies nearest to; where two are equally near, to the",
+    "# last digit, this may take the other one.",
+]
 _BESIDE = "1e-10"
 """Cells by which rounding may put a place on the other side of an edge, as `model.warp` has it."""
 
@@ -25,9 +33,9 @@ _BESIDE = "1e-10"
 def source_in(plan: Plan, group: str, *, is_whole: bool) -> Source | None:
     """The grid that lines from `on_target` take values from; None where there are no such lines.
 
-    There are for what lies on one grid of `group`: for nearest values, and but for swaths for those
-    of kernels, and averages where rows are rows. All but the nearest need the lines before to have
-    done all that the plan does (`is_whole`). **Reads:** nothing.
+    There are for what lies on one grid of `group`, and for nearest values of a swath. All but the
+    nearest values need the lines before to have done all that the plan does (`is_whole`).
+    **Reads:** nothing.
     """
     target = plan.target
     if target is None or (plan.average is not None and not is_whole) or plan.beside:
@@ -39,8 +47,7 @@ def source_in(plan: Plan, group: str, *, is_whole: bool) -> Source | None:
             continue
         method = target.resampling_of(own.path)
         plain = isinstance(source, SourceGrid) and is_whole
-        mixes = method.is_kernel or method is Resampling.AVERAGE
-        if own.is_added or not (method is Resampling.NEAREST or (mixes and plain)):
+        if own.is_added or not (method is Resampling.NEAREST or plain):
             return None
         found[id(source)] = source
     source = next(iter(found.values()), None)
@@ -67,12 +74,29 @@ def on_target(plan: Plan, source: Source) -> list[str]:
     """
     assert plan.target is not None
     target, way = plan.target, way_to(plan.target, source)
-    lines = _centres(target, source, way)
+    lines, located = _axes(target), _located(target, source, way)
     if isinstance(way, Scatter):
-        lines += _near(plan, way)
+        lines += [*_NEAREST, *located, *_near(plan, way), *_returning(target, way)]
     else:
-        lines += _counted(plan, way)
-    return [*lines, *_inside(target, way), *_made(plan, way)]
+        located += [*_counted(plan, way), *_returning(target, way)]
+        lines += _as_function(located) if _is_sampled(target, way) else [*_NEAREST, *located]
+    return [*lines, *_asked(target), *_made(plan, way)]
+
+
+def _is_sampled(target: TargetPlan, way: Warp | Scatter) -> bool:
+    return Approach(way, target.resampling).parts > 1
+
+
+def _as_function(located: Sequence[str]) -> list[str]:
+    """Lines that locate places of the target, as a function of them, and those of its centres."""
+    return [
+        "",
+        "def located(xs, ys):",
+        *(f"    {own}" for own in located),
+        "    return row, column, inside",
+        "",
+        "row, column, inside = located(xs, ys)",
+    ]
 
 
 def _grid(plan: Plan, source: Source) -> GridPlan | None:
@@ -92,7 +116,8 @@ def _is_told(source: Source, plan: Plan, group: str) -> bool:
     if not source.x.is_even or not (source.y.is_even or latitudes):
         return False
     way = Warp(plan.target, source)
-    if plan.target.resampling is Resampling.AVERAGE and not is_averaged(plan.target, way):
+    by_sides = Approach(way, plan.target.resampling).is_exact
+    if by_sides and not is_averaged(plan.target, way):
         return False
     return not (_must_return(plan.target, way) and world_of(plan.target.crs))
 
@@ -104,27 +129,30 @@ def _must_return(target: TargetPlan, way: Warp | Scatter) -> bool:
     return beside or (isinstance(way, Warp) and way.is_checked)
 
 
-def _centres(target: TargetPlan, source: Source, way: Warp | Scatter) -> list[str]:
+def _axes(target: TargetPlan) -> list[str]:
     a, _, left, _, e, top = target.transform
-    crs = DEGREES if isinstance(source, Swath) else source.crs or DEGREES
-    lines = [
+    return [
         "",
-        "# Each of the output's cells takes the cell that its centre lies nearest to; where two",
-        "# are equally near, to the last digit, this may take the other one.",
+        "# Centres of the output's cells.",
         f"xs = {left!r} + {a!r} * np.arange(0.5, {target.shape[1]})",
         f"ys = {top!r} + {e!r} * np.arange({target.rows.start + 0.5}, {target.rows.stop})",
         f"crs = {named(target.crs)!r}",
-        f"way = pyproj.Transformer.from_crs(crs, {named(crs)!r}, always_xy=True)",
     ]
+
+
+def _located(target: TargetPlan, source: Source, way: Warp | Scatter) -> list[str]:
+    """Lines for ``x`` and ``y`` in the system of the source."""
+    a, _, left, _, e, top = target.transform
+    crs = DEGREES if isinstance(source, Swath) else source.crs or DEGREES
+    lines = [f"way = pyproj.Transformer.from_crs(crs, {named(crs)!r}, always_xy=True)"]
     if isinstance(way, Warp) and way.rows is not None and way.columns is not None:
         row, column = (np.isfinite(own).argmax() for own in (way.rows, way.columns))
-        lines += [
+        return [
+            *lines,
             f"x = way.transform(xs, np.full(xs.size, {float(top + e * (row + 0.5))!r}))[0]",
             f"y = way.transform(np.full(ys.size, {float(left + a * (column + 0.5))!r}), ys)[1]",
         ]
-    else:
-        lines += ["x, y = way.transform(*np.meshgrid(xs, ys))"]
-    return lines
+    return [*lines, "x, y = way.transform(*np.meshgrid(xs, ys))"]
 
 
 def _counted(plan: Plan, way: Warp) -> list[str]:
@@ -193,28 +221,34 @@ def _near(plan: Plan, way: Scatter) -> list[str]:
     ]
 
 
-def _inside(target: TargetPlan, way: Warp | Scatter) -> list[str]:
-    """Lines that leave out what lies beside the map, and beside the box that was asked for."""
-    lines, both = [], tuple(map(name_of, target.dimensions))
+def _returning(target: TargetPlan, way: Warp | Scatter) -> list[str]:
+    """Lines that leave out what lies beside the map."""
+    if not _must_return(target, way):
+        return []
+    both = tuple(map(name_of, target.dimensions))
     a, e = target.transform[0], target.transform[4]
-    if _must_return(target, way):
-        lines += [
-            "# What does not come back lies beside the map.",
-            "own = pyproj.Transformer.from_crs(crs, pyproj.CRS(crs).geodetic_crs, always_xy=True)",
-            "back = own.transform(*own.transform(*np.meshgrid(xs, ys)), direction='INVERSE')",
-            f"away = np.hypot((back[0] - xs) / {a!r}, (back[1] - ys[:, None]) / {e!r})",
-            f"inside = inside & xr.Variable({both!r}, away < 0.01)",
-        ]
-    if target.inside is not None:
-        box = target.inside
-        lines += [
-            f"way = pyproj.Transformer.from_crs(crs, {DEGREES!r}, always_xy=True)",
-            "lon, lat = way.transform(*np.meshgrid(xs, ys))",
-            f"asked = (lat >= {box.south!r} - 1e-9) & (lat <= {box.north!r} + 1e-9)",
-            f"asked &= (lon - {box.west!r} + 1e-9) % 360 <= {box.width!r} + 2e-9",
-            f"inside = inside & xr.Variable({both!r}, asked)",
-        ]
-    return lines
+    return [
+        "# What does not come back lies beside the map.",
+        "own = pyproj.Transformer.from_crs(crs, pyproj.CRS(crs).geodetic_crs, always_xy=True)",
+        "back = own.transform(*own.transform(*np.meshgrid(xs, ys)), direction='INVERSE')",
+        f"away = np.hypot((back[0] - xs) / {a!r}, (back[1] - ys[:, None]) / {e!r})",
+        f"inside = inside & xr.Variable({both!r}, away < 0.01)",
+    ]
+
+
+def _asked(target: TargetPlan) -> list[str]:
+    """Lines that leave out what lies beside the box that was asked for."""
+    if target.inside is None:
+        return []
+    box, both = target.inside, tuple(map(name_of, target.dimensions))
+    return [
+        f"way = pyproj.Transformer.from_crs(crs, {DEGREES!r}, always_xy=True)",
+        "lon, lat = way.transform(*np.meshgrid(xs, ys))",
+        f"asked = (lat >= {box.south!r} - 1e-9) & (lat <= {box.north!r} + 1e-9)",
+        f"asked &= (lon - {box.west!r} + 1e-9) % 360 <= {box.width!r} + 2e-9",
+        f"asked = xr.Variable({both!r}, asked)",
+        "inside = inside & asked",
+    ]
 
 
 def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
@@ -256,6 +290,8 @@ def _mixing(plan: Plan, way: Warp | Scatter) -> tuple[list[str], str]:
     picked = sorted(name_of(own) for own in target.picked if group_of(own) == group)
     if isinstance(way, Warp) and target.resampling.is_kernel:
         return by_kernel(target, way), f"if name in {picked} else blended(own) "
-    if isinstance(way, Warp) and target.resampling is Resampling.AVERAGE:
-        return by_area(target, way), f"if name in {picked} else averaged(own) "
-    return [], ""
+    if not isinstance(way, Warp) or target.resampling is Resampling.NEAREST:
+        return [], ""
+    if _is_sampled(target, way):
+        return by_points(target, way), f"if name in {picked} else gathered(own) "
+    return by_area(target, way), f"if name in {picked} else averaged(own) "

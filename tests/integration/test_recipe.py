@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from gridded import store_of
 from recipes import cooked, output_of
 from world import kerchunk_references, virtual_dataset, write_icechunk, write_references
+
+from harmony_vds.model.grid import GridKind
 
 REQUESTS = {
     "everything": [],
@@ -54,12 +57,12 @@ def native(days: list[Path], place: Path) -> Path:
     return place
 
 
-def test_recipe_says_what_it_leaves_out(store, days, tmp_path):
-    asked = ["--crs", "EPSG:3857", "--interpolation", "max", "--variable", "analysed_sst"]
-    path = output_of(store, tmp_path, *asked, "--trust", str(days[0].parent))
+def test_recipe_says_what_it_leaves_out(tmp_path):
+    place = store_of(tmp_path, GridKind.CURVILINEAR)
+    path = output_of(place, tmp_path, "--crs", "EPSG:3413", "--interpolation", "bilinear")
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith(
-            "# The output then puts this on another grid (max).\n"
+            "# The output then puts this on another grid (bilinear).\n"
             "# harmony-vds rerun FILE makes the output again."
         )
 

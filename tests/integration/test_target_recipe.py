@@ -114,6 +114,35 @@ def test_values_that_a_recipe_mixes_are_those_of_the_output(target, method, stor
 
 
 @pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        ("degrees", "min"),
+        ("mercator", "max"),
+        ("polar", "max"),
+        ("degrees", "mode"),
+        ("polar", "mode"),
+        ("beside an oval map", "average"),
+    ],
+)
+def test_values_that_a_recipe_makes_of_all_that_lies_under_a_cell_are_those_of_the_output(
+    target, method, store, days, tmp_path
+):
+    step = ["--temporal", "2024-01-03T00:00:00Z", "2024-01-03T23:00:00Z"]
+    options = [*on(TARGETS[target], *step), "--interpolation", method]
+    path = output_of(store, tmp_path, *options, "--trust", str(days[0].parent))
+    # Means in single precision; picked values to the bit.
+    made = assert_told(path, atol=1e-3 if method == "average" else 0, beside=("crs",))
+    assert np.unique(made.analysed_sst).size > 100
+
+
+def test_recipe_picks_in_the_box_that_was_asked_for(store, days, tmp_path):
+    box = ["--bbox", "-60", "40", "60", "80", "--variable", "analysed_sst"]
+    box += ["--interpolation", "mode"]
+    path = output_of(store, tmp_path, *on(TARGETS["polar"], *box), "--trust", str(days[0].parent))
+    assert np.unique(assert_told(path, beside=("crs",)).analysed_sst).size > 10
+
+
+@pytest.mark.parametrize(
     ("first", "method"),
     [("shape", "bilinear"), ("shape", "average"), ("average", "near"), ("both", "cubic")],
 )
