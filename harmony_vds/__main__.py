@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handle
 
 logger = logging.getLogger("harmony_vds")
 
+_STOPPED = "The service was told to stop before it was done. It can be run again."
 _CHATTY = ("boto3", "botocore", "s3transfer", "urllib3", "aiohttp", "asyncio", "pystac")
 
 
@@ -30,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("APP_NAME", "harmony-vds")
     keep_secret(os.environ.get("SHARED_SECRET_KEY"))
     with collector_at_rest():
-        from harmony_service_lib.cli import is_harmony_cli, setup_cli
+        from harmony_service_lib.cli import is_harmony_cli, run_cli, setup_cli
         from harmony_service_lib.exceptions import HarmonyException
         from harmony_service_lib.util import config
 
-        import harmony_vds.adapter  # noqa: F401
+        from harmony_vds.adapter import VirtualStoreAdapter
 
     parser = argparse.ArgumentParser(
         prog="harmony_vds", description="Answers Harmony requests from virtual Zarr stores."
@@ -47,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = config(validate=False)
     _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
     try:
-        with stopping_on_sigterm():
-            _run(parser, parsed, settings)
+        with stopping_on_sigterm(partial(_tell_user, parsed.harmony_metadata_dir, _STOPPED)):
+            run_cli(parser, parsed, VirtualStoreAdapter, settings)
     except HarmonyException:
         return 1  # logged and written to error.json by the library
     except Exception as error:  # raised by the library around the adapter: the user must hear of it
@@ -60,19 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
-
-
-def _run(parser: argparse.ArgumentParser, parsed: argparse.Namespace, settings: Any) -> None:
-    """Run the work item; one that is told to stop says so."""
-    from harmony_service_lib.cli import run_cli
-
-    from harmony_vds.adapter import VirtualStoreAdapter
-
-    try:
-        run_cli(parser, parsed, VirtualStoreAdapter, settings)
-    except Stopped as stopped:  # the library has called it an unknown error
-        _tell_user(parsed.harmony_metadata_dir, f"{stopped} It can be run again.")
-        raise
 
 
 def _take_inline_shape(parsed: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ query-cmr the catalogue's items are the granules to answer for.
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from harmony_vds.errors import ErrorGroup, VdsError
 from harmony_vds.items import granules_of
 from harmony_vds.message import request_from_message
 from harmony_vds.model.request import Request
+from harmony_vds.stopping import work_folder
 from harmony_vds.telemetry import redact
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
             credentials = Credentials.of_token(self.message.accessToken, settings.token_hosts)
             location, request_id = self.message.stagingLocation, str(self.message.requestId)
             uploads = upload_reader(self.config)
-            with Services.of(settings, credentials, uploads) as services, _workdir() as workdir:
+            with Services.of(settings, credentials, uploads) as services, work_folder() as workdir:
                 apart = only_plans(self.message)
                 prepared = self._prepared(request, services, workdir, apart=apart)
                 if apart:
@@ -93,12 +93,6 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
         granules = granules_of(items, [own.collection for own in request.sources])
         logger.info("Answering for %d selected granules", len(granules))
         return prepare(replace(request, granules=granules), services, apart=apart)
-
-
-@contextmanager
-def _workdir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vds-") as folder:
-        yield Path(folder)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ they are where that is the one wanted; what a run left unfinished is cleared awa
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from harmony_service_lib.aws import aws_parameters
 from s3transfer.exceptions import RetriesExceededError
+
+from harmony_vds.stopping import undone_if_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +108,29 @@ class StagingBucket:
         there = self.find(name, fingerprint) if fingerprint else None
         if there is None or there.checksum != checksum:
             extra = {"ContentType": media_type, "Metadata": told if fingerprint else {}}
-            self.client.upload_file(str(path), self.name, f"{self.prefix}{name}", ExtraArgs=extra)
+            self._upload(path, f"{self.prefix}{name}", extra)
         return StagedObject(href, path.stat().st_size, checksum, media_type)
+
+    def _upload(self, path: Path, key: str, extra: Mapping[str, Any]) -> None:
+        """Upload a file; an upload in parts is given up where the process is stopped meanwhile."""
+        begun: list[str] = []
+        events, beginning = self.client.meta.events, "after-call.s3.CreateMultipartUpload"
+
+        def note(parsed: Mapping[str, Any], **_: Any) -> None:
+            if "UploadId" in parsed:
+                begun.append(parsed["UploadId"])
+
+        def give_up() -> None:
+            for number in begun:
+                with suppress(ClientError):  # it is complete, or given up
+                    self.client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=number)
+
+        events.register(beginning, note)
+        try:
+            with undone_if_stopped(give_up):
+                self.client.upload_file(str(path), self.name, key, ExtraArgs=extra)
+        finally:
+            events.unregister(beginning, note)
 
     def href(self, name: str) -> str:
         """The ``s3://`` URL of what is called `name`. **Reads:** nothing."""

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +18,7 @@ from harmony_vds.pipeline import written
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
 from harmony_vds.staging import StagedOutput, output_name, stage
+from harmony_vds.stopping import work_folder
 from harmony_vds.telemetry import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ def deliver(
     earlier = {} if config is None else _staged_before(prepared, services, location, config)
     leaving_out = {number: own.left_out for number, own in earlier.items()}
     staged = {number: dict(own.staged) for number, own in earlier.items()}
-    with tempfile.TemporaryDirectory(prefix="vds-") as workdir:
-        outputs = written(prepared, Path(workdir), services, progress, leaving_out)
+    with work_folder() as workdir:
+        outputs = written(prepared, workdir, services, progress, leaving_out)
         names = [other.name for own in staged.values() for other in own.values()]
         for output in outputs:
             own = prepared[output.plan_number]

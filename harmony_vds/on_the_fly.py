@@ -5,7 +5,6 @@ import warnings
 import weakref
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from harmony_vds.access.gateway import Access
@@ -19,6 +18,7 @@ from harmony_vds.model.plan import Cost, human_bytes
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
+from harmony_vds.stopping import work_folder
 from harmony_vds.stores.open import open_store
 from harmony_vds.telemetry import Deadline
 
@@ -103,9 +103,8 @@ def _opened(
     clock = _Clock(services.deadline, services.limits.max_read_bytes)
     choice = Choice(time_from="auto", is_one_of_many=len(files) > 1)
     with ExitStack() as unless_opened:
-        folder = TemporaryDirectory(prefix="vds-store-")
-        unless_opened.callback(folder.cleanup)
-        place = Place.of(f"{folder.name}/store")
+        folder = unless_opened.enter_context(work_folder("vds-store-"))
+        place = Place.of(f"{folder}/store")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what Zarr v3 has not standardised

@@ -3,10 +3,10 @@
 import logging
 import re
 import shutil
-import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,7 +21,7 @@ from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.plan import Plan
 from harmony_vds.model.request import Source
-from harmony_vds.stopping import Stopped
+from harmony_vds.stopping import undone_if_stopped, work_folder
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +136,8 @@ def try_location(location: str) -> str:
 
     **Reads:** nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="vds-") as folder:
-        path = Path(folder) / _TRIAL
+    with work_folder() as folder:
+        path = folder / _TRIAL
         path.write_text("harmony-vds doctor tried whether outputs can be put here.\n")
         box, times = BoundingBox(-180, -90, 180, 90), TimeRange(None, None)
         trial = Output(path, "text/plain", box, times, path.stat().st_size, "", 0, "")
@@ -165,14 +165,12 @@ def _move(output: Output, name: str, location: str, _: Any, __: str) -> StagedOu
     folder = Path(unquote(urlsplit(location).path) if location.startswith("file:") else location)
     unfinished = folder / f".{name}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.move(output.path, unfinished)
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-        unfinished.replace(folder / name)
-    except Stopped:
-        _delete(unfinished)
-        raise
+        with undone_if_stopped(partial(_delete, unfinished)):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.move(output.path, unfinished)
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+            unfinished.replace(folder / name)
     except OSError as error:
         _delete(unfinished)
         raise SettingsError(f"The output cannot be put into {folder}: {error.strerror}.") from None

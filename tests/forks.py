@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,12 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def run(
     program: str, arguments: Sequence[str], environment: Mapping[str, str],
-    *, cwd: Path | None = None, seconds: int = 300,
+    *, cwd: Path | None = None, seconds: int = 300, meanwhile: Callable[[int], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-    """What ``main`` of the module `program` does with the arguments, in a process of its own."""
+    """What ``main`` of the module `program` does with the arguments, in a process of its own.
+
+    `meanwhile` gets the number of the process and is called while that runs.
+    """
     with (
         tempfile.NamedTemporaryFile("r") as out,
         tempfile.NamedTemporaryFile("r") as err,
@@ -67,7 +70,12 @@ def run(
         assert parent.stdin is not None
         assert parent.stdout is not None
         print(json.dumps(job), file=parent.stdin, flush=True)
-        status = int(parent.stdout.readline())
+        number = int(parent.stdout.readline())
+        try:
+            if meanwhile is not None:
+                meanwhile(number)
+        finally:
+            status = int(parent.stdout.readline())
         return subprocess.CompletedProcess(command, status, out.read(), err.read())
 
 
@@ -99,6 +107,7 @@ def main() -> int:
             _become(job)
             sys.argv = job["command"]
             return importlib.import_module(job["command"][0]).main()
+        print(child, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     return 0
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,10 +153,12 @@ def invoke(
     input_file: bool = False,
     cwd: Path | None = None,
     anew: bool = False,
+    meanwhile: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Run ``python -m harmony_vds --harmony-action invoke …`` in a process of its own.
 
-    The process is started `anew`, or else forked from one that has the libraries imported.
+    The process is started `anew`, or else forked from one that has the libraries imported, and
+    `meanwhile` called with its number.
 
     `data_location` defaults to a folder of its own; None leaves the message's stagingLocation.
     With `input_file` the message comes in a file, as the runner hands on long ones.
@@ -178,5 +180,5 @@ def invoke(
         done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300,
                               cwd=cwd)  # fmt: skip
     else:
-        done = forks.run(forks.SERVICE, arguments, given, cwd=cwd)
+        done = forks.run(forks.SERVICE, arguments, given, cwd=cwd, meanwhile=meanwhile)
     return Outcome(done.returncode, done.stderr + done.stdout, metadata_dir)
