@@ -25,7 +25,7 @@ from harmony_service_lib.util import download
 from harmony_vds.bucket import TROUBLE
 from harmony_vds.catalog import output_catalog
 from harmony_vds.errors import RequestError, StoreError, UpstreamError
-from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.extent import WORLD, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
 from harmony_vds.outputs.provenance import now
@@ -38,7 +38,6 @@ PART_TYPE = "application/vnd.harmony-vds.part+json"
 ROLE = "virtual_store_step"
 """The entry of a step's ``extra_args`` that tells what the step is for."""
 _AT_ONCE = 8
-_WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
 
 
 class _Sealed(msgspec.Struct):
@@ -124,7 +123,7 @@ def _written(prepared: Prepared, workdir: Path, secret: str) -> Output:
     folder.mkdir()
     (folder / "part.json").write_bytes(content)
     return Output(
-        folder / "part.json", PART_TYPE, plan.bbox() or prepared.notes.bbox or _WORLD,
+        folder / "part.json", PART_TYPE, plan.bbox() or prepared.notes.bbox or WORLD,
         plan.coverage or TimeRange(prepared.notes.start, prepared.notes.end), len(content),
         hashlib.sha256(content).hexdigest(), plan.cost.missing,
         f"Part {part.index + 1} of {part.of}",

@@ -12,6 +12,7 @@ from harmony_service_lib.message import Message
 from harmony_vds.errors import RequestError
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.formats import find_format
+from harmony_vds.model.listing import shown
 from harmony_vds.model.moment import parse_moment
 from harmony_vds.model.request import (
     DimensionRange,
@@ -103,7 +104,7 @@ def _refuse_other_ids(text: str) -> None:
     """Raise for what can be no concept id of a collection, before CMR is asked for it."""
     if _COLLECTION.fullmatch(text):
         return
-    told = f"The collection of the message is {_shown(text)}"
+    told = f"The collection of the message is {shown(text)}"
     form = "A collection's id is of the form C1234567890-PROVIDER"
     if len(re.findall(r"C\d+-\w+", text)) > 1:
         raise RequestError(f"{told}, which are several ids; give each a source of its own.")
@@ -226,19 +227,19 @@ def _quadruple(
 def _numbers(field: str, values: object, names: tuple[str, ...]) -> list[float]:
     takes = f"it takes a list of {len(names)} numbers: {', '.join(names)}"
     if not isinstance(values, list | tuple):
-        raise RequestError(f"{field} is {_shown(values)}, which is no list; {takes}.")
+        raise RequestError(f"{field} is {shown(values)}, which is no list; {takes}.")
     if names in _WITH_HEIGHTS and len(values) == len(names) * 3 // 2:
         raise RequestError(
-            f"{field} holds heights beside its {', '.join(names)} ({_shown(values)}); leave them "
+            f"{field} holds heights beside its {', '.join(names)} ({shown(values)}); leave them "
             "out, and ask for heights by a range of their dimension."
         )
     if len(values) != len(names):
-        raise RequestError(f"{field} holds {len(values)} values ({_shown(values)}); {takes}.")
+        raise RequestError(f"{field} holds {len(values)} values ({shown(values)}); {takes}.")
     return [_number(field, *own) for own in zip(names, values, strict=True)]
 
 
 def _number(field: str, name: str, value: object) -> float:
-    told = f"The {name} of {field} is {_shown(value)}"
+    told = f"The {name} of {field} is {shown(value)}"
     if value is None:
         raise RequestError(f"The {name} of {field} is missing; it should be a number.")
     if isinstance(value, str) and _COMPASS.fullmatch(value):
@@ -250,8 +251,3 @@ def _number(field: str, name: str, value: object) -> float:
     if number is None:
         raise RequestError(f"{told}, which is no number.")
     return number
-
-
-def _shown(value: object) -> str:
-    told = repr(value)
-    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"

@@ -4,7 +4,9 @@ import re
 from urllib.parse import urlsplit
 
 _SIZE = re.compile(r"\s*\d*\.?\d+\s*([kmgtpe]i?)?b?\s*", re.IGNORECASE)
-_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+# A backslash or a full-width dot is read differently by every parser.
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+"""A host in an address: names and numbers only."""
 
 
 def as_size(value: object) -> object:
@@ -48,7 +50,7 @@ def as_token_host(value: str) -> str:
     **Reads:** nothing.
     """
     if "://" not in value:
-        usable = _HOST.fullmatch(value) is not None
+        usable = HOST.fullmatch(value) is not None
     else:
         usable = _has_host(value, ("http", "https")) and value.rstrip("/").count("/") == 2
     if not usable:
@@ -87,4 +89,4 @@ def _has_host(url: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     host = parts.netloc.rpartition("]")[0] + "]" if parts.netloc.startswith("[") else parts.hostname
-    return parts.scheme in schemes and _HOST.fullmatch(host or "") is not None
+    return parts.scheme in schemes and HOST.fullmatch(host or "") is not None

@@ -5,7 +5,7 @@ A range that comes back short, as a whole file, or as a login page must never be
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from harmony_vds.access.trust import is_earthdata
 from harmony_vds.errors import ForbiddenError, MissingSourceError, StoreError, UpstreamError
 
 REDIRECTS = {301, 302, 303, 307, 308}
+CLOCK_SLACK = timedelta(seconds=2)
+"""By which dates of files may be off: they have whole seconds, and two machines' clocks differ."""
 _RETRIABLE = {408, 429}
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _RESOLUTION = re.compile(r'"resolution_url"\s*:\s*"(https://[\w.~:/?#@!$&()*+,;=%-]+)"')

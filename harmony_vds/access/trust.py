@@ -8,7 +8,6 @@ the private network, or a stranger's host.
 import ipaddress
 import os
 import posixpath
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,9 +15,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from harmony_vds.access.shipped import shipped
 from harmony_vds.errors import SettingsError, UntrustedError
+from harmony_vds.setting_values import HOST
 
-# Names and numbers only: a backslash or a full-width dot is read differently by every parser.
-_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _LONGEST = 8_192
 """Characters of an address; the signed ones of S3 have about two thousand."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -111,7 +109,7 @@ class Address:
 
 
 def _refuse_odd_host(host: str) -> None:
-    if not _HOST.fullmatch(host):
+    if not HOST.fullmatch(host):
         raise UntrustedError(f"An address whose host is {host!r} is not read.")
 
 

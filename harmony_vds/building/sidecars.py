@@ -7,7 +7,7 @@ the file, or of a program that left things out. What is doubtful is read from th
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,13 +18,12 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
 from virtualizarr.manifests.utils import create_v3_array_metadata
 from xarray.backends.zarr import FillValueCoder
 
+from harmony_vds.access.answers import CLOCK_SLACK
 from harmony_vds.access.traffic import Traffic
 from harmony_vds.errors import DoubtfulSidecarError
 from harmony_vds.model.arrays import Integers
 from harmony_vds.model.paths import group_of, join, name_of
 
-_CLOCK_SLACK = timedelta(seconds=2)
-"""Dates of files have whole seconds, and two machines' clocks differ."""
 _DIGITS = 6
 """Digits that writers of sidecars give of fill values."""
 
@@ -147,7 +146,7 @@ def refuse_doubts(told: Described, wanted: Callable[[str], bool]) -> None:
             raise DoubtfulSidecarError(f"of {name_of(path)} it tells too little: {reason}")
     if told.size is None:
         raise DoubtfulSidecarError("nothing tells the file's size to compare it with")
-    if told.modified and told.written and told.modified > told.written + _CLOCK_SLACK:
+    if told.modified and told.written and told.modified > told.written + CLOCK_SLACK:
         raise DoubtfulSidecarError("the file was written after it")
     _refuse_overlaps(list(told.arrays.values()), told.size)
     for path, own in told.arrays.items():

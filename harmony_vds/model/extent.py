@@ -56,6 +56,10 @@ class BoundingBox:
         return f"[{self.west:g}, {self.south:g}, {self.east:g}, {self.north:g}]"
 
 
+WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
+"""All there is."""
+
+
 @dataclass(frozen=True)
 class TimeRange:
     """A closed range of instants in UTC; a missing side is open."""

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 
 from harmony_vds.errors import RequestError
+from harmony_vds.model.listing import shown
 
 _WRITE = "Write instants by ISO 8601, such as 2020-01-31T12:00:00Z."
 _LONGEST = 60
@@ -44,7 +45,7 @@ def parse_moment(field: str, text: object) -> datetime:
 
     **Reads:** nothing.
     """
-    told = f"{field} is {_shown(text)}"
+    told = f"{field} is {shown(text, _LONGEST)}"
     if not isinstance(text, str):
         raise RequestError(f"{told}, which is no text. {_WRITE}")
     try:
@@ -58,11 +59,6 @@ def parse_moment(field: str, text: object) -> datetime:
             f"{told}, which in UTC lies outside of the years from 0001 to 9999; ask for the time "
             "of the record."
         ) from None
-
-
-def _shown(text: object) -> str:
-    told = repr(text)
-    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"
 
 
 def _flaw(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from harmony_vds.model.arrays import Floats, Positions
-from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.extent import WORLD
 from harmony_vds.model.lattice import TILE
 from harmony_vds.model.quads import AROUND, BEYOND, Corners, Quads
 from harmony_vds.model.sphere import angle, caps, vectors
@@ -26,7 +26,6 @@ from harmony_vds.model.target import SourceGrid, TargetPlan
 from harmony_vds.model.warp import Places, Warp, within
 from harmony_vds.model.window import Window
 
-_EARTH = BoundingBox(-180.0, -90.0, 180.0, 90.0)
 _NODES = 9
 """Points along each side of a tile at which places are worked out to bound it."""
 _TILES_AT_ONCE = 256
@@ -46,7 +45,7 @@ class Scatter:
     def __init__(self, target: TargetPlan, source: Swath) -> None:
         self.target = target
         self.source = source
-        self._world = within(target, _EARTH)
+        self._world = within(target, WORLD)
         self._lock = Lock()
         self._tree: Any = None
 

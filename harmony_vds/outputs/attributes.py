@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from harmony_vds.model.decoding import PACKING
+
 _OF_VARIABLE_TYPE = {"flag_values", "flag_masks", "missing_value"}
 # Of the variable's type they limit stored numbers, of floating type the unpacked ones.
 _LIMITS = {"valid_min", "valid_max", "valid_range", "actual_range"}
 _ILLEGAL = re.compile(r"[\x00-\x1f\x7f/]")
 _LONGEST_NAME = 250
 """Bytes; netCDF's own limit is 256."""
-_PACKING = ("scale_factor", "add_offset")
 _RESERVED = {"_FillValue", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
              "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_ARRAY_DIMENSIONS"}  # fmt: skip
 
@@ -31,19 +32,15 @@ def netcdf_attributes(
 
     ``_FillValue`` is left out: it is set when a variable is defined. **Reads:** nothing.
     """
-    packing = packing_type([attributes[name] for name in _PACKING if name in attributes])
+    packing = packing_type([attributes[name] for name in PACKING if name in attributes])
     converted = {}
     for name, value in attributes.items():
         if name in _RESERVED or not name:
             continue
-        if (
-            name in _PACKING
-            and isinstance(value, int | float)
-            and not isinstance(value, np.generic)
-        ):
+        if name in PACKING and isinstance(value, int | float) and not isinstance(value, np.generic):
             held: Any = packing(value)
         elif name in _LIMITS and dtype is not None:
-            packed = dtype.kind in "iu" and any(key in attributes for key in _PACKING)
+            packed = dtype.kind in "iu" and any(key in attributes for key in PACKING)
             unpacked = packed and _holds_fractions(value)
             held = _as_type(value, np.dtype(packing) if unpacked else dtype)
         elif name in _OF_VARIABLE_TYPE and dtype is not None:

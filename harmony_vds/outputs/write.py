@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
-from harmony_vds.model.extent import BoundingBox, TimeRange
+from harmony_vds.model.extent import WORLD, TimeRange
 from harmony_vds.model.formats import (
     CSV,
     GEOTIFF,
@@ -46,7 +46,6 @@ WRITERS = {
     PARQUET: ("harmony_vds.outputs.table", "write_parquet"),
 }
 """Media type → module and function, imported when needed: each brings a library of its own."""
-WORLD = BoundingBox(-180.0, -90.0, 180.0, 90.0)
 
 
 def refuse_unwritable(subset: Subset, plan: Plan) -> None:

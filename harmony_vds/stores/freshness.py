@@ -6,15 +6,13 @@ which may well decode to plausible values: nothing but the file's own date and t
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from harmony_vds.access.answers import CLOCK_SLACK
 from harmony_vds.access.http import Received
 from harmony_vds.errors import StaleSourceError
 
 logger = logging.getLogger(__name__)
-
-_CLOCK_SLACK = timedelta(seconds=2)
-"""Last-Modified has whole seconds, and two machines' clocks differ."""
 
 
 @dataclass
@@ -57,4 +55,4 @@ class SourceWatch:
     def _is_newer(self, modified: datetime | None) -> bool:
         if self.described_at is None or modified is None:
             return False
-        return modified > self.described_at + _CLOCK_SLACK
+        return modified > self.described_at + CLOCK_SLACK

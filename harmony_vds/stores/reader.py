@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harmony_vds.access.loop import run
 from harmony_vds.errors import StoreError
-from harmony_vds.model.arrays import Positions
+from harmony_vds.model.arrays import Positions, tightened
 from harmony_vds.model.asked import AskedChunks
 from harmony_vds.model.chunks import (
     ChunkIndex,
@@ -247,7 +247,7 @@ class _ChunkBox:
             inside = wanted - starts_of(own, cut)
             parts = np.split(order, firsts[1:])
             numbers.append(found)
-            cuts.append([(_along(inside[part]), _along(part)) for part in parts])
+            cuts.append([(tightened(inside[part]), tightened(part)) for part in parts])
             lengths.append(lengths_of(found, cut))
         return cls(numbers, cuts, lengths)
 
@@ -280,14 +280,6 @@ class _ChunkBox:
         pairs = [own[i] for own, i in zip(self.cuts, place, strict=True)]
         shape = tuple(int(own[i]) for own, i in zip(self.lengths, place, strict=True))
         return _Crop(shape, _outer([p[0] for p in pairs]), _outer([p[1] for p in pairs]))
-
-
-def _along(positions: Positions) -> Along:
-    """`positions` as a slice where they are contiguous."""
-    first, last = int(positions[0]), int(positions[-1])
-    if last - first + 1 == positions.size and (np.diff(positions) == 1).all():
-        return slice(first, last + 1)
-    return positions
 
 
 def _outer(parts: list[Along]) -> Any:

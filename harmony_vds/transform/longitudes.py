@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from harmony_vds.model.decoding import packing_of
+from harmony_vds.model.decoding import PACKING, packing_of
 
-_PACKING = ("scale_factor", "add_offset")
 _MISSING = ("_FillValue", "missing_value")
 _LIMITS = ("valid_min", "valid_max")
 _RANGES = ("valid_range", "actual_range")
@@ -44,8 +43,8 @@ def continue_longitudes(
     added = shifts.reshape((-1,) + (1,) * (variable.ndim - 1))
     attributes = dict(variable.attrs)
     inherited = coordinate or {}
-    if not any(name in attributes for name in _PACKING):
-        attributes |= {name: inherited[name] for name in _PACKING if name in inherited}
+    if not any(name in attributes for name in PACKING):
+        attributes |= {name: inherited[name] for name in PACKING if name in inherited}
     scale, offset = packing_of(attributes)
     raw = np.asarray(variable.values)
     missing = _missing(raw, {**inherited, **attributes})
@@ -56,7 +55,7 @@ def continue_longitudes(
     else:
         values = np.where(missing, np.nan, raw.astype(np.float64) * scale + offset + added)
         attributes = _decoded(attributes, scale, offset)
-        if any(name in inherited for name in _PACKING):
+        if any(name in inherited for name in PACKING):
             attributes |= {"scale_factor": 1.0, "add_offset": 0.0}  # not those of the coordinate
     return xr.Variable(variable.dims, values, _widened(attributes, values[~missing]))
 
@@ -83,7 +82,7 @@ def _fits(
 
 def _decoded(attributes: Mapping[Any, Any], scale: float, offset: float) -> dict[Any, Any]:
     """Attributes of packed numbers as they are for decoded ones."""
-    left = {k: v for k, v in attributes.items() if k not in (*_PACKING, *_MISSING)}
+    left = {k: v for k, v in attributes.items() if k not in (*PACKING, *_MISSING)}
     for name in (*_LIMITS, "valid_range"):  # CF states these packed, actual_range decoded
         if name in left and np.asarray(left[name]).dtype.kind in "iuf":
             left[name] = (np.asarray(left[name], np.float64) * scale + offset).tolist()

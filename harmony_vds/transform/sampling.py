@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from harmony_vds.model.arrays import tightened
 from harmony_vds.model.chunks import Cut
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.place_reads import Group, PlaceReads
@@ -98,18 +99,10 @@ def _read_all(
 
 def _read(stored: xr.Variable, reads: PlaceReads, group: Group, window: Block) -> npt.NDArray[Any]:
     """The cells of a group's members; shape (members, other dimensions …)."""
-    key = [_tight(own) for own in reads.positions(group, window)]
+    key = [tightened(own) for own in reads.positions(group, window)]
     values = np.asarray(stored[tuple(key)].values)
     values = np.moveaxis(values, reads.axes, range(len(reads.axes)))
     return values[group.within]
-
-
-def _tight(positions: npt.NDArray[np.int64]) -> Any:
-    """`positions` as a slice where they are contiguous."""
-    first, last = int(positions[0]), int(positions[-1])
-    if last - first + 1 == positions.size and (np.diff(positions) == 1).all():
-        return slice(first, last + 1)
-    return positions
 
 
 @lru_cache(maxsize=1)
