@@ -1,13 +1,13 @@
 """Whether a store describes an array as its source file does, in what decides its values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from harmony_vds.model.joined_times import is_time
-from harmony_vds.model.stored import StoredArray
+from harmony_vds.stores.encoding import Encoding
 from harmony_vds.stores.headers import SourceArray
 from harmony_vds.stores.metadata import decode_fill, default_fill
 
@@ -15,11 +15,14 @@ type Difference = tuple[str, object, object]
 """What differs, as the store has it, as the file has it."""
 
 _PACKING = {"scale_factor": 1.0, "add_offset": 0.0}
+_AS_STORED = (1.0, 0.0)
+"""What decoding multiplies by and adds where it leaves numbers as they are."""
 _SAME = 1e-6
 """Relative difference of packing numbers that went through text or another type on their way."""
-_KNOWN = {"zlib", "shuffle", "fletcher32"}
-_MADE = {"astype", "bitround", "fixedscaleoffset", "quantize"}
-"""Filters by which writers of stores unpack values; files have attributes for that, or nothing."""
+_IDLE = {"astype", "bitround", "fixedscaleoffset", "quantize", "fletcher32"}
+"""Filters after which decoding gives what was stored, or what the packing accounts for."""
+_OPTIONAL = {"blosc", "bz2", "szip", "zstd"}
+"""Compressors that are left out where they do not help; deflate is, too, but by hardly a writer."""
 _CALENDARS = {"gregorian": "standard", "": "standard"}
 
 
@@ -31,12 +34,18 @@ class Described:
     """Type of its values, of whatever byte order."""
     attributes: Mapping[str, Any]
     """Its attributes."""
-    stored: StoredArray | None = None
-    """Its chunks; None where they are not known as bytes of one shape."""
+    encoding: Encoding
+    """How its chunks are encoded."""
     repaired: bool = False
     """Whether its marks for missing data were put right on opening."""
     coordinate: bool = False
     """Whether it is the coordinate of its own dimension, of which nothing may be missing."""
+    shape: tuple[int, ...] | None = None
+    """Its shape, where it is that of one file alone."""
+    unwritten: Any = None
+    """What cells of chunks that it does not hold read as; None where it holds all that are read."""
+    span: tuple[int, int] = (0, 0)
+    """First byte of its chunks in the file, and the byte after the last of them."""
 
 
 def disagreements(own: Described, source: SourceArray) -> Iterator[Difference]:
@@ -45,28 +54,44 @@ def disagreements(own: Described, source: SourceArray) -> Iterator[Difference]:
         yield "the type", own.dtype.str, source.dtype.newbyteorder("=").str
     if {own.dtype.kind, source.dtype.kind} <= set("iufc"):
         yield from _types(own, source)
-        yield from _packing(own.attributes, source.attributes)
+        yield from _packing(own, source.attributes)
         yield from _signs(own.attributes, source.attributes)
-        if not (own.repaired or own.coordinate):
+        unpacked = own.encoding.unpacked != _AS_STORED  # and marks with the values
+        if not (own.repaired or own.coordinate or unpacked):
             yield from _marks(own, source)
+        yield from _extent(own, source)
     yield from _chunks(own, source)
+    yield from _encoded(own.encoding, source)
     yield from _units(own.attributes, source.attributes)
 
 
 def _types(own: Described, source: SourceArray) -> Iterator[Difference]:
-    here = own.dtype.newbyteorder("=") if own.stored is None else own.stored.dtype
-    there = source.dtype.newbyteorder("=") if own.stored is None else source.dtype
+    here, there = own.encoding.dtype, source.dtype
     if here != there:
         yield "the type", here.str, there.str
 
 
-def _packing(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Difference]:
+def _packing(own: Described, there: Mapping[str, Any]) -> Iterator[Difference]:
+    here = _unpacked(own)
     for name, neutral in _PACKING.items():
-        first, second = (_number(own.get(name, neutral)) for own in (here, there))
-        if first is None or second is None:
+        first, second = (_number(told.get(name, neutral)) for told in (here, there))
+        if second is None:
             continue
-        if not np.isclose(first, second, rtol=_SAME, atol=0, equal_nan=True):
+        if first is None or not np.isclose(first, second, rtol=_SAME, atol=0, equal_nan=True):
             yield name, _shown(here.get(name)), _shown(there.get(name))
+
+
+def _unpacked(own: Described) -> Mapping[str, Any]:
+    """Its attributes, of which those of packing say what its filters do, too."""
+    factor, summand = own.encoding.unpacked
+    if (factor, summand) == _AS_STORED:
+        return own.attributes
+    scale, offset = (_number(own.attributes.get(name, to)) for name, to in _PACKING.items())
+    if scale is None or offset is None:
+        return own.attributes
+    return {
+        **own.attributes, "scale_factor": scale * factor, "add_offset": scale * summand + offset
+    }  # fmt: skip
 
 
 def _signs(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Difference]:
@@ -89,11 +114,26 @@ def _marks(own: Described, source: SourceArray) -> Iterator[Difference]:
         yield "_FillValue", _shown(here), _shown(there)
 
 
+def _extent(own: Described, source: SourceArray) -> Iterator[Difference]:
+    """Of how much it is, where in the file it lies, and what is there of it."""
+    if own.shape is not None and own.shape != source.shape:
+        yield "the shape", own.shape, source.shape
+    if source.span is not None:
+        (first, end), (start, stop) = own.span, source.span
+        if not start <= first <= end <= stop:
+            yield "its bytes from", f"{first:,} to {end:,}", f"from {start:,} to {stop:,}"
+    as_stored = own.encoding.unpacked == _AS_STORED
+    if as_stored and own.unwritten is not None and source.fill is not None:
+        here, there = own.unwritten, source.fill
+        if not (here == there or (here != here and there != there)):  # noqa: PLR0124  not-a-number
+            yield "for what is not written", _shown(here), _shown(there)
+
+
 def _chunks(own: Described, source: SourceArray) -> Iterator[Difference]:
     """Of files that are cut into chunks: their shape, less the dimensions that stores add."""
-    if own.stored is None or source.chunk_shape is None:
+    here, there = own.encoding.chunk_shape, source.chunk_shape
+    if here is None or there is None:
         return
-    here, there = own.stored.chunk_shape, source.chunk_shape
     added = len(here) - len(there)
     # Some writers cut chunks that are longer than the file to its length.
     fits = all(
@@ -102,25 +142,30 @@ def _chunks(own: Described, source: SourceArray) -> Iterator[Difference]:
     )
     if added < 0 or not fits or set(here[: max(added, 0)]) - {1}:
         yield "chunks of", here, there
-    ids = [str(codec["id"]) for codec in own.stored.codecs]
-    if set(ids) & _MADE or set(source.filters) - _KNOWN - {"gzip"}:
+
+
+def _encoded(own: Encoding, source: SourceArray) -> Iterator[Difference]:
+    """Of files whose filters are all known: which of them change how bytes are read."""
+    if source.filters is None:
         return
-    pair = [_filters(named, own.dtype) for named in (ids, source.filters)]
+    ids = [str(codec["id"]) for codec in own.codecs]
+    # HDF5 leaves single chunks unpacked that packing would not make smaller, and some writers note
+    # that in the store; a store that wrongly leaves it out has chunks of another length.
+    there = [name for name in source.filters if name in ids or name not in _OPTIONAL]
+    pair = [_filters(named, own.dtype) for named in (ids, there)]
     if pair[0] != pair[1]:
         told = [" and ".join(filters) or "none" for filters in pair]
         yield "the filters", told[0], told[1]
     elif "shuffle" in pair[0]:
-        sizes = [
-            codec.get("elementsize", 4) for codec in own.stored.codecs if codec["id"] == "shuffle"
-        ]
+        sizes = [codec.get("elementsize", 4) for codec in own.codecs if codec["id"] == "shuffle"]
         if set(sizes) != {source.dtype.itemsize}:
             yield "shuffled elements of", f"{sizes[0]} bytes", source.dtype.itemsize
 
 
-def _filters(ids: Any, dtype: np.dtype[Any]) -> list[str]:
+def _filters(ids: Iterable[str], dtype: np.dtype[Any]) -> list[str]:
     """Filters that change how bytes are read."""
     named = ["zlib" if own == "gzip" else own for own in ids]
-    idle = {"fletcher32"} | ({"shuffle"} if dtype.itemsize == 1 else set())
+    idle = _IDLE | ({"shuffle"} if dtype.itemsize == 1 else set())
     return [own for own in named if own not in idle]
 
 
@@ -152,12 +197,13 @@ def _same_times(here: str, there: str, calendar: str) -> bool:
 
 
 def _number(value: Any) -> float | None:
+    """A number, also in words; None for anything else."""
     try:
-        plain = np.ravel(np.asarray(value))
-    except ValueError:  # lists of different lengths
+        plain = np.ravel(np.asarray(float(value) if isinstance(value, str) else value))
+    except ValueError:  # no number, or lists of different lengths
         return None
     return float(plain[0]) if plain.size == 1 and plain.dtype.kind in "iuf" else None
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else repr(value.item() if hasattr(value, "item") else value)
+    return "none" if value is None else repr(value.tolist() if hasattr(value, "item") else value)

@@ -8,7 +8,7 @@ h5py: it holds a lock for the whole process while it reads.
 import contextlib
 import io
 import logging
-from collections.abc import Buffer, Collection, Iterator, Mapping
+from collections.abc import Buffer, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,11 @@ _FIRST = 2**16
 _BLOCK = 2**15
 """Fewest bytes asked for after that."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_FILTERS = {1: "zlib", 2: "shuffle", 3: "fletcher32"}
-"""HDF5's numbers of the filters that say whether bytes are read rightly, as numcodecs calls them.
-"""
+_FILTERS = {
+    1: "zlib", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 307: "bz2",
+    32001: "blosc", 32015: "zstd",
+}  # fmt: skip
+"""HDF5's numbers of the filters that are compared, as numcodecs calls those that it has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +43,15 @@ class SourceArray:
     attributes: Mapping[str, Any]
     """Those of `COMPARED` that it has."""
     shape: tuple[int, ...] = ()
-    """Its shape, where it has chunks."""
+    """Its shape."""
     chunk_shape: tuple[int, ...] | None = None
     """Shape of its chunks; None where it is not cut into chunks of one shape."""
-    filters: tuple[str, ...] = ()
-    """Filters in order of encoding, those that are known here as numcodecs calls them."""
+    filters: tuple[str, ...] | None = ()
+    """Filters in order of encoding; None where one of them is not known here."""
     fill: Any = None
     """What chunks that were never written read as, where whoever wrote the file chose it."""
+    span: tuple[int, int] | None = None
+    """First byte of its values and the byte after them, where they lie in one piece."""
 
 
 @dataclass(eq=False)
@@ -111,7 +115,7 @@ class SourceHeader:
                 if own is not None:
                     told = {name: own.getncattr(name) for name in own.ncattrs()}
                     dtype = np.dtype(own.dtype).newbyteorder(">")
-                    self.arrays[path] = SourceArray(dtype, _plain(told))
+                    self.arrays[path] = SourceArray(dtype, _plain(told), own.shape)
 
     def _read_hdf5(self, paths: Collection[str]) -> None:
         import h5py  # which few of the modules need, and never before this
@@ -190,20 +194,17 @@ def _described(own: "h5py.Dataset") -> SourceArray:
 
     created = own.id.get_create_plist()
     chosen = created.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
+    codes = [created.get_filter(number)[0] for number in range(created.get_nfilters())]
+    start = own.id.get_offset() if own.chunks is None else None
     return SourceArray(
         own.dtype,
         _plain({name: own.attrs[name] for name in COMPARED if name in own.attrs}),
         own.shape,
         own.chunks,
-        tuple(_filters(created)),
+        tuple(_FILTERS[code] for code in codes) if set(codes) <= _FILTERS.keys() else None,
         own.fillvalue if chosen else None,
+        None if start is None else (start, start + own.id.get_storage_size()),
     )
-
-
-def _filters(created: "h5py.h5p.PropDCID") -> Iterator[str]:
-    for number in range(created.get_nfilters()):
-        code = created.get_filter(number)[0]
-        yield _FILTERS.get(code, f"HDF5 filter {code}")
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

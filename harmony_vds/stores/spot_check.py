@@ -25,6 +25,7 @@ from harmony_vds.model.plan import Plan, Role
 from harmony_vds.model.store import ManifestFormat, VirtualStore
 from harmony_vds.settings import SpotCheck
 from harmony_vds.stores.agreement import Described, disagreements
+from harmony_vds.stores.encoding import Encoding
 from harmony_vds.stores.headers import SourceHeader
 from harmony_vds.telemetry import Deadline
 
@@ -46,8 +47,12 @@ class _Reads:
     locations: tuple[str, ...]
     sources: npt.NDArray[np.int32]
     """Number of the file of each chunk, in the order of chunks."""
+    starts: npt.NDArray[np.int64]
+    """First byte of each chunk."""
     ends: npt.NDArray[np.int64]
     """First byte after each chunk."""
+    lacking: bool
+    """Whether chunks are read that the store does not hold."""
 
     @classmethod
     def of(cls, index: ChunkIndex, box: Any) -> "_Reads | None":
@@ -55,17 +60,36 @@ class _Reads:
         virtual = index.kinds[box] == ChunkKind.VIRTUAL
         if not virtual.any():
             return None
-        ends = index.offsets[box][virtual] + index.lengths[box][virtual]
-        return cls(index.locations, index.sources[box][virtual], ends)
+        starts = index.offsets[box][virtual]
+        ends = starts + index.lengths[box][virtual]
+        lacking = bool((index.kinds[box] == ChunkKind.ABSENT).any())
+        return cls(index.locations, index.sources[box][virtual], starts, ends, lacking)
 
     def outermost(self) -> tuple[str, ...]:
         """The first and the last file."""
         return tuple({self.locations[self.sources[at]]: at for at in (0, -1)})
 
+    def span_in(self, url: str) -> tuple[int, int]:
+        """First byte that is read of the file at `url`, and the byte after the last; or zeros."""
+        number = next((n for n, own in enumerate(self.locations) if own == url), -1)
+        inside = self.sources == number
+        if not inside.any():
+            return 0, 0
+        return int(self.starts[inside].min()), int(self.ends[inside].max())
+
     def end_in(self, url: str) -> int:
         """Bytes that the file at `url` has at least; 0 if nothing is read from it."""
-        number = next((n for n, own in enumerate(self.locations) if own == url), -1)
-        return int(self.ends[self.sources == number].max(initial=0))
+        return self.span_in(url)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """One array that is compared."""
+
+    path: str
+    parent: str | None
+    """The variable that it bounds, whose units are its own."""
+    reads: _Reads
 
 
 @dataclass
@@ -103,7 +127,7 @@ def compare_with_sources(store: VirtualStore, plan: Plan, fetcher: Fetcher) -> C
     for header in headers:
         found.files += bool(header.arrays)
         for path in (path for path, own in reads.items() if own.end_in(header.url)):
-            _compare(path, bounds.get(path), store, header, found)
+            _compare(_Case(path, bounds.get(path), reads[path]), store, header, found)
     return found
 
 
@@ -218,10 +242,9 @@ async def _missing_of(header: SourceHeader, fetcher: Fetcher) -> Received | VdsE
         return error
 
 
-def _compare(
-    path: str, parent: str | None, store: VirtualStore, header: SourceHeader, found: Comparison
-) -> None:
+def _compare(case: _Case, store: VirtualStore, header: SourceHeader, found: Comparison) -> None:
     """Note how one array differs from what its file says."""
+    path, parent = case.path, case.parent
     prefix = _prefix(store)
     own = header.arrays.get(f"{prefix}{path}")
     if own is None:
@@ -238,10 +261,7 @@ def _compare(
                 told[name] = bounding.attributes[name]
             if name in _variable(store, parent).attrs:
                 attributes[name] = _variable(store, parent).attrs[name]
-    described = Described(
-        variable.dtype, attributes, store.stored(variable), path in store.repairs,
-        variable.dims == (name_of(path),),
-    )  # fmt: skip
+    described = _described(case, attributes, store, header.url)
     found.arrays += 1
     for what, here, there in disagreements(described, replace(own, attributes=told)):
         found.differences.append(
@@ -249,6 +269,26 @@ def _compare(
         )
         if path not in found.variables:
             found.variables.append(path)
+
+
+def _described(
+    case: _Case, attributes: Mapping[str, Any], store: VirtualStore, url: str
+) -> Described:
+    """An array as the store describes it, of which some is read of the file at `url`."""
+    path, variable = case.path, _variable(store, case.path)
+    metadata, location = store.layout(path), store.location
+    alone = location.kind is ManifestFormat.DMRPP and not location.members
+    fill = metadata.fill_value
+    return Described(
+        variable.dtype,
+        attributes,
+        Encoding.of(metadata),
+        repaired=path in store.repairs,
+        coordinate=variable.dims == (name_of(path),),
+        shape=variable.shape if alone else None,
+        unwritten=(0 if fill is None else fill) if case.reads.lacking else None,
+        span=case.reads.span_in(url),
+    )
 
 
 def _variable(store: VirtualStore, path: str) -> Any:

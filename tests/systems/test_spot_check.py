@@ -10,9 +10,10 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+from dmrpp import write_dmrpp
 from servers import failing_server, file_server
 from systems.kits import ask, request, services, write_store
-from world import virtual_dataset, virtualizarr_references, write_references
+from world import kerchunk_references, virtual_dataset, virtualizarr_references, write_references
 
 from harmony_vds.errors import StoreError
 from harmony_vds.pipeline import prepare
@@ -101,13 +102,31 @@ def test_store_that_describes_other_files_than_it_points_to_is_refused(
     assert "write the store anew" in str(caught.value)
 
 
+WRITTEN = [{"id": "shuffle", "elementsize": 2}, {"id": "zlib", "level": 4}]
+
+
+def unpacking(scale: float, offset: float = 0) -> dict[str, Any]:
+    return {"id": "fixedscaleoffset", "scale": scale, "offset": offset, "dtype": "<f8",
+            "astype": "<i2"}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("document", "lie", "said"),
     [
         (".zarray", {"dtype": "|S2", "fill_value": None}, r"the type '?\|S2'? in the store"),
         (".zarray", {"filters": [{"id": "shuffle", "elementsize": 4}, {"id": "zlib", "level": 4}]},
          "shuffled elements of 4 bytes in the store and 2 in"),
+        (".zarray", {"filters": [{"id": "delta", "dtype": "<i2"}, *WRITTEN]},
+         "the filters delta and shuffle and zlib in the store and shuffle and zlib in"),
+        (".zarray", {"filters": [{"id": "delta", "dtype": "<i2"}, *WRITTEN[1:]]},
+         "the filters delta and zlib in the store and shuffle and zlib in"),
+        (".zarray", {"filters": WRITTEN, "order": "F"},
+         "the filters transpose and shuffle and zlib in the store and shuffle and zlib in"),
+        (".zarray", {"filters": [unpacking(4), *WRITTEN], "dtype": "<f8"},
+         "scale_factor 0.0025 in the store and 0.01 in"),
         (".zattrs", {"_Unsigned": "true"}, "_Unsigned 'true' in the store and none in"),
+        (".zattrs", {"scale_factor": "much"}, "scale_factor 'much' in the store and 0.01 in"),
+        (".zattrs", {"add_offset": [1, 2]}, r"add_offset \[1, 2\] in the store and 273.15 in"),
     ],
 )  # fmt: skip
 def test_lies_by_which_chunks_still_decode_are_found(
@@ -119,6 +138,73 @@ def test_lies_by_which_chunks_still_decode_are_found(
     href = write_references(tmp_path / "store.json", told).as_uri()
     with pytest.raises(StoreError, match=rf"sst has {said}"):
         compared(href, tmp_path, "sst")
+
+
+def contiguous(folder: Path, **change: Any) -> str:
+    """A store of a granule, all by references, of which one member is changed."""
+    document = kerchunk_references([write(folder / "1.nc")], inline=0)
+    for key, change_of in change.items():
+        document["refs"][key.replace("__", "/")] = change_of(document["refs"])
+    return write_references(folder / "store.json", document).as_uri()
+
+
+def test_values_in_one_piece_are_looked_for_where_they_lie(tmp_path: Path) -> None:
+    compared(contiguous(tmp_path), tmp_path, "lat")
+    href = contiguous(tmp_path, lat__0=lambda refs: [*refs["lon/0"][:2], refs["lat/0"][2]])
+    with pytest.raises(StoreError, match=r"lat has its bytes from [\d,]+ to [\d,]+ in the store"):
+        compared(href, tmp_path, "lat")
+
+
+def test_filter_over_values_without_chunks_is_told(tmp_path: Path) -> None:
+    def shuffled(refs: dict[str, Any]) -> str:
+        told = json.loads(refs["lat/.zarray"])
+        return json.dumps(told | {"filters": [{"id": "shuffle", "elementsize": 4}]})
+
+    with pytest.raises(StoreError, match="lat has the filters shuffle in the store and none in"):
+        compared(contiguous(tmp_path, **{"lat__.zarray": shuffled}), tmp_path, "lat")
+
+
+def test_fill_of_chunks_that_the_store_lacks_is_that_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "2.nc", chunks=(1, 2, 6))
+    document = references(tmp_path / "2.nc")
+    shape = json.loads(document["refs"]["sst/.zarray"])
+    del document["refs"]["sst/0.1.0"]
+    for fill, told in ((-9999, False), (0, True), (None, True)):
+        document["refs"]["sst/.zarray"] = json.dumps(shape | {"fill_value": fill})
+        href = write_references(tmp_path / "store.json", document).as_uri()
+        if told:
+            with pytest.raises(StoreError, match="for what is not written 0 in the store and -99"):
+                compared(href, tmp_path, "sst")
+        else:
+            compared(href, tmp_path, "sst")
+
+
+def test_sidecar_of_another_shape_than_its_file_is_told(tmp_path: Path) -> None:
+    granule = write(tmp_path / "1.nc")
+    sidecar = write_dmrpp(granule, tmp_path / "1.nc.dmrpp")
+    compared(sidecar.as_uri(), tmp_path, "sst")
+    text = sidecar.read_text()
+    sidecar.write_text(text.replace('name="lat" size="4"', 'name="lat" size="3"'))
+    with pytest.raises(StoreError, match=r"sst has the shape \(1, 3, 6\) in the store and \(1, 4"):
+        compared(sidecar.as_uri(), tmp_path, "sst")
+
+
+def test_packing_undone_by_a_filter_is_that_of_the_file(tmp_path: Path) -> None:
+    document = references(write(tmp_path / "1.nc"))
+    refs = document["refs"]
+    array, attributes = (json.loads(refs[f"sst/{own}"]) for own in (".zarray", ".zattrs"))
+    plain = {k: v for k, v in attributes.items() if k not in ("scale_factor", "add_offset")}
+    refs["sst/.zattrs"] = json.dumps(plain)
+    changed = {"dtype": "<f8", "compressor": None, "fill_value": None}
+    for scale in (100, 50):
+        filters = [unpacking(scale, 273.15), *WRITTEN]
+        refs["sst/.zarray"] = json.dumps(array | changed | {"filters": filters})
+        href = write_references(tmp_path / "store.json", document).as_uri()
+        if scale == 100:
+            compared(href, tmp_path, "sst")
+        else:
+            with pytest.raises(StoreError, match=r"scale_factor 0\.02 in the store and 0\.01 in"):
+                compared(href, tmp_path, "sst")
 
 
 @pytest.mark.parametrize("case", ["scale", "fill", "epoch"])
