@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harmony_vds.errors import RequestError, SettingsError, VdsError
 from harmony_vds.memory import collector_at_rest, return_large_blocks
+from harmony_vds.operation import check_form, parse_operation
 from harmony_vds.stopping import Stopped, stopping_on_sigterm
 from harmony_vds.telemetry import WorkItemFilter, keep_secret, redact_all_handlers
 
@@ -45,12 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if not is_harmony_cli(parsed):
         parser.error("only Harmony's arguments are understood here; people use harmony-vds")
-    _take_inline_shape(parsed)
+    if not parsed.harmony_metadata_dir:
+        parser.error("--harmony-metadata-dir must be given")
     settings = config(validate=False)
-    _configure_logging(settings, WorkItemFilter(*_work_item(parsed)))
+    if not _is_taken(parsed, settings):
+        return 1
+    # The library would read the catalogue where errors reach nobody.
+    adapter = partial(VirtualStoreAdapter, sources=parsed.harmony_sources)
+    parsed.harmony_sources = ""
     try:
         with stopping_on_sigterm(partial(_tell_user, parsed.harmony_metadata_dir, _STOPPED)):
-            run_cli(parser, parsed, VirtualStoreAdapter, settings)
+            run_cli(parser, parsed, adapter, settings)
     except HarmonyException:
         return 1  # logged and written to error.json by the library
     except Exception as error:  # raised by the library around the adapter: the user must hear of it
@@ -64,36 +71,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _take_inline_shape(parsed: argparse.Namespace) -> None:
-    """Hand the message on in a form that the library can read."""
-    from harmony_vds.message import readable_message
+def _is_taken(parsed: argparse.Namespace, settings: Any) -> bool:
+    """Whether the message is one that Harmony's library can read; the user is told if not."""
+    operation: dict[str, Any] = {}
+    refusal = ""
+    try:
+        operation = _operation(parsed)
+        _check(operation, settings.shared_secret_key)
+    except VdsError as error:
+        refusal = str(error)
+    labels = (operation.get(name) for name in ("requestId", "user"))
+    told = ("" if own is None else str(own) for own in labels)
+    _configure_logging(settings, WorkItemFilter(*told))
+    if refusal:
+        logger.error("%s", refusal)
+        _tell_user(parsed.harmony_metadata_dir, refusal, "NoRetry")
+    parsed.harmony_input, parsed.harmony_input_file = json.dumps(operation), None
+    return not refusal
 
+
+def _operation(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The message, wherever it stands."""
     path = parsed.harmony_input_file
     try:
-        text = Path(path).read_text(encoding="utf-8") if path else parsed.harmony_input
-    except (OSError, ValueError):
-        return  # the library says what is wrong
-    if text and (readable := readable_message(text)) != text:
-        parsed.harmony_input, parsed.harmony_input_file = readable, None
+        text = Path(path).read_bytes() if path else parsed.harmony_input or ""
+    except (OSError, ValueError) as error:
+        raise RequestError(f"The message cannot be read from {path}: {error}.") from None
+    return parse_operation(text)
 
 
-def _work_item(parsed: argparse.Namespace) -> tuple[str, str]:
-    """Request id and user of the message, as far as it can be read."""
+def _check(operation: dict[str, Any], secret: str | None) -> None:
+    """Raise for what Harmony's library would fail at without saying where."""
+    check_form(operation)
+    token = operation.get("accessToken")
+    if not (token and secret):
+        return
+    from harmony_service_lib.util import create_decrypter
+    from nacl.exceptions import CryptoError
+
     try:
-        path = parsed.harmony_input_file
-        message = json.loads(Path(path).read_bytes() if path else parsed.harmony_input)
-        return str(message.get("requestId") or ""), str(message.get("user") or "")
-    except (OSError, TypeError, ValueError, AttributeError):
-        return "", ""
+        create_decrypter(secret.encode())(token)
+    except (CryptoError, ValueError, IndexError):
+        raise SettingsError(
+            "The accessToken of the message was not encrypted by the SHARED_SECRET_KEY of this "
+            "service; the two should be those of one Harmony."
+        ) from None
 
 
-def _tell_user(metadata_dir: str, told: str) -> None:
+def _tell_user(metadata_dir: str, told: str, category: str = "Service") -> None:
     """Write an ``error.json`` where the library has none to write, or says only "unknown"."""
     from harmony_service_lib.aws import is_s3, write_s3
 
     from harmony_vds.adapter import one_line
 
-    document = json.dumps({"error": one_line(told), "category": "Service", "level": "Error"})
+    document = json.dumps({"error": one_line(told), "category": category, "level": "Error"})
     try:
         if is_s3(metadata_dir):
             write_s3(f"{metadata_dir.rstrip('/')}/error.json", document)

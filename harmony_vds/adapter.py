@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pystac
 from harmony_service_lib.adapter import BaseHarmonyAdapter
@@ -23,7 +23,7 @@ from harmony_service_lib.exceptions import (
 from harmony_service_lib.message import Message
 
 from harmony_vds.errors import ErrorGroup, VdsError
-from harmony_vds.items import granules_of
+from harmony_vds.items import granules_of, items_below, read_catalog
 from harmony_vds.message import request_from_message
 from harmony_vds.model.request import Request
 from harmony_vds.stopping import work_folder
@@ -41,6 +41,14 @@ _LONGEST_MESSAGE = 990
 class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
     """Answers Harmony's invocations; all work happens in `invoke`, where errors reach the user."""
 
+    def __init__(
+        self, message: Message, catalog: pystac.Catalog | None = None, config: Any = None,
+        sources: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message, catalog, config)
+        self._sources = sources
+        """Where the catalogue of inputs is to be read from, if there is one."""
+
     def invoke(self) -> tuple[Message, pystac.Catalog | list[pystac.Catalog]]:
         """The message and a catalogue with one item per output, or one per Part.
 
@@ -55,9 +63,11 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
             from harmony_vds.handoff import only_plans, part_catalogs
             from harmony_vds.services import Services
             from harmony_vds.settings import settings_from_environment
+            from harmony_vds.staging import check_location
             from harmony_vds.uploads import upload_reader
 
             settings = settings_from_environment()
+            check_location(self.message.stagingLocation)
             credentials = Credentials.of_token(self.message.accessToken, settings.token_hosts)
             location, request_id = self.message.stagingLocation, str(self.message.requestId)
             uploads = upload_reader(self.config)
@@ -79,13 +89,14 @@ class VirtualStoreAdapter(BaseHarmonyAdapter):  # type: ignore[misc]
         from harmony_vds.handoff import parts_of, pin_clock
         from harmony_vds.pipeline import prepare, prepare_part
 
-        if self.catalog is None:
+        catalog = read_catalog(self._sources) if self._sources else self.catalog
+        if catalog is None:
             logger.info(
                 "Answering for whole collections: granule ids, granule names and maxResults "
                 "do not reach this service"
             )
             return prepare(request, services, apart=apart)
-        items = list(self.get_all_catalog_items(self.catalog))
+        items = list(items_below(catalog))
         parts = parts_of(items, workdir, self.config)
         if parts:
             pin_clock(parts)

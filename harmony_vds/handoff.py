@@ -153,14 +153,15 @@ def parts_of(items: Iterable[pystac.Item], workdir: Path, config: Any) -> tuple[
 
 def _content(href: str, workdir: Path, config: Any) -> bytes:
     """What one step put for the next: in S3, or in a folder where a chain is run by hand."""
-    if not href.startswith("s3://"):
-        path = unquote(urlsplit(href).path) if href.startswith("file:") else href
-        return Path(path).read_bytes()
     try:
+        if not href.startswith("s3://"):
+            path = unquote(urlsplit(href).path) if href.startswith("file:") else href
+            return Path(path).read_bytes()
         return Path(download(href, str(workdir), logger=logger, cfg=config)).read_bytes()
     except TROUBLE as error:
         raise UpstreamError(
-            f"A part could not be fetched from the artifact bucket ({type(error).__name__})."
+            "A part could not be fetched from where the step before put it "
+            f"({type(error).__name__})."
         ) from error
 
 

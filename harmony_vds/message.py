@@ -1,7 +1,6 @@
 """Reads a Harmony message into a `Request`; past this module nobody knows Harmony's format."""
 
 import contextlib
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,6 +20,7 @@ from harmony_vds.model.request import (
     TargetGrid,
     VariableLink,
 )
+from harmony_vds.operation import check_form
 
 _BOX = ("west", "south", "east", "north")
 _PLACE = ("longitude", "latitude")
@@ -46,6 +46,7 @@ def request_from_message(message: Message) -> Request:
 
     **Reads:** nothing.
     """
+    check_form(message.data)
     if not message.sources:
         raise RequestError("The message names no collection (its list of sources is empty).")
     # Only WMS GetMap sets isTransparent, and its box is in the units of the map.
@@ -162,24 +163,6 @@ def _shape(message: Message) -> str | None:
     return str(href)
 
 
-def readable_message(text: str) -> str:
-    """`text`, a message, in the form that Harmony's library can read.
-
-    The library knows a shape only by an address, and fails at one that stands in the message.
-
-    **Reads:** nothing.
-    """
-    try:
-        message = json.loads(text)
-        shape = message["subset"]["shape"]
-    except (ValueError, TypeError, KeyError):
-        return text
-    if not isinstance(shape, str):
-        return text
-    message["subset"]["shape"] = {"href": shape, "type": "application/geo+json"}
-    return json.dumps(message)
-
-
 def _dimensions(message: Message) -> tuple[DimensionRange, ...]:
     listed = [] if message.subset is None else (message.subset.dimensions or [])
     return tuple(_dimension(own) for own in listed)
@@ -245,8 +228,10 @@ def _number(field: str, name: str, value: object) -> float:
     if isinstance(value, str) and _COMPASS.fullmatch(value):
         raise RequestError(f"{told}; write south and west as negative numbers, without letters.")
     number = None
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):
+    # Python reads 1_000 as a thousand; nobody who asks does.
+    is_plain = not isinstance(value, bool) and not (isinstance(value, str) and "_" in value)
+    if isinstance(value, int | float | str) and is_plain:
+        with contextlib.suppress(ValueError, OverflowError):
             number = float(value)
     if number is None:
         raise RequestError(f"{told}, which is no number.")

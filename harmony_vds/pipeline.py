@@ -16,7 +16,11 @@ from harmony_vds.model.shape import Shape
 from harmony_vds.model.store import ManifestFormat, VirtualStore
 from harmony_vds.model.subset import Subset
 from harmony_vds.outputs.write import write
-from harmony_vds.planning.guard import refuse_several_outputs, refuse_unsupported
+from harmony_vds.planning.guard import (
+    refuse_many_sources,
+    refuse_several_outputs,
+    refuse_unsupported,
+)
 from harmony_vds.planning.maps import as_target
 from harmony_vds.preparation import Preparation
 from harmony_vds.prepared import Prepared
@@ -54,6 +58,7 @@ def prepare(
     **Reads:** coordinates.
     """
     refuse_unsupported(request)
+    refuse_many_sources(request, services.max_stores)
     request = as_target(request)
     asked, request = request, _with_shape(request, services)
     preparation = Preparation(request, services, apart)

@@ -196,8 +196,8 @@ class Settings(BaseSettings):
         default=20,
         gt=0,
         validation_alias="HARMONY_VDS_MAX_STORES",
-        description="Most virtual stores that one request may be answered from, where each frame, "
-        "tile or granule of a collection has its own.",
+        description="Most virtual stores that one request may be answered from, where each "
+        "collection, frame, tile or granule has its own.",
     )
     max_virtualized: int = Field(
         default=50,

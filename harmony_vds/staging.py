@@ -26,6 +26,7 @@ from harmony_vds.stopping import undone_if_stopped, work_folder
 logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200
+_BUCKET = re.compile(r"[A-Za-z0-9.\-_]{1,255}")
 _TRIAL = "harmony-vds-doctor.txt"
 
 
@@ -88,6 +89,32 @@ def output_name(
     return name
 
 
+def check_location(location: str | None) -> None:
+    """Refuse what is neither an S3 prefix nor a local folder, before there are outputs.
+
+    Raises
+    ------
+    SettingsError
+        It is something else, or nothing.
+
+    **Reads:** nothing.
+    """
+    if not location:
+        raise SettingsError(
+            "There is nowhere to put outputs: the message has no stagingLocation and the command "
+            "line no --harmony-data-location."
+        )
+    scheme, _, rest = location.rpartition("://")
+    bucket = rest.partition("/")[0]
+    if scheme == "s3" and not _BUCKET.fullmatch(bucket):
+        raise SettingsError("The stagingLocation is no S3 prefix: it has no name of a bucket.")
+    if scheme not in ("s3", "file", "") or not location.isprintable():
+        raise SettingsError(
+            f"The stagingLocation is of the kind {scheme!r}; it should be an s3:// prefix or the "
+            "path of a local folder."
+        )
+
+
 def stage(
     outputs: Sequence[Output],
     names: Sequence[str],
@@ -110,11 +137,7 @@ def stage(
 
     **Reads:** nothing.
     """
-    if not location:
-        raise SettingsError(
-            "There is nowhere to put outputs: the message has no stagingLocation and the command "
-            "line no --harmony-data-location."
-        )
+    check_location(location)
     put = _upload if location.startswith("s3://") else _move
     staged = []
     for output, name in zip(outputs, names, strict=True):

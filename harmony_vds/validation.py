@@ -8,7 +8,6 @@ job will tell. No token is stored: what the log's masks know is forgotten when n
 
 import argparse
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,8 @@ from harmony_vds.access.credentials import Credentials
 from harmony_vds.adapter import one_line
 from harmony_vds.errors import ErrorGroup, SettingsError, TimeLimitError, VdsError
 from harmony_vds.memory import return_large_blocks
-from harmony_vds.message import readable_message, request_from_message
+from harmony_vds.message import request_from_message
+from harmony_vds.operation import check_form, parse_operation
 from harmony_vds.pipeline import prepare
 from harmony_vds.services import Services
 from harmony_vds.settings import Settings, settings_from_environment
@@ -148,11 +148,8 @@ class Checker:
             forget_secrets()
 
     def _check(self, body: bytes, token: str) -> Verdict:
-        if not _is_object(body):
-            told = "The body should be a Harmony operation, a JSON object."
-            return Verdict(HTTPStatus.BAD_REQUEST, told)
         try:
-            self._prepare(body.decode(), token)
+            self._prepare(body, token)
         except TimeLimitError:
             logger.warning("Accepted unchecked: not judged within %g s", self.seconds)
             return Verdict()
@@ -166,8 +163,9 @@ class Checker:
             return Verdict()
         return Verdict()
 
-    def _prepare(self, text: str, token: str) -> None:
-        operation = json.loads(readable_message(text))
+    def _prepare(self, body: bytes, token: str) -> None:
+        operation = parse_operation(body)
+        check_form(operation)
         request = request_from_message(Message(operation))
         service = (operation.get("extraArgs") or {}).get("service", "")
         apart = str(service).endswith(PARTS_CHAIN)
@@ -194,13 +192,6 @@ def app(settings: Settings | None = None, at_once: int = 4, seconds: float = 3.0
         Route("/validate", checker.answer, methods=["POST"]),
         Route("/health", checker.health, methods=["GET"]),
     ])  # fmt: skip
-
-
-def _is_object(body: bytes) -> bool:
-    try:
-        return isinstance(json.loads(body.decode()), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -133,6 +133,7 @@ NO_RETRY: list[Refused] = [
     ("shows no collection", "C99-NOWHERE", sourced(collection="C99-NOWHERE")),
     ("name no virtual store", "C2-BARE", sourced(collection="C2-BARE")),
     ("answers no requests for", "being rebuilt until March", sourced(collection="C5-DENIED")),
+    ("names # collections in its sources", "MAX_STORES", lambda m: m.update(sources=m["sources"] * 21)),
     ("and this one asks for # collections", "forceAsync", lambda m: m.update(isSynchronous=True, sources=m["sources"] * 2)),
     ("each store of the collection (a frame, say) gives one", "forceAsync", both(framed("temperature"), changed(isSynchronous=True))),
     # -- records that name no store that can be read ----------------------------------------------
@@ -288,7 +289,14 @@ NO_RETRY: list[Refused] = [
     ("more than the # allowed", "MAX_SHAPE_BYTES", both(shaped(ring(*SQUARE)), operated(MAX_SHAPE_BYTES="20"))),
     ("names no place (it has no href)", "subset.shape", subset(shape={"href": "", "type": "application/geo+json"})),
         ("The shape is gone", "Send it again", subset(shape={"href": "file:///tmp/shapefile.json", "type": "application/geo+json"})),
-            # -- limits -----------------------------------------------------------------------------------
+            # -- the form of the message ------------------------------------------------------------------
+    ("of the message has another form", "isSynchronous of the message has another form than Harmony gives it: expected bool | null, got str", changed(isSynchronous="false")),
+    ("of the message lists more than", "sources[0].variables", named(*map(str, range(10_001)))),
+    ("half of a character", "sources[0].variables[0].name", named("\ud800")),
+    ("is of the kind", "stagingLocation", changed(stagingLocation="gs://bucket/public/")),
+    ("it has no name of a bucket", "stagingLocation", changed(stagingLocation="s3:///public/")),
+    ("There is nowhere to put outputs", "stagingLocation", changed(stagingLocation=None)),
+    # -- limits -----------------------------------------------------------------------------------
     ("it would read", "MAX_READ_BYTES", operated(MAX_READ_BYTES="100")),
     ("it would write", "MAX_OUTPUT_BYTES", operated(MAX_OUTPUT_BYTES="100")),
     ("it would touch", "MAX_CHUNKS", operated(MAX_CHUNKS="1")),
@@ -325,6 +333,20 @@ NO_DATA: list[Refused] = [
 """What ends with category NoData, a warning."""
 
 ALSO: list[Refused] = [
+    *(("of the message has another form", f"{field} of the message", change) for field, change in {
+        "sources[0].shortName": sourced(shortName=5), "sources[0].versionId": sourced(versionId=1.0),
+        "sources[0].variables[0].name": named(5), "extraArgs": changed(extraArgs="plan"),
+        "format.srs.epsg": formed(srs={"epsg": 4326}), "format.crs": formed(crs=4326),
+        "format.width": formed(width="10"), "format.mime": formed(mime=["image/png"]),
+        "format.isTransparent": formed(isTransparent="no"), "pixelSubset": changed(pixelSubset=1),
+        "extendDimensions": changed(extendDimensions="time"), "average": changed(average=5),
+        "concatenate": changed(concatenate="true"), "stagingLocation": changed(stagingLocation=5),
+        "subset.shape.href": subset(shape={"href": {}}),
+    }.items()),
+    ("which is no number", "The west of subset.bbox is 1000", boxed(10**400, 0, 1, 1)),
+    ("which is no number", "The west of subset.bbox is '1_0'", boxed("1_0", 0, 1, 1)),
+    ("it has no name of a bucket", "stagingLocation", changed(stagingLocation="s3://user:pw@bucket/public/")),
+    ("is of the kind", "'http'", changed(stagingLocation="http://example.com/public/")),
     ("it is no date, and words such as", "temporal.start is 'now'", timed("now")),
     ("its month is", "'2024-00-10'", timed("2024-00-10")),
     ("its month is", "'20241301'", timed("20241301")),

@@ -1,6 +1,6 @@
 """Refuses what this service does not do, with a way on."""
 
-from harmony_vds.errors import UnsupportedError
+from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.formats import format_of
 from harmony_vds.model.request import Request
@@ -31,6 +31,24 @@ def refuse_unsupported(request: Request) -> None:
         raise UnsupportedError(
             f"A synchronous request must have exactly one output, and this one asks for {sources} "
             "collections. Ask for one collection, or add forceAsync=true."
+        )
+
+
+def refuse_many_sources(request: Request, most: int) -> None:
+    """Raise where each collection, of which all have a store at least, would be one too many.
+
+    Raises
+    ------
+    TooLargeError
+        The text says how many there are.
+
+    **Reads:** nothing.
+    """
+    if len(request.sources) > most:
+        raise TooLargeError(
+            f"The message names {len(request.sources):,} collections in its sources, and one "
+            f"request is answered from at most {most} stores (HARMONY_VDS_MAX_STORES). Ask for "
+            "fewer at once."
         )
 
 
