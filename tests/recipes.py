@@ -1,4 +1,4 @@
-"""Recipes in outputs, run as they stand."""
+"""The recipe of variables whose places lie in another group gives what the output holds."""
 
 import warnings
 from collections.abc import Collection
@@ -19,7 +19,7 @@ def output_of(place: Path, folder: Path, *options: str) -> Path:
     done = CliRunner().invoke(
         app, ["subset", "--store", str(place), "--output", str(folder), *options, *trust]
     )
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output or done.exception
     return Path(done.stdout.strip().splitlines()[-1])
 
 

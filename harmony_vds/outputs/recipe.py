@@ -7,13 +7,13 @@ cannot say in a few lines they name in a comment; docs/decisions/0037 lists what
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import Plan, counted
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.model.store import ManifestFormat
+from harmony_vds.model.store import StoreLocation
+from harmony_vds.outputs.store_recipe import group_opened, opened
 
 _MOST_PIECES = 8
 """Ranges of one dimension that a recipe lists; of more it says how many there are."""
@@ -40,10 +40,28 @@ def recipe(plan: Plan) -> str:
     cut = {path: kept for path, kept in plan.selection.items() if path not in placed}
     steps = _steps(plan, group) if _is_listed(cut) else _Steps()
     names = [name_of(v.path) for v in within if not v.is_added]
-    names += [own for own in dict.fromkeys(steps.places) if own not in names]
-    lines = [*_opened(plan, group), f"subset = stored[{names!r}]"]
-    lines += [*_cuts(cut), *_once(steps.lines)]
+    names += [name_of(p) for p in dict.fromkeys(steps.places)
+              if group_of(p) == group and name_of(p) not in names]  # fmt: skip
+    lines = [*opened(plan.location, group), f"subset = stored[{names!r}]"]
+    beside = _beside(plan.location, group, steps.places)
+    lines += [*beside, *_cuts(cut), *_once(steps.lines)]
+    if beside and "target" not in steps.told:
+        others = [name_of(p) for p in dict.fromkeys(steps.places) if group_of(p) != group]
+        lines += [f"subset = subset.drop_vars({others!r}, errors='ignore')"]
     return "\n".join([*_with_imports(lines), *_remarks(plan, group, steps.told)])
+
+
+def _beside(location: StoreLocation, group: str, paths: Iterable[str]) -> list[str]:
+    """Lines that bring places from other groups into ``subset``."""
+    lines = []
+    others: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        if group_of(path) != group:
+            others.setdefault(group_of(path), []).append(name_of(path))
+    for other, names in others.items():
+        lines += group_opened(location, other, "places")
+        lines += [f"subset = subset.assign(places[{names!r}].variables)"]
+    return lines
 
 
 @dataclass
@@ -52,7 +70,7 @@ class _Steps:
 
     lines: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    """Names of the store's variables that they take places from."""
+    """Full paths of the store's variables that they take places from."""
     told: set[str] = field(default_factory=set)
     """What of a plan they do: ``places``, ``masks``, ``average``, ``target``."""
 
@@ -80,14 +98,14 @@ def _steps(plan: Plan, group: str) -> _Steps:
         steps.lines += (lines := averaged(plan, group))
         steps.told |= {"average"} if lines else set()
     if plan.target is not None:
-        from harmony_vds.outputs.target_recipe import on_target, place_names, source_in
+        from harmony_vds.outputs.target_recipe import on_target, place_paths, source_in
 
         done = {"masks": bool(plan.masks), "average": plan.average is not None}
         is_whole = {step for step, is_asked in done.items() if is_asked} <= steps.told
         source = source_in(plan, group, is_whole=is_whole)
         if source is not None:
             steps.told.add("target")
-            steps.places += place_names(plan, source)
+            steps.places += place_paths(plan, source)
             steps.lines += on_target(plan, source)
     return steps
 
@@ -111,94 +129,6 @@ def _with_imports(lines: Sequence[str]) -> list[str]:
     needed = [own for prefix, own in _IMPORTS.items() if prefix in text]
     place = next(n for n, own in enumerate(lines) if own.startswith("import xarray"))
     return [*lines[:place], *needed, *lines[place:]]
-
-
-def _opened(plan: Plan, group: str) -> list[str]:
-    """Lines that open the store as ``stored``, with nothing decoded."""
-    location = plan.location
-    place = "/".join(part for part in (location.group.strip("/"), group.strip("/")) if part)
-    raw = "mask_and_scale=False, decode_times=False, decode_coords=False"
-    named = f", group={place!r}" if place else ""
-    match location.kind:
-        case ManifestFormat.ICECHUNK:
-            return [
-                *_icechunk(location.href, location.region, location.snapshot),
-                f"stored = xr.open_zarr(session.store, consolidated=False{named}, chunks=None,",
-                f"    {raw})",
-            ]
-        case ManifestFormat.KERCHUNK_JSON | ManifestFormat.KERCHUNK_PARQUET:
-            return [
-                "import xarray as xr",
-                "",
-                "# s3 and https need remote_options and remote_protocol in storage_options;",
-                "# earthaccess.get_s3fs_session and get_fsspec_https_session know both.",
-                f"stored = xr.open_dataset({_plain(location.shown)!r}, engine='kerchunk',",
-                "    open_dataset_options={'chunks': None"
-                + (f", 'group': {place!r}" if place else "")
-                + f", {_as_items(raw)}}})",
-            ]
-        case ManifestFormat.ZARR:
-            return [
-                "import xarray as xr",
-                "",
-                f"stored = xr.open_zarr({_plain(location.shown)!r}{named}, chunks=None, {raw})",
-            ]
-        case ManifestFormat.GRANULES:
-            return [
-                "import xarray as xr  # and harmony_vds, which has the engine",
-                "",
-                "# No store is published: harmony-vds virtualize writes one of the granules that",
-                "# virtual_store_members names.",
-                f"stored = xr.open_dataset('store.icechunk', engine='vds'{named},",
-                f"    {raw})",
-            ]
-        case _:
-            return [
-                "import xarray as xr  # and harmony_vds, which has the engine",
-                "",
-                f"stored = xr.open_dataset({location.shown!r}, engine='vds'{named},",
-                f"    {raw})",
-            ]
-
-
-def _icechunk(href: str, region: str | None, snapshot: str | None) -> list[str]:
-    parts = urlsplit(href)
-    if parts.scheme == "s3":
-        told = f", region={region!r}" if region else ""
-        storage = (
-            f"icechunk.s3_storage(bucket={parts.netloc!r}, prefix={parts.path.strip('/')!r}{told}, "
-            "from_env=True)"
-        )
-    elif parts.scheme == "file":
-        storage = f"icechunk.local_filesystem_storage({parts.path!r})"
-    else:
-        storage = f"icechunk.http_storage({href!r})"
-    return [
-        "import icechunk",
-        "import xarray as xr",
-        "",
-        f"storage = {storage}",
-        "containers = icechunk.Repository.fetch_config(storage).virtual_chunk_containers",
-        "# Keys for protected s3 buckets: earthaccess.get_s3_credentials",
-        "ways = {'file': icechunk.Credentials.LocalFileSystemAccess,",
-        "        's3': icechunk.s3_from_env_credentials, 'http': icechunk.Credentials.HttpAccess,",
-        "        'https': icechunk.Credentials.HttpAccess}",
-        "allowed = icechunk.containers_credentials(",
-        "    {prefix: ways[prefix.partition(':')[0]]() for prefix in containers})",
-        "repository = icechunk.Repository.open(storage, authorize_virtual_chunk_access=allowed)",
-        f"session = repository.readonly_session(snapshot_id={snapshot!r})",
-    ]
-
-
-def _plain(href: str) -> str:
-    """A path in place of a file's URL, which fsspec and people like better."""
-    return href.removeprefix("file://")
-
-
-def _as_items(arguments: str) -> str:
-    """Keyword arguments as the members of a dictionary."""
-    pairs = (own.split("=") for own in arguments.split(", "))
-    return ", ".join(f"{name!r}: {value}" for name, value in pairs)
 
 
 def _cuts(selection: Mapping[str, AxisSelection]) -> list[str]:

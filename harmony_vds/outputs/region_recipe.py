@@ -12,6 +12,7 @@ from harmony_vds.model.average import AverageKind
 from harmony_vds.model.grid import GridKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import GridPlan, Mask, Plan
+from harmony_vds.outputs.store_recipe import are_found
 
 _ARITHMETIC = "1e-9"
 """Degrees, well above the rounding of sums of angles."""
@@ -20,7 +21,7 @@ _ARITHMETIC = "1e-9"
 def regional(plan: Plan, group: str) -> list[str]:
     """Lines that define ``inside`` for the cells of a mask; none where few lines cannot.
 
-    There are for one grid, cut by a box or by a shape, whose places `group` has.
+    There are for one grid, cut by a box or by a shape, whose places are stored.
     **Reads:** nothing.
     """
     if len(plan.masks) != 1:
@@ -39,11 +40,11 @@ def regional(plan: Plan, group: str) -> list[str]:
 
 
 def places_of(plan: Plan, group: str) -> list[str]:
-    """Names of the store's variables that `regional` takes places from. **Reads:** nothing."""
+    """Full paths of the variables that `regional` takes places from. **Reads:** nothing."""
     if len(plan.masks) != 1 or not regional(plan, group):
         return []
     grid = _grid(plan, plan.masks[0], group)
-    return [] if grid is None else [name_of(grid.y_path), name_of(grid.x_path)]
+    return [] if grid is None else [grid.y_path, grid.x_path]
 
 
 def blanked(names: Sequence[str]) -> list[str]:
@@ -90,7 +91,7 @@ def _grid(plan: Plan, mask: Mask, group: str) -> GridPlan | None:
     grid = next(found, None)
     if grid is None or timed or len(mask.dimensions) != 2:
         return None
-    stored = all(own and group_of(own) == group for own in (grid.x_path, grid.y_path))
+    stored = are_found(plan, group, (grid.x_path, grid.y_path))
     return grid if stored and grid.shifts is None else None
 
 

@@ -18,6 +18,7 @@ from harmony_vds.outputs.average_recipe import by_area, is_averaged
 from harmony_vds.outputs.kernel_recipe import by_kernel
 from harmony_vds.outputs.reference_recipe import named
 from harmony_vds.outputs.sample_recipe import by_points
+from harmony_vds.outputs.store_recipe import are_found
 
 type Source = SourceGrid | Swath
 
@@ -56,15 +57,19 @@ def source_in(plan: Plan, group: str, *, is_whole: bool) -> Source | None:
     return source
 
 
-def place_names(plan: Plan, source: Source) -> list[str]:
-    """Names of the store's variables that the lines take places from. **Reads:** nothing."""
+def place_paths(plan: Plan, source: Source) -> list[str]:
+    """Full paths of the variables that the lines take places from. **Reads:** nothing."""
     if isinstance(source, SourceGrid) and source.y.is_even:
         return []
     grid = _grid(plan, source)
-    names = [] if grid is None else [name_of(grid.y_path)]
+    paths = [] if grid is None else [grid.y_path]
     if grid is not None and isinstance(source, Swath):
-        names.append(name_of(grid.x_path))
-    return names
+        paths.append(grid.x_path)
+    return paths
+
+
+def _place_names(plan: Plan, source: Source) -> list[str]:
+    return [name_of(own) for own in place_paths(plan, source)]
 
 
 def on_target(plan: Plan, source: Source) -> list[str]:
@@ -107,9 +112,7 @@ def _is_told(source: Source, plan: Plan, group: str) -> bool:
     """Whether few lines can say where the cells of `source` are."""
     assert plan.target is not None
     grid = _grid(plan, source)
-    stored = grid is not None and all(
-        own and group_of(own) == group for own in (grid.x_path, grid.y_path)
-    )
+    stored = grid is not None and are_found(plan, group, (grid.x_path, grid.y_path))
     if isinstance(source, Swath):
         return stored and not source.crs and grid is not None and grid.shifts is None
     latitudes = stored and grid is not None and grid.kind is GridKind.RECTILINEAR
@@ -173,7 +176,7 @@ def _counted(plan: Plan, way: Warp) -> list[str]:
         row = _even("y", source.y)
     else:
         sign = "-" if source.y.step < 0 else ""
-        name = place_names(plan, source)[0]
+        name = _place_names(plan, source)[0]
         lines += [
             f"own = xr.decode_cf(subset[[{name!r}]])[{name!r}].values.astype(float)",
             f"own = {sign}np.array([1.5 * own[0] - own[1] / 2, *own, 1.5 * own[-1] - own[-2] / 2])",
@@ -196,7 +199,7 @@ def _even(places: str, axis: SourceAxis) -> str:
 def _near(plan: Plan, way: Scatter) -> list[str]:
     """Likewise of a swath."""
     assert plan.target is not None
-    latitude, longitude = place_names(plan, way.source)
+    latitude, longitude = _place_names(plan, way.source)
     both = tuple(map(name_of, plan.target.dimensions))
     rows = map(name_of, way.source.dimensions)
     return [
@@ -260,7 +263,7 @@ def _made(plan: Plan, way: Warp | Scatter) -> list[str]:
     both = zip(grid, ("row", "column"), source.shape, strict=False)
     cells = (f"{own!r}: {name}.astype(int).clip(0, {size - 1})"
              for own, name, size in both)  # fmt: skip
-    places = place_names(plan, source)
+    places = _place_names(plan, source)
     mixing, choice = _mixing(plan, way)
     left = f" and name not in {places!r}" if isinstance(source, Swath) else ""
     return [

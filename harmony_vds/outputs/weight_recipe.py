@@ -10,6 +10,7 @@ from harmony_vds.model.grid import GridKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import GridPlan, Plan
 from harmony_vds.outputs.region_recipe import centres
+from harmony_vds.outputs.store_recipe import are_found
 
 _NEARLY = 1e-4
 """Share of the weights that may lie in other cells than they should: single precision leaves so
@@ -92,8 +93,7 @@ def _by_scale(grid: GridPlan, plan: Plan) -> list[str]:
 
     from harmony_vds.outputs.reference_recipe import height_of, named
 
-    paths = grid.y_path, grid.x_path
-    told = all(own and group_of(own) == group_of(plan.requested[0]) for own in paths)
+    told = are_found(plan, group_of(plan.requested[0]), (grid.y_path, grid.x_path))
     if grid.kind is not GridKind.PROJECTED or not told or height_of(grid.crs) is not None:
         return []
     if not CRS.from_user_input(grid.crs).is_projected:
