@@ -66,6 +66,7 @@ class DmrppSidecar:
 
 
 def _array(store: DmrppStore, document: DmrDocument, path: str) -> DescribedArray:
+    """One array as its document has it; raise where it is none of the file's own chunks."""
     told, shape = store.storage[path], store.shapes[path]
     if told.inline is not None and document.variables[path].dtype is None:
         raise StoreError(f"{path} may be text of varying length")

@@ -129,6 +129,7 @@ def granules_of(items: Iterable[pystac.Item], collections: Sequence[str]) -> tup
 
 
 def _granule(item: pystac.Item, collections: Sequence[str]) -> Granule:
+    """An item of the input as a granule of one of the request's collections."""
     collection = _collection(item)
     if not collection and len(collections) == 1:
         collection = collections[0]

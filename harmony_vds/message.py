@@ -178,6 +178,7 @@ def _dimension(told: Any) -> DimensionRange:
 
 
 def _target(message: Message) -> TargetGrid | None:
+    """The grid that `format` states; None where it states no more than an interpolation."""
     form = message.format
     if form is None:
         return None

@@ -94,6 +94,7 @@ def described(search: StoreSearch, services: Services) -> Made | None:
 def _opened(
     search: StoreSearch, linked: tuple[Linked, ...], access: Access, services: Services
 ) -> "tuple[VirtualStore, Built]":
+    """The granules described by a repository of this process alone, and what that took."""
     # Not before it is needed: the libraries that write stores take seconds to load.
     from harmony_vds.building.choice import Choice
     from harmony_vds.building.places import Place

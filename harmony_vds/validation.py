@@ -148,6 +148,7 @@ class Checker:
             forget_secrets()
 
     def _check(self, body: bytes, token: str) -> Verdict:
+        """What is said of a body, in a thread; whatever this check cannot tell is accepted."""
         try:
             self._prepare(body, token)
         except TimeLimitError:

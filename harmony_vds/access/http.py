@@ -296,6 +296,7 @@ class HttpClient:
     async def _answer(
         self, target: _Target, headers: Mapping[str, str], limit: int, pulse: Pulse
     ) -> Answer:
+        """One answer with its body; meanwhile `pulse` shows whether it lives."""
         pool = self.pool(private=target.private)
         async with pool.get(target.url, headers=headers, allow_redirects=False) as answer:
             if answer.status in (429, 503) and "Retry-After" in answer.headers:

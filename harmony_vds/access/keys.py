@@ -154,6 +154,7 @@ class KeyRing:
         return now < held.renew or now < self._spared.get(endpoint, now)
 
     async def _renewed(self, endpoint: str, held: S3Keys | None) -> S3Keys:
+        """New keys; those that are `held` while the endpoint is in trouble and they still serve."""
         now = self.clock()
         try:
             body = await self.http.exchange(endpoint, _ANSWER_LIMIT)

@@ -61,6 +61,7 @@ def _netrc_login(host: str) -> tuple[str, str] | None:
 
 
 async def _issue(root: str, user: str, password: str) -> str:
+    """The token that Earthdata Login gives for a name and a password."""
     url = f"{root}/api/users/find_or_create_token"
     sealed = base64.b64encode(f"{user}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {sealed}"}

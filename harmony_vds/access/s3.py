@@ -87,6 +87,7 @@ class S3Client:
         return found.store
 
     def _reader(self, name: str, region: str, signing: dict[str, Any]) -> S3Store:
+        """A reader of one bucket, which leaves tries and their times to the fetcher."""
         # The certificate of AWS covers one label: a bucket with a dot in its name is a folder.
         by_host = not self.endpoint and "." not in name
         host = f"{name}.s3" if by_host else "s3"
@@ -144,6 +145,7 @@ class S3Client:
         region: str,
         keys: S3Keys | None,
     ) -> Received:
+        """As `_read`, asked for again beside where S3 goes silent; failures sorted."""
         store = self.bucket(address.host, region, keys)
         try:
             return await self.hedges.first(
@@ -158,6 +160,7 @@ class S3Client:
 async def _read(
     store: S3Store, address: Address, wanted: tuple[int, int] | None, limit: int, pulse: Pulse
 ) -> Received:
+    """Bytes ``[start, stop)`` of an object, or all of it up to `limit`; checked for length."""
     pulse.signs = nothing_yet
     answer = await obstore.get_async(
         store, address.path[1:], options={"range": wanted} if wanted else None
@@ -190,6 +193,7 @@ def _credential(keys: S3Keys) -> "S3Credential":
 
 
 def _sorted_failure(error: Exception, address: Address, *, signed: bool) -> Exception:
+    """What obstore's `error` means: worth another try, new keys, or neither."""
     if isinstance(error, FileNotFoundError):
         return MissingSourceError(f"{address} does not exist.")
     text = str(error)  # never told: S3 repeats the session token in some of its answers

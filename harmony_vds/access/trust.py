@@ -61,6 +61,7 @@ class Address:
 
     @classmethod
     def _parsed(cls, url: str) -> "Address":
+        """The parts of `url`, escapes undone and the path made plain before it is judged."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
         if scheme not in ("https", "http", "s3", "file"):
@@ -194,6 +195,7 @@ class Trust:
         return url
 
     def _allowed(self, address: Address) -> Address:
+        """`address`, if a prefix of the operator, a record or the shipped list holds it."""
         if self.is_operators(address):
             return address
         if address.scheme not in ("https", "s3"):

@@ -138,6 +138,7 @@ def _whole_chunks(groups: Mapping[str, xr.Dataset], dimension: str, span: tuple[
 def _in_months(
     groups: dict[str, xr.Dataset], months: Sequence[int], along: str | None
 ) -> dict[str, xr.Dataset] | None:
+    """The groups cut to the steps in `months`; None where there are none."""
     kept = np.flatnonzero(np.isin(_months_of(groups, along), months))
     if not kept.size:
         return None

@@ -55,6 +55,7 @@ def extend(store: Any, path: str, array: Any, axis: int, pieces: Sequence[Manife
 
 
 def _refuse_other_storage(array: Any, piece: ManifestArray, axis: int, name: str) -> None:
+    """Raise if `piece` could not stand in `array`: other chunks, type, filters, fill or size."""
     ours: Any = array.metadata
     theirs: Any = piece.metadata
     before = [own for n, own in enumerate(lengths_of(array)) if n != axis]

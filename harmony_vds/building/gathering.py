@@ -110,6 +110,7 @@ def _difference(sidecar: VirtualGranule, file: VirtualGranule | Omitted) -> str:
 
 
 def _unlike(one: xr.Variable, other: xr.Variable) -> str:
+    """In what two variables differ; empty where they are one and the same."""
     if one.dims != other.dims or one.shape != other.shape or one.dtype != other.dtype:
         return "shape or type"
     for attribute in MEANING:
@@ -142,6 +143,7 @@ def _structure(granule: VirtualGranule) -> dict[tuple[str, str], tuple[Any, ...]
 
 
 def _told(granules: Sequence[VirtualGranule], empty: Sequence[str], total: int) -> list[str]:
+    """Notes on granules that are left out, and on what describes the others."""
     notes = []
     if empty and granules:
         notes.append(

@@ -77,6 +77,7 @@ def as_irregular(
 def _refuse_other_storage(
     key: str, arrays: Sequence[ManifestArray], axis: int, names: Sequence[str]
 ) -> None:
+    """Raise if the arrays of later granules are stored otherwise than the first."""
     first = arrays[0]
     for own, name in zip(arrays[1:], names[1:], strict=True):
         one, two = first.metadata, own.metadata

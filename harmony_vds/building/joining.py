@@ -88,6 +88,7 @@ def refuse_differences(granules: Sequence[VirtualGranule], along: str) -> None:
 
 
 def _refuse_difference(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
+    """Raise if a group of a granule means something else than that of the first."""
     if set(first.variables) != set(other.variables):
         odd = sorted(map(str, set(first.variables) ^ set(other.variables)))
         raise StoreError(
@@ -191,6 +192,7 @@ def _count_anew(
 def _refuse_uncountable(
     name: str, variables: Sequence[xr.Variable], units: Sequence[str], granules: Sequence[str]
 ) -> None:
+    """Raise if a variable whose units differ is none that can be counted anew."""
     attributes = variables[0].attrs
     held = all(not isinstance(own.data, ManifestArray) for own in variables)
     packed = "scale_factor" in attributes or "add_offset" in attributes

@@ -45,6 +45,7 @@ def kerchunk_references(joined: Joined) -> References:
 
 
 def _references(dataset: xr.Dataset) -> References:
+    """The references of one group, its marks of missing values as numbers of the array."""
     clean = sanitised(dataset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

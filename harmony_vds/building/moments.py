@@ -85,6 +85,7 @@ def _expanded(
 
 
 def _moment(root: xr.Dataset, file: GranuleFile, where: str) -> datetime:
+    """The time of a granule from `where`: its name, an attribute, or its record."""
     place, _, attribute = where.partition(":")
     if place in ("cmr", "auto"):
         if file.start is None:

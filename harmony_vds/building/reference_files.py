@@ -106,6 +106,7 @@ def _write_parquet(told: ReferenceFile, path: Path) -> None:
 
 
 def _read_parquet(metadata: dict[str, Any], size: int, path: Path) -> References:
+    """All references of a Parquet folder, keyed as those of a JSON file are."""
     from pyarrow import parquet
 
     refs: References = {key: json.dumps(own) for key, own in metadata.items()}

@@ -79,6 +79,7 @@ def _write_group(store: Any, group: str, dataset: xr.Dataset, along: str | None)
 
 
 def _write_irregular(store: Any, group: str, name: str, own: Irregular) -> None:
+    """Write an array whose chunks differ in length along one dimension, piece by piece."""
     metadata = own.pieces[0].metadata
     clean = sanitised(xr.Dataset({name: own.variable})).variables[name]
     codecs = _split(metadata.codecs)

@@ -204,6 +204,7 @@ def dataset_of(told: Described, group: str, url: str) -> xr.Dataset:
 
 
 def _array(own: DescribedArray, url: str) -> ManifestArray:
+    """An array of references out of what a sidecar says of it."""
     chunks, lengths = own.chunk_shape, own.lengths
     clipped = tuple(min(c, max(n, 1)) for c, n in zip(chunks, own.shape, strict=True))
     if not own.filters and clipped != chunks and clipped[1:] == chunks[1:]:

@@ -86,6 +86,7 @@ def _opened(place: Place) -> Growing:
 def _updated(
     store: Growing, files: Sequence[GranuleFile], *, removing: bool, crew: Crew
 ) -> Updated:  # fmt: skip
+    """Take out, describe anew and add, in one commit; errors as `update`."""
     held = store.urls
     known = [own for own in files if own.target in set(held)]
     anew = replaced(known, store.described)

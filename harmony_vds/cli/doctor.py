@@ -58,6 +58,7 @@ def doctor(
 def _findings(
     settings: Settings, collection: str | None, store: str | None, location: str
 ) -> Iterator[Finding]:
+    """Each thing that was tried, one after another, as it is known."""
     try:
         token = token_of_user(settings.oauth_host)
         yield checks.check_token(token)

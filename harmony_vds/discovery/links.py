@@ -113,6 +113,7 @@ def links_of(entries: object, where: str) -> tuple[Link, ...]:
 
 
 def _link(entry: Mapping[str, Any], where: str) -> Link | None:
+    """An entry as a link; None where it has no address that can be read."""
     told = {str(key).lower(): value for key, value in entry.items()}
     fetched = told.get("getdata")
     inner = {str(k).lower(): v for k, v in fetched.items()} if isinstance(fetched, Mapping) else {}

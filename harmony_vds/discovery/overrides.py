@@ -123,6 +123,7 @@ def _override(key: str, told: _Collection) -> Override:
 
 
 def _candidate(key: str, own: _Store, told: _Collection) -> Candidate:
+    """A store of the table; what it leaves out is that of its collection, or of its address."""
     url = StoreUrl.of(own.url)
     forms = [str(form) for form in ManifestFormat if form.is_published]
     if own.kind and own.kind not in forms:

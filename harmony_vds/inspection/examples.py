@@ -80,6 +80,7 @@ def examples(store: VirtualStore, limits: Limits) -> tuple[Example, ...]:
 
 
 def _examples(path: str, hierarchy: Hierarchy, cutting: Cutting) -> Iterator[Example]:
+    """The price of a map and of a series of one variable, as far as it has such."""
     own = footing(path, hierarchy)
     source = Source("", "example", variables=(path,))
     try:

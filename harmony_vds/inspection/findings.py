@@ -83,6 +83,7 @@ def _lost_mapping(path: str, hierarchy: Hierarchy) -> Iterator[Finding]:
 
 
 def _axes(hierarchy: Hierarchy) -> Iterator[Finding]:
+    """What is wrong with coordinates, and which variables cannot be cut by them."""
     feet = {path: footing(path, hierarchy) for path in hierarchy.variables}
     kinds = {
         path: kind

@@ -85,6 +85,7 @@ def _short(value: object) -> str:
 
 
 def _history_json(existing: object, moment: str, plan: Plan) -> str:
+    """The history of the source, with what this service has done as its last entry."""
     try:
         entries = json.loads(str(existing)) if existing else []
     except ValueError:
@@ -114,6 +115,7 @@ def _history_json(existing: object, moment: str, plan: Plan) -> str:
 
 
 def _spatial_coverage(source: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Attributes of the box that is covered, in the spellings that the source uses."""
     box = plan.bbox()
     if box is None:
         return {}

@@ -73,6 +73,7 @@ def _entries(subset: Subset, plan: Plan) -> Iterator[Entry]:
 
 
 def _variable(variable: SubsetVariable) -> Iterator[Entry]:
+    """Keys and values of one variable: its metadata, then its chunks."""
     base = variable.planned.path.lstrip("/")
     attributes = dict(variable.data.attrs)
     # Text, too: a reader that knows netCDF's own rules finds it there.

@@ -154,6 +154,7 @@ def _sorted(
     kind: AverageKind, variables: Sequence[PlannedVariable], ways: Mapping[str, tuple[str, ...]],
     gone: set[str], cuts: Cuts,
 ) -> _Sorted:  # fmt: skip
+    """Which variables are averaged, stay as they are, go along, or are left out, and why."""
     found = _Sorted()
     hierarchy = cuts.hierarchy
     coordinates = _coordinates(variables, cuts)

@@ -126,6 +126,7 @@ def _shares(grid: Grid, places: Sequence[Place]) -> tuple[Shares, Shares]:
 
 
 def _along(axis: Axis, values: Floats, period: float | None = None) -> Shares:
+    """Of each value the centre before it, and its share of the way to the next in [0, 1]."""
     centres = axis.values
     steps = np.diff(centres) if period is None else turned(np.diff(centres))
     if not (np.isfinite(steps).all() and ((steps > 0).all() or (steps < 0).all())):

@@ -134,6 +134,7 @@ class GridCuts:
         ]
 
     def _cut(self, ground: Ground, paths: list[str]) -> None:
+        """Cut the variables at `paths`, which lie on one ground, by its grid."""
         cut = self.request.bbox is not None or self.request.shape is not None
         needed = cut or self.request.target is not None
         if not needed and is_too_large(ground, self.hierarchy):

@@ -35,6 +35,7 @@ def cells_touched(
 
 
 def _met(grid: Grid, rows: Positions, columns: Positions, parts: npt.NDArray[np.object_]) -> Flags:
+    """Which cells of some neighbouring rows and columns any of `parts` touches."""
     x, y = centres(grid, rows, columns)
     near = parts[_may_touch(x, y, shapely.bounds(parts))]
     if not near.size:

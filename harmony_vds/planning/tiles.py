@@ -95,6 +95,7 @@ def _judged(grid: Grid, box: BoundingBox, tile: int) -> tuple[Flags, Flags]:
 
 
 def _caps(grid: Grid, tile: int) -> _Caps:
+    """A circle on the sphere around each tile, which holds all centres of its cells."""
     step = tile // _STEPS if tile % _STEPS == 0 else 1
     down, across = (
         np.unique(np.append(np.arange(0, size, step), size - 1)).astype(np.int64)

@@ -45,6 +45,7 @@ def requested_paths(names: Sequence[str], hierarchy: Hierarchy) -> tuple[str, ..
 
 
 def _path_of(name: str, hierarchy: Hierarchy) -> str:
+    """The one variable that `name` means; raise where there is none, or several."""
     path = f"/{name.strip('/')}"
     if path in hierarchy.variables:
         return path

@@ -41,6 +41,7 @@ def cut_of(
 
 
 def _cut(chunk_grid: Mapping[str, Any], shape: Sequence[int]) -> tuple[tuple[int, ...], Boundaries]:
+    """As `cut_of`; metadata of another form raise whatever they come to."""
     name, settings = chunk_grid.get("name"), chunk_grid.get("configuration", {})
     if name == "regular":
         return tuple(settings["chunk_shape"]), ()

@@ -58,6 +58,7 @@ def _codecs(document: Mapping[str, Any], zarr_format: int) -> list[Any]:
 
 
 def _refuse_any(codecs: Sequence[Any], zarr_format: int) -> None:
+    """As `refuse_unknown_codecs`, of a list of codecs."""
     if len(codecs) > _MOST_CODECS:
         raise StoreError(
             f"its chunks are encoded {len(codecs):,} times; at most {_MOST_CODECS} are"

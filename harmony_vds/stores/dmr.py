@@ -128,6 +128,7 @@ class _Reader:
         return found
 
     def _add(self, element: Element, group: str, found: DmrDocument) -> None:
+        """Put the variable of an element into `found`, or why it is none."""
         kind = element.tag.removeprefix(DAP)
         if kind not in NUMBERS and kind not in _TEXTS and kind not in _OTHERS and kind != "Enum":
             return

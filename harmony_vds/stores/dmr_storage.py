@@ -175,6 +175,7 @@ def _chunked(
     filters: tuple[dict[str, Any], ...],
     chunks: Element,
 ) -> DmrStorage:
+    """How a variable is stored whose chunks have places; raise where these make no grid."""
     shape, pieces = variable.shape, chunks.findall(f"{DMRPP}chunk")
     sizes = _integers(chunks.findtext(f"{DMRPP}chunkDimensionSizes").split())
     if len(sizes) != len(shape) or (sizes < 1).any():

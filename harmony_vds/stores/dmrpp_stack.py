@@ -121,6 +121,7 @@ class DmrppStack(DmrHierarchy):
             self._hold(path, np.stack(values), (NEW_DIMENSION,))
 
     def _add_joined(self, path: str, axis: int | None) -> None:
+        """Put a variable of all members together: by references where that can be."""
         storages = [own.store.storage[path] for own in self._members]
         shapes = [own.store.shapes[path] for own in self._members]
         around = {

@@ -132,6 +132,7 @@ def _open_arrays(location: StoreLocation, access: Access, reading: Reading) -> O
 def _open_manifest(
     location: StoreLocation, access: Access, reading: Reading
 ) -> tuple[ManifestStore, StoreLocation]:
+    """The manifest at `location`, read by what knows its kind, and the state that it is in."""
     fetcher, stale, cache = access.fetcher, reading.refuse_stale_references, reading.cache
     match location.kind:
         case ManifestFormat.ICECHUNK:
@@ -159,6 +160,7 @@ def _open_manifest(
 
 
 def _open(location: StoreLocation, access: Access, reading: Reading) -> VirtualStore:
+    """The arrays of a manifest as one tree, repaired; what cannot be opened is told by name."""
     opened = _open_arrays(location, access, reading)
     defects = dict(opened.manifest.defects)
     repairs: dict[str, str] = {}

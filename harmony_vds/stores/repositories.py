@@ -173,6 +173,7 @@ def _http_storage(address: Address, access: Access) -> icechunk.Storage:
 
 
 def _s3_storage(address: Address, location: StoreLocation, access: Access) -> icechunk.Storage:
+    """A repository's own files in a bucket, by whichever way to it is open."""
     fetcher = access.fetcher
     if fetcher.s3.found(address, fetcher.buckets) is None:
         _find_way(location, fetcher)

@@ -76,6 +76,7 @@ def _made(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> tuple[Su
 def _on_target(
     store: VirtualStore, variables: Sequence[SubsetVariable], plan: Plan, target: TargetPlan
 ) -> tuple[SubsetVariable, ...]:
+    """Variables with rows and columns put on the target; others as they are."""
     # Imported here: it takes libraries that few requests need.
     from harmony_vds.model.warp_blocks import whole_planes
     from harmony_vds.transform.reproject import Reprojection, reprojected, target_variables
@@ -119,6 +120,7 @@ def _sampled(
 
 
 def _cut(store: VirtualStore, planned: PlannedVariable, plan: Plan) -> SubsetVariable:
+    """The window of one variable, lazy, in pieces along the chunks of the store."""
     node = store.tree[group_of(planned.path)]
     stored: xr.Variable = node.variables[name_of(planned.path)]
     kept = _kept(store, planned, plan)

@@ -68,6 +68,7 @@ def _measures(
     positions: Sequence[npt.NDArray[np.int64]],
     plan: Plan,
 ) -> tuple[SubsetVariable, ...]:
+    """The mean of a variable, and all else that is told of it, computed together."""
     assert plan.average is not None
     data, dimensions = variable.data, variable.planned.dimensions
     axes = tuple(dimensions.index(dimension) for dimension in own.along)

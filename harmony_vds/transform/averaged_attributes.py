@@ -52,6 +52,7 @@ def measure_attributes(
 def _of_quantity(
     measure: Measure, own: AveragedVariable, source: Mapping[Any, Any], plan: Plan
 ) -> dict[Any, Any]:
+    """The attributes of the source that still hold of a mean, and what makes it one."""
     kept = {key: value for key, value in source.items() if key not in _OF_STORED_NUMBERS}
     there = _names_in_output(plan)
     for name in _NAMES:

@@ -104,6 +104,7 @@ class _Lines:
         return self._places[dimension][1]
 
     def _of(self, dimension: str, sizes: Mapping[int, int]) -> tuple[list[Positions], int]:
+        """Where the positions of each store come to lie along a dimension, and its length."""
         known = {
             number: np.asarray(self._stores[number][dimension].data.values)
             for number in sizes

@@ -54,6 +54,7 @@ class Shared:
         return out
 
     def _tile(self, number: int, part: str) -> npt.NDArray[Any]:
+        """One part of a tile, which is computed once however many ask for it."""
         with self._lock:
             future = self._results.get(number)
             mine = future is None
