@@ -205,6 +205,8 @@ CHANGES |= {
     "scale factor of nothing": lambda d: metadata(d, f"{SST}/.zattrs", scale_factor=0),
     "grid mapping that is not there": lambda d: metadata(d, f"{SST}/.zattrs", grid_mapping="nowhere"),
     "coordinates that are not there": lambda d: metadata(d, f"{SST}/.zattrs", coordinates="here there"),
+    "groups without end": lambda d: d["refs"].update({f"g{n}/.zgroup": d["refs"][".zgroup"] for n in range(1001)}),
+    "variables without end": lambda d: d["refs"].update({f"g{n}/.zgroup": d["refs"][".zgroup"] for n in range(10_001)}),
     "attribute that is a mountain": lambda d: metadata(d, f"{SST}/.zattrs", comment="x" * 20_000_000),
     "variable named by a path upward": lambda d: [d["refs"].__setitem__(k.replace("mask/", "../mask/"), d["refs"].pop(k)) for k in list(d["refs"]) if k.startswith("mask/")] and None,
 }  # fmt: skip

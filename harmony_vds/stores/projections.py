@@ -78,7 +78,7 @@ class _Group:
 
     def named(self, name: str) -> str:
         """Add the grid mapping that a variable names, if its name tells the projection."""
-        mapping = str(self.dataset[name].attrs.get("grid_mapping"))
+        mapping = str(self.dataset.variables[name].attrs.get("grid_mapping"))
         if mapping not in _NAMED or mapping in self.visible:
             return ""
         crs = f"EPSG:{_NAMED[mapping]}"

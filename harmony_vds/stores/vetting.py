@@ -32,7 +32,10 @@ LARGEST_ATTRIBUTE = 2**20
 
 _ILLEGAL_NAME = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DEEPEST = 64
-_MOST_NODES = 100_000
+_MOST_NODES = 10_000
+"""Groups and variables of a store; real ones have some hundreds, and each takes a millisecond."""
+_MOST_GROUPS = 1_000
+"""Groups among them, each of which takes several."""
 _UNREADABLE = (ValueError, RecursionError)
 
 
@@ -87,7 +90,7 @@ async def vet(manifest: ManifestStore, where: str) -> None:
 
     **Reads:** metadata.
     """
-    level, seen = [""], 0
+    level, seen, groups = [""], 0, 0
     sizes: dict[str, Sizes] = {}
     for _ in range(_DEEPEST):
         listed = await asyncio.gather(*(manifest.children(prefix) for prefix in level))
@@ -101,6 +104,9 @@ async def vet(manifest: ManifestStore, where: str) -> None:
             raise StoreError(f"{where} holds more than {_MOST_NODES:,} groups and variables.")
         are_groups = await asyncio.gather(*(_vet_node(manifest, key, sizes) for key in keys))
         level = [key for key, is_group in zip(keys, are_groups, strict=True) if is_group]
+        groups += len(level)
+        if groups > _MOST_GROUPS:
+            raise StoreError(f"{where} holds more than {_MOST_GROUPS:,} groups.")
         if not level:
             manifest.defects.update(_misfits(sizes))
             return
@@ -146,8 +152,10 @@ def _misfits(sizes: Mapping[str, Sizes]) -> dict[str, str]:
     must give the same answer each time.
     """
     wrong = {}
-    for group in {path.rpartition("/")[0] for path in sizes}:
-        own = {path: sizes[path] for path in sorted(sizes) if path.rpartition("/")[0] == group}
+    grouped: dict[str, dict[str, Sizes]] = {}
+    for path in sorted(sizes):
+        grouped.setdefault(path.rpartition("/")[0], {})[path] = sizes[path]
+    for group, own in grouped.items():
         votes: dict[str, list[int]] = {}
         for told in own.values():
             for name, size in told.items():

@@ -122,6 +122,8 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "calendar must be one of": (StoreError, ("times of an unknown calendar",)),
     "zero not allowed as a reference year": (StoreError, ("times of a year without days",)),
     "time values outside range": (StoreError, ("times beyond all dates",)),
+    r"… holds more than # groups\.": (StoreError, ("groups without end",)),
+    "… holds more than # groups and variables": (StoreError, ("variables without end",)),
     "metadata document analysed_sst/.zattrs has # bytes": (StoreError, ("attribute that is a mountain",)),
     "The path … is invalid": (StoreError, ("variable named by a path upward",)),
     "could not read zarr.json: object not found":
