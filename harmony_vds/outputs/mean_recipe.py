@@ -95,7 +95,6 @@ def _of_features(features: Features, both: tuple[str, ...]) -> list[str]:
     counts = [int(own.size) for own in features.cells[0].rows]
     return [
         "parts = shapely.get_parts(shape)",
-        "lon = (lon + 180) % 360 - 180",
         "held = [asked & shapely.intersects_xy(own, lon, lat) for own in parts]",
         f"assert np.sum(held, axis=(1, 2)).tolist() == {counts!r}, 'features count other cells'",
         f"weights = weights.where(xr.Variable({(feature, *both)!r}, held), 0)",

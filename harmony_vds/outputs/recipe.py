@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.paths import group_of, name_of
 from harmony_vds.model.plan import Plan, counted
@@ -44,7 +46,10 @@ def recipe(plan: Plan) -> str:
               if group_of(p) == group and name_of(p) not in names]  # fmt: skip
     lines = [*opened(plan.location, group), f"subset = stored[{names!r}]"]
     beside = _beside(plan.location, group, steps.places)
-    lines += [*beside, *_cuts(cut), *_once(steps.lines)]
+    lines += [*beside, *_cuts(cut)]
+    if "target" not in steps.told:
+        lines += _turned(plan, names)
+    lines += _once(steps.lines)
     if beside and "target" not in steps.told:
         others = [name_of(p) for p in dict.fromkeys(steps.places) if group_of(p) != group]
         lines += [f"subset = subset.drop_vars({others!r}, errors='ignore')"]
@@ -151,6 +156,26 @@ def _cuts(selection: Mapping[str, AxisSelection]) -> list[str]:
     return lines
 
 
+def _turned(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Lines by which longitudes run on across the edge of the data."""
+    lines = []
+    for grid in plan.grids:
+        for path, sides in ((grid.x_path, ""), (grid.x_bounds_path, "[:, None]")):
+            if grid.shifts is None or name_of(path) not in names:
+                continue
+            starts = np.flatnonzero(np.diff(grid.shifts, prepend=np.nan))
+            runs = np.diff([*starts, grid.shifts.size]).tolist()
+            turns = grid.shifts[starts].tolist()
+            lines += [
+                "# Longitudes run on past the edge of the data, but for packed ones.",
+                f"lon = subset.variables[{name_of(path)!r}]",
+                "if lon.dtype.kind == 'f':",
+                f"    moved = lon.values.astype(float) + np.repeat({turns!r}, {runs!r}){sides}",
+                f"    subset[{name_of(path)!r}] = lon.dims, moved.astype(lon.dtype), lon.attrs",
+            ]
+    return lines
+
+
 def _is_listed(selection: Mapping[str, AxisSelection]) -> bool:
     """Whether `_cuts` tells all of a selection in code."""
     return all(len(kept.pieces) <= _MOST_PIECES for kept in selection.values())
@@ -165,9 +190,6 @@ def _remarks(plan: Plan, group: str, told: AbstractSet[str]) -> Iterable[str]:
     others = sorted({group_of(path) for path in plan.requested} - {group})
     if others:
         yield f"# The output also holds variables of {', '.join(others[:4])}."
-    paths = {own.path for own in plan.variables}
-    if not is_moved and any(g.shifts is not None and g.x_path in paths for g in plan.grids):
-        yield "# The output's longitudes run on past 180 degrees."
     if plan.masks and "masks" not in told:
         yield "# In the output, cells outside of the requested region hold fill values."
     if plan.average is not None and "average" not in told:

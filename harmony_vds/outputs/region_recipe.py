@@ -4,9 +4,7 @@ The lines go by the centres of cells, and hold the number of cells that the outp
 find another one they say so instead of giving other values.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harmony_vds.model.average import AverageKind
 from harmony_vds.model.grid import GridKind
@@ -16,6 +14,9 @@ from harmony_vds.outputs.store_recipe import are_found
 
 _ARITHMETIC = "1e-9"
 """Degrees, well above the rounding of sums of angles."""
+
+_LONGEST_SHAPE = 1000
+"""Letters of a GeoJSON document that a recipe repeats."""
 
 
 def regional(plan: Plan, group: str) -> list[str]:
@@ -27,7 +28,7 @@ def regional(plan: Plan, group: str) -> list[str]:
     if len(plan.masks) != 1:
         return []
     grid = _grid(plan, plan.masks[0], group)
-    region = None if grid is None else _region(plan.asked)
+    region = None if grid is None else _region(plan)
     if grid is None or region is None:
         return []
     return [
@@ -92,7 +93,7 @@ def _grid(plan: Plan, mask: Mask, group: str) -> GridPlan | None:
     if grid is None or timed or len(mask.dimensions) != 2:
         return None
     stored = are_found(plan, group, (grid.x_path, grid.y_path))
-    return grid if stored and grid.shifts is None else None
+    return grid if stored else None
 
 
 def centres(grid: GridPlan) -> list[str]:
@@ -118,9 +119,10 @@ def centres(grid: GridPlan) -> list[str]:
     return lines
 
 
-def _region(asked: Mapping[str, object]) -> list[str] | None:
+def _region(plan: Plan) -> list[str] | None:
     """Lines for ``asked``, by ``lon`` and ``lat``; None where they do not tell what was asked."""
     lines, terms = [], []
+    asked = plan.asked
     if isinstance(asked.get("bbox"), list):
         west, south, east, north = map(float, asked["bbox"])  # type: ignore[call-overload]
         wide = east - west if east >= west else east - west + 360
@@ -129,36 +131,41 @@ def _region(asked: Mapping[str, object]) -> list[str] | None:
             f"along = (lat >= {south!r} - {_ARITHMETIC}) & (lat <= {north!r} + {_ARITHMETIC})",
         ]
         terms += ["across", "along"]
-    shape = asked.get("shape")
-    if isinstance(shape, Mapping):
-        opened = _opened(shape)
+    if isinstance(asked.get("shape"), Mapping):
+        opened = _opened(plan)
         if opened is None:
             return None
         lines += [
             *opened,
             "shapely.prepare(shape)",
-            "held = shapely.intersects_xy(shape, (lon + 180) % 360 - 180, lat)",
+            "held = shapely.intersects_xy(shape, lon, lat)",
         ]
         terms += ["held"]
     return [*lines, f"asked = {' & '.join(terms)}"] if terms else None
 
 
-def _opened(shape: Mapping[str, Any]) -> list[str] | None:
+def _opened(plan: Plan) -> list[str] | None:
     """Lines for ``shape`` as it was sent; None where it had to be mended or turned first."""
     import numpy as np
     import shapely
 
-    document = shape.get("geojson")
-    if document is None:
-        west, _, east, _ = shape["bbox"]
-        told = "shape = shapely.from_geojson(open('shape.geojson').read())  # as it was sent"
-        return [told] if -180 <= west <= east <= 180 else None
-    text = json.dumps(document)
-    whole = shapely.from_geojson(text)
-    kept = np.allclose(shapely.bounds(whole), shape["bbox"], atol=1e-6)
-    if not kept or not shapely.is_valid(shapely.get_parts(whole)).all():
+    document = plan.record.get("shape")
+    sent = "shape = shapely.from_geojson(open('shape.geojson').read())  # as it was sent"
+    if not isinstance(document, str):
         return None
-    return [f"shape = shapely.from_geojson({text!r})"]
+    whole = shapely.from_geojson(document)
+    parts = shapely.get_parts(shapely.get_parts(shapely.get_parts(whole)))
+    bounds = shapely.bounds(parts)
+    if not shapely.is_valid(parts).all() or (np.ptp(bounds[:, [0, 2]], axis=1) > 180).any():
+        return None  # an edge of more than half a turn goes the other way
+    low = -180.0
+    if bounds[:, 0].min() < -180 or bounds[:, 2].max() > 180:
+        low = float(np.floor((bounds[:, 0].min() + bounds[:, 2].max()) / 2)) - 180
+    told = f"shape = shapely.from_geojson({document!r})"
+    return [
+        told if len(document) <= _LONGEST_SHAPE else sent,
+        f"lon = (lon - {low!r}) % 360 + {low!r}",
+    ]
 
 
 def _counted(plan: Plan) -> list[str]:

@@ -57,10 +57,24 @@ def test_mean_over_an_area_of_a_recipe_is_that_of_the_output(asked, store, days,
     assert 0.1 < shares.min() < 1
 
 
-@pytest.mark.parametrize("average", [[], ["--average", "time"]])
-def test_recipe_blanks_the_cells_outside_of_a_shape(average, store, days, tmp_path):
-    cut = ["--shape", json.dumps(TRIANGLE), "--trust", str(days[0].parent)]
-    assert_told(output_of(store, tmp_path, *cut, *average), rtol=1e-12 if average else 0)
+@pytest.mark.parametrize("shape", ["one", "averaged", "halves", "beyond", "long way"])
+def test_recipe_blanks_the_cells_outside_of_a_shape(shape, store, days, tmp_path):
+    east = ring((150, -40), (180, -40), (180, 10))
+    west = ring((-180, 10), (-180, -40), (-140, -40))
+    halves = {"type": "MultiPolygon", "coordinates": [east["coordinates"], west["coordinates"]]}
+    document = {
+        "halves": halves,
+        "beyond": ring((150, -40), (220, -40), (180, 10)),
+        "long way": ring((150, -40), (-140, -40), (180, 10)),
+    }.get(shape, TRIANGLE)
+    options = ["--shape", json.dumps(document), "--trust", str(days[0].parent)]
+    options += ["--average", "time"] if shape == "averaged" else []
+    path = output_of(store, tmp_path, *options)
+    if shape == "long way":  # whose edges the output takes the short way
+        with netCDF4.Dataset(path) as nc:
+            assert "outside of the requested region hold fill" in nc.virtual_store_recipe
+    else:
+        assert_told(path, rtol=1e-12 if shape == "averaged" else 0)
 
 
 @pytest.mark.parametrize("kind", GridKind)
