@@ -205,6 +205,11 @@ class Request:
         return (() if self.point is None else (Place(*self.point),)) + self.points
 
     @property
+    def has_times(self) -> bool:
+        """Whether times are asked for, by a range, months or periods. **Reads:** nothing."""
+        return self.temporal is not None or bool(self.periods or self.months)
+
+    @property
     def is_placed(self) -> bool:
         """Whether series at places are asked for. **Reads:** nothing."""
         return bool(self.places or self.line)

@@ -57,8 +57,8 @@ def make_plan(store: VirtualStore, request: Request, source: Source) -> Plan:
         variables=variables,
         selection=draft.selection,
         grids=draft.grids.plans_of(draft.selection),
-        time_axes=tuple(draft.times),
-        coverage=draft.coverage(),
+        time_axes=tuple(draft.times.axes),
+        coverage=draft.times.coverage(draft.selection),
         asked=request.parameters(source),
         record=recorded(request, source),
         notes=tuple(draft.notes),
@@ -101,7 +101,6 @@ def _cut(draft: Draft, request: Request, *, named: bool) -> None:
         draft.cut_places(named=named)
     else:
         draft.cut_boxes(named=named)
-    draft.pick_granules()
     draft.cut_times()
     draft.cut_levels(tuple(draft.footings))
     draft.settle_cells()
