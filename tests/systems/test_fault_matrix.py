@@ -21,6 +21,7 @@ from systems.fault_runs import (
     KINDS,
     QUICK,
     RATES,
+    RECORDS,
     UNSEEN,
     VARIABLES,
     Shelf,
@@ -59,8 +60,14 @@ def judge(tally: Tally, fault: str, kind: str, seeds: range) -> None:
         assert tally.right > 0, tally
 
 
-@pytest.mark.parametrize("kind", FAST)
-@pytest.mark.parametrize("fault", FAULTS)
+AT_ONCE = [
+    *itertools.product(FAULTS, FAST),
+    *itertools.product(("404", "500", "short", "elsewhere", "retagged"), [RECORDS]),
+]
+"""Of records there is no more than documents, which have all faults in another kind."""
+
+
+@pytest.mark.parametrize(("fault", "kind"), AT_ONCE)
 def test_any_fault_ends_in_an_error_or_in_right_bytes(fault: str, kind: str, shelf: Shelf) -> None:
     seeds = range(4)
     judge(hunt(shelf, fault, kind, seeds), fault, kind, seeds)
