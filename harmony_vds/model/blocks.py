@@ -34,7 +34,7 @@ def blocks(
 
     **Reads:** nothing.
     """
-    return tuple(_as_blocks(edges_of_blocks(positions, cuts, itemsize, window)))
+    return tuple(blocks_of(edges_of_blocks(positions, cuts, itemsize, window)))
 
 
 def edges_of_blocks(
@@ -72,7 +72,7 @@ def split(
 
     `cuts` are the positions at which each dimension may be cut. **Reads:** nothing.
     """
-    return _as_blocks(_split([(own.start, own.stop) for own in block], cuts, itemsize, window))
+    return blocks_of(_split([(own.start, own.stop) for own in block], cuts, itemsize, window))
 
 
 def edges_of(pieces: Sequence[Block]) -> Edges:
@@ -80,7 +80,8 @@ def edges_of(pieces: Sequence[Block]) -> Edges:
     return np.array([[(s.start, s.stop) for s in own] for own in pieces], np.int64)
 
 
-def _as_blocks(edges: Edges) -> list[Block]:
+def blocks_of(edges: Edges) -> list[Block]:
+    """Pieces in one array, one by one. **Reads:** nothing."""
     return [tuple(slice(start, stop) for start, stop in own) for own in edges.tolist()]
 
 

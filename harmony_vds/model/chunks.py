@@ -181,7 +181,15 @@ class ChunkIndex:
 
         **Reads:** nothing.
         """
-        numbers = [chunk_numbers(s, c) for s, c in zip(selection, self.cuts, strict=True)]
+        return self.tally_of(
+            [chunk_numbers(s, c) for s, c in zip(selection, self.cuts, strict=True)]
+        )
+
+    def tally_of(self, numbers: Sequence[npt.NDArray[np.int64]]) -> ChunkTally:
+        """What reading a box of chunks costs, given by their numbers along each dimension.
+
+        **Reads:** nothing.
+        """
         if any(len(n) == 0 for n in numbers):
             return ChunkTally()
         kinds = self.kinds_of(numbers)

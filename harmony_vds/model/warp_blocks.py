@@ -14,7 +14,7 @@ import numpy as np
 
 from harmony_vds.model.approach import Approach
 from harmony_vds.model.arrays import Positions
-from harmony_vds.model.blocks import blocks
+from harmony_vds.model.blocks import Edges, blocks_of, edges_of_blocks
 from harmony_vds.model.chunks import Cut, numbers_of
 from harmony_vds.model.lattice import TILE
 from harmony_vds.model.scatter import Way
@@ -25,6 +25,30 @@ BLOCK_BYTES = 16 * 2**20
 """Bytes of a block, and of its window of the store; a single chunk of either may exceed them."""
 BENT_CELLS = 2**18
 """Cells of a rectangle whose places are worked out one by one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rectangle:
+    """One rectangle of a target, and the blocks that lie on it."""
+
+    rows: slice
+    columns: slice
+    window: Window | None
+    """What it needs of the grid; None where nothing of it lies under it."""
+    leading: Edges
+    """For each block its part of the other dimensions, in the variable's order; shape (blocks,
+    other dimensions, 2)."""
+
+    @property
+    def cells(self) -> int:
+        """Cells of the rectangle, or of its window where that has more. **Reads:** nothing."""
+        own = _cells(self.rows, self.columns)
+        return max(own, 0 if self.window is None else self.window.cells)
+
+    @property
+    def deepest(self) -> int:
+        """Layers of the block that has most. **Reads:** nothing."""
+        return int(np.diff(self.leading)[..., 0].prod(axis=1).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -75,6 +99,24 @@ def warp_blocks(
 ) -> tuple[WarpBlock, ...]:
     """The blocks of a variable on a target, in the order in which to read them.
 
+    Parameters as for `rectangles`. **Reads:** nothing.
+    """
+    return tuple(
+        WarpBlock(leading, own.rows, own.columns, own.window)
+        for own in rectangles(approach, positions, cuts, axes, itemsize)
+        for leading in blocks_of(own.leading)
+    )
+
+
+def rectangles(
+    approach: Approach,
+    positions: Sequence[Positions],
+    cuts: Sequence[Cut],
+    axes: tuple[int, ...],
+    itemsize: int,
+) -> list[Rectangle]:
+    """The rectangles in which a variable on a target is made, in the order in which to read them.
+
     Their rows are counted from the first of all rows, whichever of them come out.
 
     Parameters
@@ -98,15 +140,15 @@ def warp_blocks(
     at = [_edges(warp, number, positions[axis], cuts[axis]) for number, axis in enumerate(axes)]
     rows_at, columns_at = at if len(at) > 1 else (*at, np.empty(0, np.int64))
     whole = (warp.target.rows, slice(0, warp.target.shape[1]))
+    apart = [positions[own] for own in others], [cuts[own] for own in others]
     found = []
     for rows, columns, window in _rectangles(
         approach, whole, (rows_at, columns_at), itemsize * thickness
     ):
         size = itemsize * max(_cells(rows, columns), 0 if window is None else window.cells)
-        leading = blocks([positions[own] for own in others], [cuts[own] for own in others], size,
-                         BLOCK_BYTES)  # fmt: skip
-        found += [WarpBlock(own, rows, columns, window) for own in leading]
-    return tuple(found)
+        leading = edges_of_blocks(*apart, size, BLOCK_BYTES)
+        found.append(Rectangle(rows, columns, window, leading))
+    return found
 
 
 def whole_planes(

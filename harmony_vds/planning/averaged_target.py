@@ -15,7 +15,7 @@ from harmony_vds.model.average import AveragedVariable
 from harmony_vds.model.plan import Cost, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.target import TargetPlan, made_type
-from harmony_vds.model.warp_blocks import warp_blocks, whole_planes
+from harmony_vds.model.warp_blocks import rectangles, whole_planes
 from harmony_vds.planning.cost import Course, price
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.target_cost import Making, price_target, refuse_unmet, working_of
@@ -99,6 +99,6 @@ def _makings(
         cuts = whole_planes(own.dimensions, shape, dimensions)
         positions = [np.arange(size) for size in shape]
         largest = max(itemsize, measure.dtype.itemsize)
-        blocks = warp_blocks(approach, positions, cuts, axes, largest)
+        found = rectangles(approach, positions, cuts, axes, largest)
         deep = math.prod(size for axis, size in enumerate(shape) if axis not in axes)
-        yield Making(approach, blocks, deep * math.prod(approaches.target.size), itemsize)
+        yield Making(approach, found, deep * math.prod(approaches.target.size), itemsize)

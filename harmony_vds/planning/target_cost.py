@@ -2,23 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass, field
 
 from harmony_vds.errors import NoDataError
 from harmony_vds.model.approach import Approach, Approaches
-from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
+from harmony_vds.model.chunks import ChunkTally
 from harmony_vds.model.masking import asked_chunks
 from harmony_vds.model.plan import Cost, Mask, PlannedVariable
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.model.spans import merged_spans
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import Resampling, TargetPlan, made_type
-from harmony_vds.model.warp_blocks import BLOCK_BYTES, WarpBlock, warp_blocks
+from harmony_vds.model.warp_blocks import BLOCK_BYTES, Rectangle, rectangles
 from harmony_vds.planning.cost import Course, in_flight, kept_positions, price
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.target_reads import TargetReads
 
 _AT_ONCE = 8
 """Blocks that are worked on at once."""
@@ -41,7 +38,7 @@ class Making:
 
     approach: Approach
     """How its values are made."""
-    blocks: tuple[WarpBlock, ...]
+    rectangles: Sequence[Rectangle]
     """In which pieces."""
     cells: int
     """How many values it has."""
@@ -53,7 +50,7 @@ class Making:
     @property
     def is_met(self) -> bool:
         """Whether anything of the store lies under the target. **Reads:** nothing."""
-        return any(block.window is not None for block in self.blocks)
+        return any(own.window is not None for own in self.rectangles)
 
     @property
     def written(self) -> int:
@@ -68,7 +65,7 @@ class Making:
     @property
     def largest(self) -> int:
         """Bytes of the largest piece, or of what it needs. **Reads:** nothing."""
-        return max((_held(block, self.itemsize) for block in self.blocks), default=0)
+        return max((own.deepest * own.cells for own in self.rectangles), default=0) * self.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +90,12 @@ class _Makings:
         )
         axes = tuple(variable.dimensions.index(own) for own in approach.warp.source.dimensions)
         itemsize = made_type(raw.dtype, approach.method).itemsize
-        blocks = warp_blocks(
-            approach, positions, index.cuts, axes, max(itemsize, raw.dtype.itemsize)
-        )
+        found = rectangles(approach, positions, index.cuts, axes, max(itemsize, raw.dtype.itemsize))
         gap = self.hierarchy.store.merge_gap(variable.path)
-        tally = ChunkTally()
-        for block in blocks:
-            for own in block.reads(len(positions), axes):
-                kept = [axis[part] for axis, part in zip(positions, own, strict=True)]
-                tally += _tally(index, kept, gap)
+        tally = TargetReads(index, positions, axes, gap).tally(found)
         deep = math.prod(len(own) for axis, own in enumerate(positions) if axis not in axes)
         cells = deep * math.prod(self.approaches.target.size)
-        return Making(approach, blocks, cells, itemsize, tally)
+        return Making(approach, found, cells, itemsize, tally)
 
 
 def price_target(
@@ -179,24 +170,3 @@ def _seconds_a_cell(approach: Approach) -> float:
     if approach.parts > 1:
         return approach.parts**2 / _SAMPLED
     return 1.0 / RESAMPLED[approach.method]
-
-
-def _tally(index: ChunkIndex, kept: Sequence[npt.NDArray[np.int64]], gap: int) -> ChunkTally:
-    """What one read costs, neighbouring ranges merged."""
-    found = index.tally([np.sort(own) for own in kept])
-    if gap < 0:
-        return found
-    numbers = [chunk_numbers(np.sort(own), cut) for own, cut in zip(kept, index.cuts, strict=True)]
-    spans = merged_spans(index, numbers, gap)
-    alone = index.kinds_of(numbers) == ChunkKind.NATIVE
-    return replace(
-        found,
-        requests=len(spans) + int(alone.sum()),
-        stored=spans.nbytes + int(index.lengths[np.ix_(*numbers)][alone].sum()),
-    )
-
-
-def _held(block: WarpBlock, itemsize: int) -> int:
-    depth = math.prod(own.stop - own.start for own in block.leading)
-    cells = (block.rows.stop - block.rows.start) * (block.columns.stop - block.columns.start)
-    return int(itemsize * depth * max(cells, 0 if block.window is None else block.window.cells))
