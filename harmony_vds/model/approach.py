@@ -14,9 +14,11 @@ _MOST_PARTS = 32
 class Approach:
     """How values are made on a target, and what of the store's grid that takes; immutable."""
 
-    def __init__(self, warp: Way, method: Resampling) -> None:
+    def __init__(self, warp: Way, method: Resampling, rows: slice) -> None:
         self.warp = warp
         self.method = method
+        self.rows = rows
+        """The rows of the target that come out."""
         self.parts = 1
         """Points along each side of a target cell at which the store is looked at: neighbours lie
         half a cell of the store apart or less, where as many of those as in the middle of all
@@ -64,6 +66,7 @@ class Approaches:
     def __init__(self, target: TargetPlan) -> None:
         self.target = target
         self._ways = {own.dimensions: way_to(target, own) for own in target.sources}
+        self._found: dict[tuple[int, Resampling], Approach] = {}
 
     def way(self, dimensions: tuple[str, ...]) -> Way | None:
         """The way to the grid that variables of `dimensions` lie on, if on any.
@@ -86,4 +89,10 @@ class Approaches:
         **Reads:** nothing.
         """
         way = self.way(dimensions)
-        return None if way is None else Approach(way, self.target.resampling_of(path))
+        if way is None:
+            return None
+        method = self.target.resampling_of(path)
+        asked = id(way), method
+        if asked not in self._found:
+            self._found[asked] = Approach(way, method, self.target.rows)
+        return self._found[asked]

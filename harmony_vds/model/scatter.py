@@ -23,7 +23,7 @@ from harmony_vds.model.quads import AROUND, BEYOND, Corners, Quads
 from harmony_vds.model.sphere import angle, caps, vectors
 from harmony_vds.model.swath import Swath
 from harmony_vds.model.target import SourceGrid, TargetPlan
-from harmony_vds.model.warp import Places, Warp, within
+from harmony_vds.model.warp import Places, Warp, warp_to, within
 from harmony_vds.model.window import Window
 
 _NODES = 9
@@ -186,4 +186,4 @@ type Way = Warp | Scatter
 
 def way_to(target: TargetPlan, source: SourceGrid | Swath) -> Way:
     """The way from a target to what its values are taken from. **Reads:** nothing."""
-    return Scatter(target, source) if isinstance(source, Swath) else Warp(target, source)
+    return Scatter(target, source) if isinstance(source, Swath) else warp_to(target, source)

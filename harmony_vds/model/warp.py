@@ -5,8 +5,8 @@ Planning prices by it and reading reads by it, so both mean the same cells.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -31,6 +31,8 @@ _TILES_AT_ONCE = 4096
 _EDGE = 1e-9
 """Degrees: a box is closed, rounding aside."""
 _SAMPLES = 17
+_KEPT = 8
+"""Ways that are kept: planning, pricing smaller requests and reading take the same few."""
 _BESIDE = 1e-10
 """Cells: a centre on the edge between two cells belongs to the further one, rounding aside."""
 
@@ -47,7 +49,7 @@ class Places:
 
 
 class Warp:
-    """The way from the cells of a target to those of one grid; immutable."""
+    """The way from the cells of a whole target to those of one grid; immutable."""
 
     def __init__(self, target: TargetPlan, source: SourceGrid) -> None:
         self.target = target
@@ -63,6 +65,7 @@ class Warp:
         self._finest = (source.y.finest, source.x.finest)
         off = (_MOST_OFF * self._finest[0], _MOST_OFF * self._finest[1])
         self._lattice = Lattice(self.locate, off, turns=source.x.turns)
+        self._windows: dict[tuple[object, ...], Window | None] = {}
         survey = self._survey()
         self.scale = survey[0]
         """Steps along the grid's (rows, columns) that go as far as a target cell is wide, in the
@@ -157,7 +160,7 @@ class Warp:
         rows, columns = self.target.shape
         fine = (a / parts, b, c, d, e / parts, f)
         shape = (rows * parts, columns * parts)
-        return Warp(replace(self.target, transform=fine, shape=shape), self.source)
+        return warp_to(replace(self.target, transform=fine, shape=shape), self.source)
 
     def places(self, rows: slice, columns: slice, *, sharp: bool) -> Places:
         """Where a block's centres lie; the cells they lie in are exact if `sharp`.
@@ -207,6 +210,14 @@ class Warp:
         That is what lies under the block's centres, or if `entire` under all of its cells. None
         where nothing of the grid lies under it. **Reads:** nothing.
         """
+        asked = (rows.start, rows.stop, columns.start, columns.stop, reach, entire)
+        if asked not in self._windows:
+            self._windows[asked] = self._window(rows, columns, reach, entire=entire)
+        return self._windows[asked]
+
+    def _window(
+        self, rows: slice, columns: slice, reach: tuple[int, int], *, entire: bool
+    ) -> Window | None:
         if self.rows is not None and self.columns is not None:
             y, x = self.rows[rows], self.columns[columns]
             sides = self.sides(rows, columns) if entire else ((y, y + _BESIDE), (x, x + _BESIDE))
@@ -308,6 +319,31 @@ def _around(centres: Floats, cells: slice, at: Callable[[Floats], Floats], turn:
     return sides.min(axis=0), sides.max(axis=0)
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """A target and a grid, the same as others of equal cells."""
+
+    told: tuple[object, ...]
+    target: TargetPlan = field(compare=False)
+    source: SourceGrid = field(compare=False)
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(ends: _Ends) -> Warp:
+    return Warp(ends.target, ends.source)
+
+
+def warp_to(target: TargetPlan, source: SourceGrid) -> Warp:
+    """The way from the cells of a target, all of its rows, to those of a grid.
+
+    The last ones are kept: what the way is surveyed for takes longer than most of what it is for.
+    **Reads:** nothing.
+    """
+    told = (target.crs, target.transform, target.shape, source.crs, source.dimensions,
+            source.x.turns, source.y.turns, source.shape, source.sha256)  # fmt: skip
+    return _kept(_Ends(told, target, source))
+
+
 def within(target: TargetPlan, box: BoundingBox) -> Warp:
     """The way to a grid that covers `box` alone: what has a place there has it in the box.
 
@@ -316,7 +352,7 @@ def within(target: TargetPlan, box: BoundingBox) -> Warp:
     north, south = box.north + _EDGE, box.south - _EDGE
     west, width = box.west - _EDGE, min(box.width + 2 * _EDGE, TURN)
     quarters = np.array([0.25, 0.75])
-    return Warp(
+    return warp_to(
         target,
         SourceGrid(
             ("", ""), "", SourceAxis(west + width * quarters, turns=True),

@@ -139,15 +139,18 @@ def rectangles(
     thickness = math.prod(_first_chunk(positions[axis], cuts[axis]) for axis in others)
     at = [_edges(warp, number, positions[axis], cuts[axis]) for number, axis in enumerate(axes)]
     rows_at, columns_at = at if len(at) > 1 else (*at, np.empty(0, np.int64))
-    whole = (warp.target.rows, slice(0, warp.target.shape[1]))
+    whole = (approach.rows, slice(0, warp.target.shape[1]))
     apart = [positions[own] for own in others], [cuts[own] for own in others]
+    known: dict[int, Edges] = {}
     found = []
     for rows, columns, window in _rectangles(
         approach, whole, (rows_at, columns_at), itemsize * thickness
     ):
         size = itemsize * max(_cells(rows, columns), 0 if window is None else window.cells)
-        leading = edges_of_blocks(*apart, size, BLOCK_BYTES)
-        found.append(Rectangle(rows, columns, window, leading))
+        layers = BLOCK_BYTES // size  # all that cuts depend on
+        if layers not in known:
+            known[layers] = edges_of_blocks(*apart, size, BLOCK_BYTES)
+        found.append(Rectangle(rows, columns, window, known[layers]))
     return found
 
 
