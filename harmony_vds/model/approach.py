@@ -14,11 +14,11 @@ _MOST_PARTS = 32
 class Approach:
     """How values are made on a target, and what of the store's grid that takes; immutable."""
 
-    def __init__(self, warp: Way, method: Resampling, rows: slice) -> None:
+    def __init__(self, warp: Way, method: Resampling, rows: slice | None = None) -> None:
         self.warp = warp
         self.method = method
-        self.rows = rows
-        """The rows of the target that come out."""
+        self.rows = rows or slice(0, warp.target.shape[0])
+        """The rows of the target that come out; all, if not said."""
         self.parts = 1
         """Points along each side of a target cell at which the store is looked at: neighbours lie
         half a cell of the store apart or less, where as many of those as in the middle of all

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from harmony_vds.model.arrays import Positions
 from harmony_vds.model.blocks import Edges, blocks_of, reads_of
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.spans import merged_totals
 from harmony_vds.model.warp_blocks import Rectangle
 
-type _Numbers = Sequence[npt.NDArray[np.int64]]
+type _Numbers = Sequence[Positions]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class TargetReads:
 
     index: ChunkIndex
     """Where its chunks lie."""
-    positions: Sequence[npt.NDArray[np.int64]]
+    positions: Sequence[Positions]
     """For each dimension the stored positions that are kept, in output order."""
     axes: tuple[int, ...]
     """Which dimensions are the grid's rows and columns; of a track the one that carries it."""
@@ -47,7 +47,7 @@ class TargetReads:
                 found += self._under(numbers, own.leading)
         return found
 
-    def _numbers(self, axis: int, part: slice) -> npt.NDArray[np.int64]:
+    def _numbers(self, axis: int, part: slice) -> Positions:
         """The chunks that hold a part of the kept positions along one dimension."""
         return chunk_numbers(np.sort(self.positions[axis][part]), self.index.cuts[axis])
 
@@ -73,7 +73,7 @@ class TargetReads:
             found += self._at_once(box, np.zeros(np.prod([n.size for n in own], dtype=int), int))
         return found
 
-    def _box(self, numbers: _Numbers, others: _Numbers) -> list[npt.NDArray[np.int64]]:
+    def _box(self, numbers: _Numbers, others: _Numbers) -> list[Positions]:
         """The numbers along each dimension, in the variable's order."""
         of_grid, of_others = dict(zip(self.axes, numbers, strict=True)), iter(others)
         return [
@@ -81,9 +81,7 @@ class TargetReads:
             for axis in range(len(self.positions))
         ]
 
-    def _at_once(
-        self, box: list[npt.NDArray[np.int64]], reads: npt.NDArray[np.int64]
-    ) -> ChunkTally:
+    def _at_once(self, box: list[Positions], reads: Positions) -> ChunkTally:
         """What a box of chunks costs in several reads.
 
         `reads` tells of which read each part of the other dimensions is, in C order.
