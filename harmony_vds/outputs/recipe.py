@@ -5,16 +5,15 @@ cannot say in a few lines they name in a comment; docs/decisions/0037 lists what
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from harmony_vds.model.average import AverageKind
 from harmony_vds.model.paths import group_of, name_of
-from harmony_vds.model.plan import Plan, counted
+from harmony_vds.model.plan import Plan
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.store import StoreLocation
+from harmony_vds.outputs.recipe_remarks import remarks
 from harmony_vds.outputs.store_recipe import group_opened, opened
 
 _MOST_PIECES = 8
@@ -53,7 +52,7 @@ def recipe(plan: Plan) -> str:
     if beside and "target" not in steps.told:
         others = [name_of(p) for p in dict.fromkeys(steps.places) if group_of(p) != group]
         lines += [f"subset = subset.drop_vars({others!r}, errors='ignore')"]
-    return "\n".join([*_with_imports(lines), *_remarks(plan, group, steps.told)])
+    return "\n".join([*_with_imports(lines), *remarks(plan, group, steps.told)])
 
 
 def _beside(location: StoreLocation, group: str, paths: Iterable[str]) -> list[str]:
@@ -179,40 +178,3 @@ def _turned(plan: Plan, names: Sequence[str]) -> list[str]:
 def _is_listed(selection: Mapping[str, AxisSelection]) -> bool:
     """Whether `_cuts` tells all of a selection in code."""
     return all(len(kept.pieces) <= _MOST_PIECES for kept in selection.values())
-
-
-def _remarks(plan: Plan, group: str, told: AbstractSet[str]) -> Iterable[str]:
-    """What the lines leave out."""
-    added = [own.path.lstrip("/") for own in plan.variables if own.is_added]
-    is_moved = "target" in told
-    if added:
-        yield f"# The store lacks {', '.join(added[:6])}, which the output holds."
-    others = sorted({group_of(path) for path in plan.requested} - {group})
-    if others:
-        yield f"# The output also holds variables of {', '.join(others[:4])}."
-    if plan.masks and "masks" not in told:
-        yield "# In the output, cells outside of the requested region hold fill values."
-    if plan.average is not None and "average" not in told:
-        yield f"# The output then averages this over {plan.average.kind}."
-        if plan.average.kind is AverageKind.AREA:
-            yield "# What its cells weigh takes more than a few lines: harmony-vds rerun FILE"
-            yield "# makes the output again."
-    if plan.cost.missing and "average" in told:
-        yield f"# The manifest lacks {counted(plan.cost.missing, 'chunk')}. In the output they"
-        yield "# weigh nothing; here they do where what fills them is not marked as missing."
-    if plan.placements and "places" not in told:
-        count = sum(map(len, plan.placements))
-        yield f"# The output then takes the cells at {counted(count, 'place')}."
-        yield "# harmony-vds rerun FILE makes the output again."
-    elif plan.placements:
-        yield "# The output also says where places were asked for, and how far their cells are."
-    if plan.target is not None and not is_moved:
-        yield f"# The output then puts this on another grid ({plan.target.resampling})."
-        if plan.target.strip is not None:
-            first, stop = plan.target.strip
-            yield f"# It holds rows {first} to {stop - 1} of that grid, counted from 0."
-    if plan.beside:
-        yield f"# It holds the same of {len(plan.beside)} more stores, named in virtual_store,"
-        yield "# where those before them have no value."
-    if plan.target is not None and not is_moved:
-        yield "# harmony-vds rerun FILE makes the output again."

@@ -97,8 +97,9 @@ def test_recipe_says_that_areas_of_cells_with_four_corners_take_more_than_a_few_
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith(
             "# The output then averages this over area.\n"
-            "# What its cells weigh takes more than a few lines: harmony-vds rerun FILE\n"
-            "# makes the output again."
+            "# What each cell weighs takes more than a few lines: cells have four corners\n"
+            "# of their own, lie between uneven parallels, or on several grids.\n"
+            "# harmony-vds rerun FILE makes the output again."
         )
 
 

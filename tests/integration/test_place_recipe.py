@@ -53,6 +53,6 @@ def test_recipe_of_very_many_places_says_how_many_there_are(store, days, tmp_pat
     options = ["--points", str(tmp_path / "places.csv"), "--trust", str(days[0].parent)]
     with netCDF4.Dataset(output_of(store, tmp_path, *options)) as nc:
         assert nc.virtual_store_recipe.endswith(
-            "# The output then takes the cells at 101 places.\n"
+            "# The output then takes the cells at 101 places, too many to list.\n"
             "# harmony-vds rerun FILE makes the output again."
         )

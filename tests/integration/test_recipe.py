@@ -55,6 +55,7 @@ def test_recipe_says_what_it_leaves_out(tmp_path):
     with netCDF4.Dataset(path) as nc:
         assert nc.virtual_store_recipe.endswith(
             "# The output then puts this on another grid (bilinear).\n"
+            "# Which four cells of a swath lie around a place takes a search of its own.\n"
             "# harmony-vds rerun FILE makes the output again."
         )
 

@@ -44,6 +44,9 @@ REQUESTS = {
     "months": ["--months", "1", "--variable", "mask"],
     "average": ["--variable", "mask", "--variable", "analysed_sst", "--average", "area", "--bbox",
                 "0", "-40", "40", "40"],
+    "time": ["--variable", "analysed_sst", "--average", "time", "--crs", "EPSG:3857",
+             "--interpolation", "max", "--cell", "3e6", "3e6"],
+    "between": ["--point", "10.5,-20", "--interpolation", "bilinear"],
     "points": ["--point", "10.5,-20,buoy", "--point", "40,30", "--variable", "analysed_sst"],
     "kerchunk": ["--format", "kerchunk", "--bbox", "0", "0", "40", "40"],
 }  # fmt: skip

@@ -270,6 +270,7 @@ def test_chunk_that_the_manifest_lacks_has_no_weight_and_is_told(
         np.testing.assert_allclose(answer.read("analysed_sst")[0], expected, rtol=1e-13)
     with netCDF4.Dataset(answer.path) as nc:
         assert nc.virtual_store_missing_chunks == 1
+        assert "# The manifest lacks 1 chunk. In the output they" in nc.virtual_store_recipe
 
 
 def test_cells_of_a_polar_grid_weigh_by_the_areas_of_their_geodesics(tmp_path: Path) -> None:
