@@ -28,6 +28,8 @@ from harmony_vds.errors import RequestError, StoreError, UpstreamError
 from harmony_vds.model.extent import WORLD, TimeRange
 from harmony_vds.model.output import Output
 from harmony_vds.model.part import Part
+from harmony_vds.model.record import unsigned, without_queries
+from harmony_vds.model.store import without_query
 from harmony_vds.outputs.provenance import now
 from harmony_vds.prepared import Prepared
 from harmony_vds.staging import output_name, stage
@@ -70,8 +72,8 @@ def part_catalogs(
 
     Raises
     ------
-    StoreError
-        The store's address has a query: what may be a signature is not written down.
+    StoreError, RequestError
+        The store's or the shape's address has a query: what may be a signature is not written down.
     SettingsError, UpstreamError
         As `stage`.
 
@@ -100,11 +102,27 @@ def _refuse_queries(part: Part) -> None:
             "whose one step plans and writes, or name the store by an address without a query, in "
             "the collection's record or in HARMONY_VDS_COLLECTIONS_FILE."
         )
+    shape = part.request.shape
+    is_address = isinstance(shape, str) and not shape.lstrip().startswith("{")
+    if is_address and without_query(str(shape)) != shape:
+        raise RequestError(
+            f"Parts cut by the shape {without_query(str(shape))} are not handed on: its address "
+            "has a query, which may be a signature, and would stand in their documents. Upload "
+            "the shape with the request, or give its address without a query."
+        )
 
 
 def _part_of(prepared: Prepared) -> Part:
     assert prepared.part is not None
-    return replace(prepared.part, moment=int(now().timestamp()))
+    return _unsigned(replace(prepared.part, moment=int(now().timestamp())))
+
+
+def _unsigned(part: Part) -> Part:
+    """Without the queries of addresses that nothing is read from any more."""
+    return replace(
+        part, request=without_queries(part.request), source=unsigned(part.source),
+        members=tuple(map(_unsigned, part.members)),
+    )  # fmt: skip
 
 
 def pin_clock(parts: Sequence[Part]) -> None:

@@ -1,5 +1,6 @@
 """A request as an output keeps it, so that it can be asked again."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -10,9 +11,11 @@ import numpy as np
 from harmony_vds.errors import RequestError
 from harmony_vds.model.request import Request, Source
 from harmony_vds.model.shape import Shape
+from harmony_vds.model.store import without_query
 
 LONGEST_SHAPE = 20_000
 """Letters of a GeoJSON document that an output keeps; of a longer one it keeps the checksum."""
+_USER = re.compile(r"^(\w+://)[^/]*@")
 _CHECKSUM = "shape_sha256"
 
 
@@ -21,6 +24,7 @@ def recorded(request: Request, source: Source) -> dict[str, object]:
 
     **Reads:** nothing.
     """
+    request, source = without_queries(request), unsigned(source)
     shape = request.shape
     document = shape.document if isinstance(shape, Shape) else shape
     kept = document if document and len(document) <= LONGEST_SHAPE else None
@@ -30,6 +34,32 @@ def recorded(request: Request, source: Source) -> dict[str, object]:
     if isinstance(shape, Shape) and kept is None:
         record[_CHECKSUM] = shape.sha256
     return record
+
+
+def without_queries(request: Request) -> Request:
+    """`request` without what may be secrets in addresses, queries and user names; to be kept.
+
+    A shape that is still an address keeps it. **Reads:** nothing.
+    """
+    return replace(
+        request,
+        sources=tuple(unsigned(own) for own in request.sources),
+        granules=tuple(
+            replace(granule, assets=tuple(
+                replace(own, href=_public(own.href)) for own in granule.assets))
+            for granule in request.granules
+        ),
+    )  # fmt: skip
+
+
+def unsigned(source: Source) -> Source:
+    """`source` with the addresses of its variables as `without_queries`. **Reads:** nothing."""
+    links = (replace(own, href=_public(own.href)) for own in source.variable_links)
+    return replace(source, variable_links=tuple(links))
+
+
+def _public(href: str) -> str:
+    return _USER.sub(r"\1", without_query(href))
 
 
 def _plain(request: Request) -> dict[str, object]:

@@ -55,8 +55,9 @@ class RecordedGrid:
     """Cells along x."""
 
 
-def _without_query(href: str) -> str:
-    return href.partition("?")[0] if href.startswith(("http:", "https:")) else href
+def without_query(href: str) -> str:
+    """A web address without its query, and other addresses. **Reads:** nothing."""
+    return href.partition("?")[0] if href.lower().startswith(("http:", "https:")) else href
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,13 +99,13 @@ class StoreLocation:
 
         **Reads:** nothing.
         """
-        return _without_query(self.href)
+        return without_query(self.href)
 
     @property
     def carries_query(self) -> bool:
         """Whether an address in it has a query, which may be a signature. **Reads:** nothing."""
         addresses = (self.href, self.data_href or "")
-        own = any(_without_query(address) != address for address in addresses)
+        own = any(without_query(address) != address for address in addresses)
         return own or any(member.carries_query for member in self.members)
 
     @property

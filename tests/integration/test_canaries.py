@@ -24,9 +24,9 @@ from canaries import leaks
 from harmony_service_lib.exceptions import HarmonyException
 from harmony_service_lib.message import Message
 from harmony_service_lib.util import config, create_decrypter
-from invocation import CANARY, SHARED_SECRET, make_message
+from invocation import CANARY, SHARED_SECRET, invoke, make_message
 from servers import Server, cmr_server, ranged, serve
-from world import kerchunk_references, umm_collection, write_days, write_references
+from world import kerchunk_references, umm_collection, write_days, write_references, write_stac
 
 from harmony_vds.access.credentials import Credentials
 from harmony_vds.adapter import VirtualStoreAdapter
@@ -105,6 +105,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     async def login(_: web.Request) -> web.StreamResponse:
         return web.json_response({"access_token": CANARY})
 
+    (root / "shape.json").write_text('{"type": "Point", "coordinates": [0, 0]}')
+
     with serve(protected) as archive, serve(signed) as elsewhere, serve(login) as oauth:
         records = {}
         for name, query in (("plain", ""), ("signed", f"?Signature={SIGNATURE}")):
@@ -156,8 +158,6 @@ def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which all of a work item happens."""
     for name, value in world.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    # Python looks at TMPDIR once for each process; this variable of its own says the same later.
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "work"))
     for own in (world.archive, world.elsewhere):
         own.forget()
     return tmp_path
@@ -165,16 +165,68 @@ def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_form_of_output_nor_what_lies_beside_it_holds_a_secret(
-    form: str, world: World, here: Path, caplog: pytest.LogCaptureFixture
+    form: str, world: World, here: Path
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    catalog = work(asked(here, FORMS[form]))
-    catalog.normalize_and_save(str(here / "catalog"), "SELF_CONTAINED")
+    told = {"SERVICE_LOG_LEVEL": "DEBUG", "LOG_LEVEL": "DEBUG", "PYTHONWARNINGS": "ignore"}
+    outcome = invoke(
+        asked(here, FORMS[form]), here, environment=world.environment(here) | told,
+        data_location=None,
+    )  # fmt: skip
+    assert outcome.items
     assert [own for own in (here / "out").rglob("*") if own.is_file()]
     assert any((here / "kept").iterdir())
     assert list((here / "work").iterdir()) == []
     assert any(SIGNED in str(own.query) for own in world.elsewhere.asked)
+    assert '"DEBUG"' in outcome.stderr
+    check(world, here, outcome.stderr)
+
+
+@pytest.mark.filterwarnings("ignore:get_all_items is deprecated")
+@pytest.mark.parametrize("step", [{}, {"extraArgs": {"virtual_store_step": "plan"}}])
+def test_signatures_and_passwords_that_a_request_brings_are_not_kept(
+    step: dict[str, Any], world: World, here: Path, *, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HARMONY_VDS_COLLECTIONS_FILE", str(here / "table.toml"))
+    store = f"{world.archive.url}/plain.json"
+    (here / "table.toml").write_text(f'[{PLAIN}]\nstores = [{{ url = "{store}" }}]\n')
+    message = asked(here, {}, **step)
+    message["sources"][0]["variables"][0]["relatedUrls"] = [
+        {"url": f"HTTPS://example.com/a?X-Amz-Signature={SIGNATURE}", "type": "GET DATA"}
+    ]
+    inputs = [
+        {"concept_id": f"G{day}-DEMO", "name": f"day {day}",
+         "times": (f"2024-01-0{day}T00:00:00Z", f"2024-01-0{day}T23:59:59Z"),
+         "assets": {"data": {"href": address, "type": "application/x-netcdf4"}}}
+        for day, address in (
+            (2, f"https://example.com/sst.nc?sig={SIGNED}"),
+            (3, f"s3://me:{PASSWORD}@bucket/sst.nc"),
+        )
+    ]  # fmt: skip
+    catalog = pystac.Catalog.from_file(
+        str(write_stac(here.parent / f"{here.name}-in", PLAIN, inputs))
+    )
+    made = work(message, catalog)
+    for number, own in enumerate(made if step else [made]):
+        own.normalize_and_save(str(here / f"catalog{number}"), "SELF_CONTAINED")
+    assert [own for own in (here / "out").rglob("*") if own.is_file()]
     check(world, here, caplog.text)
+
+
+def test_shape_whose_address_may_be_signed_is_not_handed_on_in_parts(
+    world: World, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARMONY_VDS_COLLECTIONS_FILE", str(here / "table.toml"))
+    store = f"{world.archive.url}/plain.json"
+    (here / "table.toml").write_text(f'[{PLAIN}]\nstores = [{{ url = "{store}" }}]\n')
+    message = asked(here, {}, extraArgs={"virtual_store_step": "plan"})
+    address = f"{world.elsewhere.url}/shape.json?sig={SIGNED}"
+    message["subset"] = {"shape": {"href": address, "type": "application/geo+json"}}
+    with pytest.raises(HarmonyException, match=r"shape .* a query") as caught:
+        work(message)
+    assert caught.value.category == "NoRetry"
+    check(world, here, str(caught.value))
 
 
 @pytest.mark.parametrize("form", ["netCDF", "kerchunk", "icechunk"])
