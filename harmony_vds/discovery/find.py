@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from harmony_vds.access.buckets import Twin, learn_twins
 from harmony_vds.access.gateway import Access
 from harmony_vds.discovery import umm
 from harmony_vds.discovery.associations import Associations
@@ -23,8 +22,8 @@ from harmony_vds.discovery.granules import GranuleSearch
 from harmony_vds.discovery.overrides import Override, Overrides, by_label
 from harmony_vds.discovery.periods import periods_of
 from harmony_vds.discovery.placements import collection as placed
-from harmony_vds.discovery.placements.granule import data_hrefs
 from harmony_vds.discovery.shares import Linked, Share, sidecar_shares, store_shares
+from harmony_vds.discovery.trusted import CollectionAccess
 from harmony_vds.discovery.variables import VariableStores
 from harmony_vds.errors import (
     ForbiddenError,
@@ -38,9 +37,6 @@ from harmony_vds.model.request import Granule, Request, Source
 from harmony_vds.model.store import CollectionNotes
 
 logger = logging.getLogger(__name__)
-
-_MOST_TAUGHT = 20
-"""Granules from whose links the https forms of buckets are learnt."""
 
 
 @dataclass
@@ -131,7 +127,7 @@ class StoreSearch:
         if not self._linked or self.rejected.reasons or self.overrides.of(self.source) is not None:
             return None
         notes = noted(self._notes(), self.granules)
-        return tuple(self._linked), notes, self._trusting((), self.access)
+        return tuple(self._linked), notes, self._ways.to_stores((), self.access)
 
     def failure(self) -> VdsError:
         """The error to raise when no answer served. **Reads:** nothing."""
@@ -175,7 +171,7 @@ class StoreSearch:
             for own in way:
                 best = own.candidates[0]
                 told = self.access.recording(own.prefixes, best.region, best.credentials_endpoint)
-                access = self._trusting(own.candidates, told)
+                access = self._ways.to_stores(own.candidates, told)
                 stores = self._whole([own.candidates], access)
                 found += [replace(stores[0], variables=own.variables)] if stores else []
             if found and len(found) == len(way):
@@ -223,7 +219,7 @@ class StoreSearch:
         self._refuse_many(way)
         access = self.access
         for share in way:
-            access = self._taught(share, access)
+            access = self._ways.to_share(share, access)
         members = []
         for share in way:
             found = locations_of(share.candidates[:1], access, self.rejected)
@@ -246,6 +242,14 @@ class StoreSearch:
             for own in answer
         )
 
+    @cached_property
+    def _ways(self) -> CollectionAccess:
+        """The ways to the collection's stores and data; once its record is here."""
+        return CollectionAccess(self._record.umm, self._sample)
+
+    def _sample(self) -> Linked | None:
+        return self._linked[0] if self._linked else self._search.first(self.source.collection)
+
     @property
     def _associations(self) -> Associations:
         return Associations(self._record, self.cmr)
@@ -260,7 +264,7 @@ class StoreSearch:
         """Stores of the whole collection, restricted to the selected granules if there are any."""
         found = []
         for candidates in stores:
-            derived = access or self._trusting(candidates, self.access)
+            derived = access or self._ways.to_stores(candidates, self.access)
             locations = locations_of(candidates, derived, self.rejected)
             if locations:
                 store = FoundStore(locations, derived, self._notes())
@@ -272,7 +276,7 @@ class StoreSearch:
         self._refuse_many(way)
         found = []
         for share in way:
-            access = self._taught(share)
+            access = self._ways.to_share(share, self.access)
             locations = locations_of(share.candidates, access, self.rejected)
             if not locations:
                 return
@@ -303,43 +307,8 @@ class StoreSearch:
             notes=noted(store.notes, granules),
         )  # fmt: skip
 
-    @cached_property
-    def _twins(self) -> tuple[Twin, ...]:
-        """How the collection's buckets are called over https, by the links of a granule."""
-        try:
-            sample = self._linked[0] if self._linked else self._search.first(self.source.collection)
-        except VdsError as error:
-            logger.info("The https form of the collection's buckets is not known: %s", error)
-            return ()
-        return () if sample is None else learn_twins(*data_hrefs(sample.links))
-
     def _notes(self) -> CollectionNotes:
         return umm.notes(self._record.umm)
-
-    def _trusting(self, candidates: Iterable[Candidate], access: Access) -> Access:
-        """`access` that also trusts the collection's buckets and the addresses of a store."""
-        told = self._record.umm
-        region, endpoint = umm.region(told), umm.credentials_endpoint(told)
-        prefixes = umm.distribution_prefixes(told)
-        derived = access.recording(prefixes, region, endpoint)
-        if endpoint and any(map(derived.fetcher.buckets.is_guess, prefixes)):
-            derived = derived.recording((), twins=self._twins)
-        for own in candidates:
-            derived = derived.recording(
-                (own.href,), own.region, own.credentials_endpoint or endpoint
-            )
-        return derived
-
-    def _taught(self, share: Share, before: Access | None = None) -> Access:
-        """Access that trusts a share's store and data, and knows their https forms."""
-        access = self._trusting(share.candidates, before or self.access)
-        endpoint = share.candidates[0].credentials_endpoint
-        sidecar = share.candidates[0].data_href
-        for own in share.granules[:_MOST_TAUGHT]:
-            https, direct = data_hrefs(own.links)
-            named = (*https, *direct, *((sidecar,) if sidecar else ()))
-            access = access.recording(named, None, endpoint, learn_twins(https, direct))
-        return access
 
 
 def _label(share: Share) -> str:
