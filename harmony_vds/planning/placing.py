@@ -73,7 +73,7 @@ def place_on(
     placement = Placement(
         dimensions=grid.dimensions,
         cells=cells.positions[:, inside],
-        dimension=_free(taken),
+        dimension=free_dimension(DIMENSION, taken),
         places=tuple(named[n] for n in inside),
         longitudes=cells.longitudes[inside],
         latitudes=cells.latitudes[inside],
@@ -128,11 +128,17 @@ def _kept(cells: npt.NDArray[np.int64], size: int) -> AxisSelection:
     return AxisSelection.of_mask(mask)
 
 
-def _free(taken: Collection[str]) -> str:
-    """A dimension at the root that is not among those of the output."""
-    path, number = f"/{DIMENSION}", 2
+def free_dimension(name: str, taken: Collection[str]) -> str:
+    """The dimension `name` at the root, numbered where one of the output is called so.
+
+    **Reads:** nothing.
+
+    >>> free_dimension("station", {"/station", "/station_2"})
+    '/station_3'
+    """
+    path, number = f"/{name}", 2
     while path in taken:
-        path, number = f"/{DIMENSION}_{number}", number + 1
+        path, number = f"/{name}_{number}", number + 1
     return path
 
 

@@ -15,9 +15,9 @@ from harmony_vds.errors import NoDataError
 from harmony_vds.model.arrays import Positions
 from harmony_vds.model.grid import Axis
 from harmony_vds.model.listing import listed
-from harmony_vds.model.places import AROUND, Place, PlaceTimes
+from harmony_vds.model.places import AROUND, Blend, Place, PlaceTimes
 from harmony_vds.model.selection import AxisSelection
-from harmony_vds.planning.placing import Placed
+from harmony_vds.planning.placing import Placed, free_dimension
 from harmony_vds.planning.ranges import encode, step_edges, time_coverage
 
 DIMENSION = "observation"
@@ -57,24 +57,16 @@ def with_times(placed: Placed, axis: Axis, taken: Collection[str] = ()) -> Place
             f"first is {own.places[0]}."
         )
     steps = steps[held]
-    blend = own.blend
-    if blend is not None:
-        around = (AROUND * held[:, None] + np.arange(AROUND)).ravel()
-        cells = np.concatenate([steps.repeat(AROUND)[None], blend.cells[:, around]])
-        blend = replace(blend, cells=cells, weights=blend.weights[held])
-    path, number = f"/{DIMENSION}", 2
-    while path in taken:
-        path, number = f"/{DIMENSION}_{number}", number + 1
     placement = replace(
         own,
         dimensions=(axis.dimension, *own.dimensions),
         cells=np.concatenate([steps[None], own.cells[:, held]]),
-        dimension=path,
+        dimension=free_dimension(DIMENSION, taken),
         places=tuple(own.places[n] for n in held),
         longitudes=own.longitudes[held],
         latitudes=own.latitudes[held],
         distances=own.distances[held],
-        blend=blend,
+        blend=None if own.blend is None else _at_steps(own.blend, held, steps),
         times=PlaceTimes(axis.path, asked[held], axis.units, axis.calendar),
     )
     kept = np.zeros(axis.values.size, np.bool_)
@@ -86,6 +78,13 @@ def with_times(placed: Placed, axis: Axis, taken: Collection[str] = ()) -> Place
         selection={**placed.selection, axis.dimension: AxisSelection.of_mask(kept)},
         notes=(*placed.notes, *([_left_out(left, covered)] if left else [])),
     )
+
+
+def _at_steps(blend: Blend, held: Positions, steps: Positions) -> Blend:
+    """`blend` of the places `held` alone, each at its step."""
+    around = (AROUND * held[:, None] + np.arange(AROUND)).ravel()
+    cells = np.concatenate([steps.repeat(AROUND)[None], blend.cells[:, around]])
+    return replace(blend, cells=cells, weights=blend.weights[held])
 
 
 def _number(place: Place, axis: Axis) -> float:

@@ -99,18 +99,21 @@ def test_setting_that_no_request_can_be_answered_with_is_named(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "field", "taken"),
     [
-        ("HARMONY_VDS_DASK", "tls://[2001:db8::1]:8786"),
-        ("HARMONY_VDS_DASK", "127.0.0.1:8786"),
-        ("HARMONY_VDS_S3_ENDPOINT_URL", "http://127.0.0.1:9000"),
-        ("HARMONY_VDS_MAX_READ_BYTES", ".5GiB"),
-        ("CMR_ENDPOINT", "https://[::1]:8080/"),
+        ("HARMONY_VDS_DASK", "tls://[2001:db8::1]:8786", "dask", "tls://[2001:db8::1]:8786"),
+        ("HARMONY_VDS_DASK", "127.0.0.1:8786", "dask", "127.0.0.1:8786"),
+        ("HARMONY_VDS_S3_ENDPOINT_URL", "http://127.0.0.1:9000", "s3_endpoint_url",
+         "http://127.0.0.1:9000"),
+        ("HARMONY_VDS_MAX_READ_BYTES", ".5GiB", "max_read_bytes", 2**29),
+        ("CMR_ENDPOINT", "https://[::1]:8080/", "cmr_endpoint", "https://[::1]:8080/"),
     ],
-)
-def test_usable_setting_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+)  # fmt: skip
+def test_usable_setting_is_taken_as_it_is_meant(
+    name: str, value: str, field: str, taken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
-    settings_from_environment()
+    assert getattr(settings_from_environment(), field) == taken
 
 
 def test_lists_are_split_at_commas_and_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
