@@ -129,7 +129,14 @@ def moved(**odd: Any) -> Change:
     return changed
 
 
+def texts_without_end(document: Document) -> None:
+    odd = {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "compressor": None, "fill_value": None}
+    metadata(document, f"{SST}/.zarray", **odd)
+    document["refs"][f"{SST}/0.0.0"] = "base64:////fwAAAAA="
+
+
 CHANGES |= {
+    "texts without end": texts_without_end,
     "negative offset": moved(offset=-5),
     "offset past the end": moved(offset=10**9),
     "offset beyond 64 bits": moved(offset=2**70),
@@ -492,6 +499,25 @@ def _no_checksum(folder: Path, granules: Path) -> Path:
 
     place = _zarr(folder, 2, compressors=None, filters=[Fletcher32()])
     (place / SST / "0.0.0").write_bytes(b"x")
+    return place
+
+
+@builder("Zarr of texts without end")
+def _endless_texts(folder: Path, granules: Path) -> Path:
+    import zarr
+
+    place = _zarr(folder, 3)
+    shutil.rmtree(place / SST)
+    made = zarr.open_group(place, mode="a", use_consolidated=False).create_array(
+        SST, shape=(2, 36, 72), chunks=(1, 12, 24), dtype=str, compressors=None,
+        dimension_names=["time", "lat", "lon"],
+    )  # fmt: skip
+    made[0, :12, :24] = "x"
+    chunk = place / SST / "c" / "0" / "0" / "0"
+    chunk.write_bytes(b"\xff\xff\xff\x7f" + chunk.read_bytes()[4:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(place)
     return place
 
 

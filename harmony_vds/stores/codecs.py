@@ -32,6 +32,8 @@ _BOUNDED = {"zlib", "gzip"}
 
 _FLETCHER32 = 4
 """Bytes of its checksum."""
+_COUNT = 4
+"""Bytes of the number of texts, and of the length of each."""
 _BLOSC_HEADER = 16
 """Bytes in which Blosc tells how long what follows is, packed and unpacked."""
 
@@ -207,12 +209,15 @@ def _step(codec: Mapping[str, Any], size: int) -> Step | None:
 
 
 def refuse_short(name: str, body: Stored) -> None:
-    """Raise for bytes that end too soon, where the codec itself would read what lies behind them.
+    """Raise for bytes shorter than they say, where the codec itself would believe them.
+
+    It would read what lies behind them, or make room for more texts than memory can hold.
 
     Parameters
     ----------
     name
-        The codec; others than ``blosc`` and ``fletcher32`` see it themselves.
+        The codec; others than ``blosc``, ``fletcher32``, ``vlen-utf8`` and ``vlen-bytes`` see it
+        themselves.
     body
         A whole encoded chunk.
 
@@ -229,6 +234,10 @@ def refuse_short(name: str, body: Stored) -> None:
         told = int(struct.unpack_from("<I", body, 12)[0])
         if told > len(body):
             raise ValueError(f"it breaks off after {len(body):,} of {told:,} bytes")
+    if name.startswith("vlen-") and len(body) >= _COUNT:
+        told = int(struct.unpack_from("<I", body)[0])
+        if _COUNT * (told + 1) > len(body):  # each text has a length of its own before it
+            raise ValueError(f"it claims {told:,} texts in {len(body):,} bytes")
 
 
 def declared_size(name: str, body: Stored) -> int:

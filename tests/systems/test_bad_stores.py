@@ -148,6 +148,7 @@ SAID: dict[str, tuple[type[VdsError], tuple[str, ...]]] = {
     "its chunks have another number of dimensions": (StoreError, ("DMR++ whose chunk sizes are of another rank",)),
     "Required key … is missing": (StoreError, ("Zarr without an array's metadata",)),
     "it claims # bytes instead of #": (StoreError, ("Zarr with a damaged chunk",)),
+    "it claims # texts in # bytes": (StoreError, ("texts without end", "Zarr of texts without end")),
     "it breaks off after # of # bytes": (StoreError, ("Zarr with a Blosc chunk cut short",)),
     "it has # bytes, which are no checksum": (StoreError, ("Zarr with less than a checksum",)),
     "Stored and computed checksum do not match": (StoreError, ("Zarr shard whose index is damaged",)),
