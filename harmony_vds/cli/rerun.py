@@ -45,7 +45,8 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
     (attributes, arrays, references) and not in its bytes, since icechunk draws its ids at random.
     """
     log_to_stderr(verbose=verbose)
-    moment, kept = _entry(file)
+    attributes = _attributes(file)
+    moment, kept = _entry(file, attributes)
     shape = shape_of(shape)
     request = asked_again(kept["request"], shape)
     pinned = kept["store"]
@@ -54,19 +55,25 @@ def rerun(  # noqa: PLR0917  typer reads options from parameters
     settings = trusting(settings_from_environment(), place, [*(trust or []), *local])
     with _marked(moment), Services.of(settings, credentials_of_user(settings)) as services:
         prepared = prepare(request, services, _address(place, pinned) if place else None)
-        _refuse_another_state(prepared, pinned["snapshot"])
+        _refuse_another_state(prepared, _states(attributes, pinned["snapshot"]))
         from harmony_vds.delivery import deliver
 
         for staged in deliver(prepared, services, str(output), None, no_progress):
             print(staged.href)
 
 
-def _entry(file: Path) -> tuple[datetime, Mapping[str, Any]]:
-    """When an output was written by this program, and what it keeps of its request."""
+def _attributes(file: Path) -> Mapping[str, Any]:
+    """What an output keeps, its history as JSON values."""
     try:
-        entries = json.loads(attributes_of(file).get("history_json", "[]"))
+        found = attributes_of(file)
+        return {**found, "history_json": json.loads(found.get("history_json", "[]"))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{file} cannot be read: {error}.") from None
+
+
+def _entry(file: Path, attributes: Mapping[str, Any]) -> tuple[datetime, Mapping[str, Any]]:
+    """When an output was written by this program, and what it keeps of its request."""
+    entries = attributes["history_json"]
     for entry in reversed(entries if isinstance(entries, list) else []):
         own = entry if isinstance(entry, dict) and entry.get("program") == PROGRAM else {}
         kept = own.get("parameters")
@@ -89,13 +96,23 @@ def _address(place: str, pinned: Mapping[str, Any]) -> str:
     return f"{url}|zarr:{group.lstrip('/')}" if group else url
 
 
-def _refuse_another_state(prepared: list[Prepared], snapshot: str) -> None:
-    found = {own.plan.location.snapshot for own in prepared}
-    if found != {snapshot}:
-        told = ", ".join(str(own) for own in sorted(map(str, found)))
+def _states(attributes: Mapping[str, Any], snapshot: str | None) -> list[str]:
+    """The states of the stores that an output was made from: of all, or only of the first."""
+    first = [snapshot or "-"]
+    every = str(attributes.get("virtual_store_snapshot", "")).split()
+    return every if every[:1] == first else first
+
+
+def _refuse_another_state(prepared: list[Prepared], kept: list[str]) -> None:
+    for own in prepared:
+        stores = [plan.location for plan in (own.plan, *own.plan.beside)]
+        found = [store.snapshot or "-" for store in stores][: len(kept)]
+        if found == kept:
+            continue
+        told = " ".join(found)
         raise StaleSourceError(
-            f"The output was made from the state {snapshot} of the store, which is now at {told}; "
-            "asked again, it may hold other values. Ask for a subset anew."
+            f"The output was made from the state {' '.join(kept)} of the store, which is now at "
+            f"{told}; asked again, it may hold other values. Ask for a subset anew."
         )
 
 

@@ -14,8 +14,10 @@ import pytest
 from servers import Server, cmr_server, file_server
 from systems.kits import raw, services
 from systems.test_price import range_of
+from typer.testing import CliRunner, Result
 from world import kerchunk_references, umm_collection, umm_granule, write_references
 
+from harmony_vds.cli.main import app
 from harmony_vds.errors import TooLargeError, UnsupportedError
 from harmony_vds.handoff import sealed, unsealed
 from harmony_vds.model.extent import BoundingBox, TimeRange
@@ -368,3 +370,27 @@ def test_combined_output_is_planned_again_and_written_elsewhere(world, tmp_path)
         assert again.plan.fingerprint == prepared.plan.fingerprint
         (there,) = fulfil([again], tmp_path / "there", own)
     assert np.array_equal(raw(here.path, "height"), raw(there.path, "height"))
+
+
+def test_combined_output_is_given_again_as_long_as_all_of_its_stores_are_the_same(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "frames").mkdir()
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(app, [str(own) for own in words])
+
+    with published(tmp_path / "frames") as own:
+        monkeypatch.setenv("CMR_ENDPOINT", own.cmr.url)
+        monkeypatch.setenv("HARMONY_VDS_TRUSTED_PREFIXES", f"{own.http.url}/")
+        target = ["--crs", WHOLE.crs, "--interpolation", "near", "--extent", *WHOLE.scale_extent,
+                  "--cell", *WHOLE.scale_size]  # fmt: skip
+        done = run("subset", "--collection", FRAMES, "--variable", "height", *target,
+                   "--output", tmp_path / "first")  # fmt: skip
+        first = Path(done.stdout.strip().splitlines()[-1])
+        again = run("rerun", first, "--output", tmp_path / "again").stdout.strip()
+        assert Path(again).read_bytes() == first.read_bytes()
+        second = tmp_path / "frames" / "FRAME_B.zarr.json"
+        second.write_text(second.read_text() + "\n")
+        refused = run("rerun", first, "--output", tmp_path / "other")
+        assert "was made from the state" in str(refused.exception)
