@@ -7,12 +7,13 @@ that the two cannot disagree and no chunk is fetched twice.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from harmony_vds.model.arrays import Positions
 from harmony_vds.model.blocks import WINDOW_BYTES as BLOCK_BYTES
-from harmony_vds.model.blocks import blocks
+from harmony_vds.model.blocks import Edges, blocks_of, edges_of_blocks
 from harmony_vds.model.chunks import Cut, numbers_of
 from harmony_vds.model.places import Placement
 from harmony_vds.model.subset import Block
@@ -41,14 +42,20 @@ class PlaceReads:
 
     groups: tuple[Group, ...]
     """Disjoint in chunks."""
-    windows: tuple[Block, ...]
-    """Boxes over the kept positions of the other dimensions, along chunk boundaries."""
+    layers: Edges
+    """Boxes over the kept positions of the other dimensions, along chunk boundaries; shape (boxes,
+    other dimensions, 2)."""
     axes: tuple[int, ...]
     """Which of the variable's dimensions are the grid's, in the order of the grid."""
     others: tuple[int, ...]
     """Which are not."""
     kept: tuple[Positions, ...]
     """Stored positions that are kept along each of the others."""
+
+    @cached_property
+    def windows(self) -> tuple[Block, ...]:
+        """The boxes one by one. **Reads:** nothing."""
+        return tuple(blocks_of(self.layers))
 
     def positions(self, group: Group, window: Block) -> list[Positions]:
         """Stored positions of one read along each dimension of the variable.
@@ -99,8 +106,8 @@ class PlaceReads:
         )
         total = cell * math.prod(own.size for own in kept)
         window = min(WINDOW_BYTES, max(total * _MOST_CHUNKS // max(chunks, 1), 1))
-        windows = blocks(kept, own_cuts, cell, window)
-        return cls(groups, windows, tuple(axes), tuple(others), tuple(kept))
+        layers = edges_of_blocks(kept, own_cuts, cell, window)
+        return cls(groups, layers, tuple(axes), tuple(others), tuple(kept))
 
 
 def _groups(cells: Positions, cuts: Sequence[Cut]) -> tuple[Group, ...]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from harmony_vds.model.spans import merged_spans, merged_totals
 from harmony_vds.model.target import Resampling, made_type
 from harmony_vds.model.tiles import tiles, working_bytes
 from harmony_vds.planning.hierarchy import Hierarchy
+from harmony_vds.planning.layered_reads import LayeredReads
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,16 +254,10 @@ def _at_places(
     gap: int,
 ) -> ChunkTally:
     """The tally of the cells of `placement` alone, window by window as they are read."""
-    reads = PlaceReads.of(placement, variable.dimensions, positions, index.cuts, index.itemsize)
-    tally = ChunkTally()
-    for group, window in product(reads.groups, reads.windows):
-        pieces = reads.positions(group, window)
-        found = index.tally([np.sort(own) for own in pieces])
-        if gap >= 0:
-            requests, stored = _one_read(index, pieces, gap)
-            found = replace(found, requests=requests, stored=stored)
-        tally += found
-    return tally
+    places = PlaceReads.of(placement, variable.dimensions, positions, index.cuts, index.itemsize)
+    reads = LayeredReads(index, positions, places.axes, gap)
+    found = (reads.under(own.positions, places.layers) for own in places.groups)
+    return sum(found, ChunkTally())
 
 
 def kept_positions(

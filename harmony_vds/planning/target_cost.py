@@ -15,7 +15,7 @@ from harmony_vds.model.target import Resampling, TargetPlan, made_type
 from harmony_vds.model.warp_blocks import BLOCK_BYTES, Rectangle, rectangles
 from harmony_vds.planning.cost import Course, in_flight, kept_positions, price
 from harmony_vds.planning.hierarchy import Hierarchy
-from harmony_vds.planning.target_reads import TargetReads
+from harmony_vds.planning.layered_reads import LayeredReads
 
 _AT_ONCE = 8
 """Blocks that are worked on at once."""
@@ -92,7 +92,8 @@ class _Makings:
         itemsize = made_type(raw.dtype, approach.method).itemsize
         found = rectangles(approach, positions, index.cuts, axes, max(itemsize, raw.dtype.itemsize))
         gap = self.hierarchy.store.merge_gap(variable.path)
-        tally = TargetReads(index, positions, axes, gap).tally(found)
+        reads = LayeredReads(index, positions, axes, gap)
+        tally = sum((_under(own, reads) for own in found), ChunkTally())
         deep = math.prod(len(own) for axis, own in enumerate(positions) if axis not in axes)
         cells = deep * math.prod(self.approaches.target.size)
         return Making(approach, found, cells, itemsize, tally)
@@ -140,6 +141,18 @@ def price_target(
         missing=rest.missing + tally.missing,
         computing=round(rest.computing + computing, 6),
     )
+
+
+def _under(rectangle: Rectangle, reads: LayeredReads) -> ChunkTally:
+    """What is read for all blocks of a rectangle."""
+    found = ChunkTally()
+    if rectangle.window is None:
+        return found
+    for columns in rectangle.window.columns:
+        sides = (rectangle.window.rows, columns)[: len(reads.axes)]
+        parts = [reads.positions[axis][side] for axis, side in zip(reads.axes, sides, strict=True)]
+        found += reads.under(parts, rectangle.leading)
+    return found
 
 
 def refuse_unmet(made: Sequence[Making], target: TargetPlan) -> None:

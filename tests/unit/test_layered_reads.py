@@ -1,4 +1,4 @@
-"""What is read for rectangles of a target, counted at once, is what reading them apart takes."""
+"""What is read layer by layer, counted at once, is what reading the layers apart takes."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from harmony_vds.model.blocks import blocks_of, edges_of_blocks
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.spans import merged_spans
-from harmony_vds.model.warp_blocks import Rectangle, WarpBlock
+from harmony_vds.model.warp_blocks import WarpBlock
 from harmony_vds.model.window import Window
-from harmony_vds.planning.target_reads import TargetReads
+from harmony_vds.planning.layered_reads import LayeredReads
 
 KINDS = (ChunkKind.VIRTUAL, ChunkKind.VIRTUAL, ChunkKind.NATIVE, ChunkKind.INLINE, ChunkKind.ABSENT)
 
@@ -66,7 +66,7 @@ def one_by_one(
     nbytes=st.sampled_from([1, 20, 1000]),
     gap=st.sampled_from([-1, 0, 25]),
 )
-def test_rectangles_cost_what_their_blocks_cost_one_by_one(
+def test_layers_cost_together_what_they_cost_one_by_one(
     index: ChunkIndex, under: list[Window | None], order: str, nbytes: int, gap: int
 ) -> None:
     positions = [np.arange(size) for size in index.shape]
@@ -77,22 +77,23 @@ def test_rectangles_cost_what_their_blocks_cost_one_by_one(
         "shuffled": np.random.default_rng(3).permutation(index.shape[0]),
     }
     positions[0] = positions[0][times[order]]
-    leading = edges_of_blocks(positions[:2], index.cuts[:2], nbytes, 40)
-    found = [Rectangle(slice(0, 4), slice(0, 4), own, leading) for own in under]
-    expected = ChunkTally()
-    for own in found:
-        for piece in blocks_of(own.leading):
-            block = WarpBlock(piece, own.rows, own.columns, own.window)
+    layers = edges_of_blocks(positions[:2], index.cuts[:2], nbytes, 40)
+    expected, found = ChunkTally(), ChunkTally()
+    reads = LayeredReads(index, positions, (2, 3), gap)
+    for own in under:
+        for piece in blocks_of(layers):
+            block = WarpBlock(piece, slice(0, 4), slice(0, 4), own)
             expected += one_by_one(index, positions, block, gap)
-    assert TargetReads(index, positions, (2, 3), gap).tally(found) == expected
+        for columns in () if own is None else own.columns:
+            found += reads.under([positions[2][own.rows], positions[3][columns]], layers)
+    assert found == expected
 
 
 @pytest.mark.parametrize("gap", [-1, 0])
-def test_a_grid_without_other_dimensions_is_read_once_for_each_rectangle(gap: int) -> None:
+def test_a_grid_without_other_dimensions_has_one_layer(gap: int) -> None:
     index = ChunkIndex.empty((12, 18), (5, 4), 2)
     index.kinds[...], index.lengths[...], index.sources[...] = ChunkKind.VIRTUAL, 7, 0
     index.offsets[...] = 1000 * np.arange(index.kinds.size).reshape(index.kinds.shape)
-    leading = edges_of_blocks([], [], 2, 40)
-    own = Rectangle(slice(0, 4), slice(0, 4), Window(slice(0, 6), (slice(3, 5),)), leading)
-    found = TargetReads(index, [np.arange(12), np.arange(18)], (0, 1), gap).tally([own, own])
-    assert found == ChunkTally(8, 0, 8, 56, 320)
+    reads = LayeredReads(index, [np.arange(12), np.arange(18)], (0, 1), gap)
+    parts = [np.arange(6), np.arange(3, 5)]
+    assert reads.under(parts, edges_of_blocks([], [], 2, 40)) == ChunkTally(4, 0, 4, 28, 160)

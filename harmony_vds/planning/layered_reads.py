@@ -1,7 +1,7 @@
-"""What of a store is read for a variable on a target grid, as a price counts it.
+"""What is read of a grid at one place after another, all other dimensions layer by layer.
 
 A target has thousands of rectangles, and a record thousands of steps, each read by itself. Most of
-the rectangles lie over the same few chunks, and all of their steps can be counted at once.
+the rectangles lie over the same few chunks, and all steps can be counted at once.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,13 @@ from harmony_vds.model.arrays import Positions
 from harmony_vds.model.blocks import Edges, blocks_of, reads_of
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind, ChunkTally, chunk_numbers
 from harmony_vds.model.spans import merged_totals
-from harmony_vds.model.warp_blocks import Rectangle
 
 type _Numbers = Sequence[Positions]
 
 
 @dataclass(frozen=True, eq=False)
-class TargetReads:
-    """How a variable on a target is read."""
+class LayeredReads:
+    """How a variable is read."""
 
     index: ChunkIndex
     """Where its chunks lie."""
@@ -32,41 +31,35 @@ class TargetReads:
     """Most unwanted bytes between ranges that are fetched together; below 0 none are."""
     _known: dict[tuple[bytes, ...], ChunkTally] = field(default_factory=dict, init=False)
 
-    def tally(self, rectangles: Sequence[Rectangle]) -> ChunkTally:
-        """What all that lies under `rectangles` costs; a chunk under two is read for each.
+    def under(self, parts: Sequence[Positions], layers: Edges) -> ChunkTally:
+        """What a part of the grid costs in all layers, neighbouring ranges merged in each.
+
+        Parameters
+        ----------
+        parts
+            Stored positions along each of `axes`.
+        layers
+            Pieces of the other dimensions, in the variable's order, which are read one after
+            another; shape (pieces, other dimensions, 2).
 
         **Reads:** nothing.
         """
-        found = ChunkTally()
-        for own in rectangles:
-            if own.window is None:
-                continue
-            for columns in own.window.columns:
-                under = (own.window.rows, columns)[: len(self.axes)]
-                numbers = [self._numbers(*pair) for pair in zip(self.axes, under, strict=True)]
-                found += self._under(numbers, own.leading)
-        return found
-
-    def _numbers(self, axis: int, part: slice) -> Positions:
-        """The chunks that hold a part of the kept positions along one dimension."""
-        return chunk_numbers(np.sort(self.positions[axis][part]), self.index.cuts[axis])
-
-    def _under(self, numbers: _Numbers, leading: Edges) -> ChunkTally:
-        """What the chunks `numbers` of the grid cost, read for each of the pieces `leading`."""
-        key = (*(own.tobytes() for own in numbers), leading.tobytes())
+        cuts = [self.index.cuts[axis] for axis in self.axes]
+        numbers = [chunk_numbers(np.sort(own), cut) for own, cut in zip(parts, cuts, strict=True)]
+        key = (*(own.tobytes() for own in numbers), layers.tobytes())
         if key not in self._known:
-            self._known[key] = self._counted(numbers, leading)
+            self._known[key] = self._counted(numbers, layers)
         return self._known[key]
 
-    def _counted(self, numbers: _Numbers, leading: Edges) -> ChunkTally:
+    def _counted(self, numbers: _Numbers, layers: Edges) -> ChunkTally:
         others = [axis for axis in range(len(self.positions)) if axis not in self.axes]
         kept = [self.positions[axis] for axis in others]
         cuts = [self.index.cuts[axis] for axis in others]
-        apart = reads_of(leading, kept, cuts) if len(leading) else None
+        apart = reads_of(layers, kept, cuts) if len(layers) else None
         if apart is not None:
             return self._at_once(self._box(numbers, apart[0]), apart[1])
         found = ChunkTally()
-        for piece in blocks_of(leading):  # some of them touch the same chunk
+        for piece in blocks_of(layers):  # some of them touch the same chunk
             parts = zip(kept, piece, cuts, strict=True)
             own = [chunk_numbers(np.sort(axis[part]), cut) for axis, part, cut in parts]
             box = self._box(numbers, own)
