@@ -1,5 +1,7 @@
 """Horizontal grids and the axes they are made of."""
 
+import hashlib
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -89,3 +91,15 @@ class Grid:
         if self.kind in (GridKind.CURVILINEAR, GridKind.TRACK):
             return self.y.values.shape
         return self.y.values.size, self.x.values.size
+
+    @property
+    def told(self) -> tuple[Hashable, ...]:
+        """What it is by content: the same for two that have equal cells. **Reads:** nothing."""
+        return self.kind, self.crs, self.dimensions, _told(self.x), _told(self.y)
+
+
+def _told(axis: Axis) -> tuple[Hashable, ...]:
+    cells = hashlib.sha256(np.ascontiguousarray(axis.values).tobytes())
+    if axis.bounds is not None:
+        cells.update(np.ascontiguousarray(axis.bounds).tobytes())
+    return axis.path, axis.values.shape, axis.resolution, axis.bounds is None, cells.hexdigest()

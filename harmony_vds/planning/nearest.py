@@ -11,8 +11,9 @@ tracks, whose cells have no stated edges, the cell with the nearest centre answe
 no further from it than one and a half times its neighbours are.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ _MOST_LINES = 512
 """Rows, and columns, of a projected grid that are looked at for the nearest cell."""
 _MOST_AT_ONCE = 2**22
 """Pairs of a place and a cell that are compared at once."""
+_KEPT = 4
+"""Answers that are kept, one for each grid that a request has places on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +75,20 @@ def turned(angles: Floats) -> Floats:
     return np.asarray(angles - 360.0 * np.round(angles / 360.0))
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Places, and a grid that is the same as others of equal cells."""
+
+    told: tuple[Hashable, ...]
+    places: tuple[Place, ...]
+    grid: Grid = field(compare=False)
+
+
 def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
     """The cells of `grid` that answer for `places`, by the rules above.
+
+    What was found last is kept, since planning asks twice and each smaller request anew; it must
+    not be written to.
 
     Raises
     ------
@@ -82,6 +97,12 @@ def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
 
     **Reads:** nothing.
     """
+    return _nearest_cells(_Asked(grid.told, tuple(places), grid))
+
+
+@lru_cache(maxsize=_KEPT)
+def _nearest_cells(asked: _Asked) -> Cells:
+    grid, places = asked.grid, asked.places
     if grid.kind is GridKind.RECTILINEAR:
         rows, columns = _Edges.of(grid.y), _Edges.of(grid.x, period=360.0)
         found = [_nearest_cell(rows, columns, place) for place in places]
