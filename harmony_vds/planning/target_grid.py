@@ -19,6 +19,10 @@ from harmony_vds.model.request import TargetGrid
 
 MOST_CELLS = 4 * 10**9
 """Cells of a target grid: the Earth in cells of a kilometre has 9·10⁸."""
+MOST_ALONG = 10**6
+"""Rows or columns of it: each row and each column is looked up in the store's grid by itself."""
+_FURTHEST = 1e12
+"""In units of any reference system; a light-hour in metres."""
 _CLOSE = 1e-9
 
 type Extent = tuple[float, float, float, float]
@@ -64,8 +68,11 @@ def checked(asked: TargetGrid, *, degrees: bool) -> TargetGrid:
     """
     extent, size = asked.scale_extent, asked.scale_size
     if extent is not None:
-        if not all(math.isfinite(own) for own in extent):
-            raise RequestError(f"scaleExtent holds {_listed(extent)}: each must be a number.")
+        if not all(abs(own) <= _FURTHEST for own in extent):
+            raise RequestError(
+                f"scaleExtent holds {_listed(extent)}: each must be a number of at most "
+                f"{_FURTHEST:g}."
+            )
         x0, y0, x1, y1 = extent
         if degrees and x1 < x0:
             x1 += 360.0
@@ -75,8 +82,11 @@ def checked(asked: TargetGrid, *, degrees: bool) -> TargetGrid:
                 "be less than x max, and y min less than y max."
             )
         extent = x0, y0, x1, y1
-    if size is not None and not all(math.isfinite(own) and own > 0 for own in size):
-        raise RequestError(f"scaleSize {_listed(size)} should be two positive numbers (x, y).")
+    if size is not None and not all(1 / _FURTHEST <= own <= _FURTHEST for own in size):
+        raise RequestError(
+            f"scaleSize {_listed(size)} should be two positive numbers (x, y) from "
+            f"{1 / _FURTHEST:g} to {_FURTHEST:g}."
+        )
     width, height = _count("width", asked.width), _count("height", asked.height)
     return TargetGrid(asked.crs, asked.interpolation, extent, size, width, height)
 
@@ -86,7 +96,7 @@ def _count(name: str, value: object) -> int | None:
         return None
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (math.isfinite(number) and number >= 1 and number == int(number)):
         raise RequestError(f"{name}={value} should be a whole number of cells, at least 1.")
@@ -182,6 +192,12 @@ def _bounded(cells: Cells) -> Cells:
             f"The target grid is too large: {cells.columns:,} by {cells.rows:,} cells, and one may "
             f"have {MOST_CELLS:,}. Ask for a smaller extent or larger cells (scaleExtent, "
             "scaleSize, width, height)."
+        )
+    if max(cells.columns, cells.rows) > MOST_ALONG:
+        raise TooLargeError(
+            f"The target grid is too long: {cells.columns:,} columns by {cells.rows:,} rows, and "
+            f"there may be {MOST_ALONG:,} of each. Ask for a smaller extent or larger cells "
+            "(scaleExtent, scaleSize, width, height)."
         )
     return cells
 
