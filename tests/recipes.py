@@ -23,10 +23,15 @@ def output_of(place: Path, folder: Path, *options: str) -> Path:
     return Path(done.stdout.strip().splitlines()[-1])
 
 
+def recipe_of(path: Path) -> str:
+    """The recipe in an output."""
+    with netCDF4.Dataset(path) as nc:
+        return str(nc.virtual_store_recipe)
+
+
 def cooked(path: Path) -> xr.Dataset:
     """What the recipe in an output gives."""
-    with netCDF4.Dataset(path) as nc:
-        return followed(nc.virtual_store_recipe)
+    return followed(recipe_of(path))
 
 
 def followed(source: str) -> xr.Dataset:

@@ -8,6 +8,8 @@ from harmony_vds.model.plan import Plan
 from harmony_vds.outputs.decoded_recipe import DECODED
 from harmony_vds.outputs.weight_recipe import weights_of
 
+_MOST_FEATURES = 100
+"""Features whose names and numbers of cells a recipe lists."""
 _OVER_TIME = {
     Measure.MEAN: "values.mean({0!r}, keepdims=True)",
     Measure.COUNT: "values.notnull().sum({0!r}, keepdims=True).astype('i4')",
@@ -63,6 +65,8 @@ def _over_area(plan: Plan, group: str) -> list[str]:
     kinds = _by_dimensions(plan.average, group)
     features = plan.average.features
     if len(kinds) != 1 or (features is not None and not plan.masks):
+        return []
+    if features is not None and len(features.names) > _MOST_FEATURES:
         return []
     along, own = next(iter(kinds.items()))
     weights = weights_of(plan, plan.average.areas_along(along))

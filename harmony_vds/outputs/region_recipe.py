@@ -153,7 +153,9 @@ def _opened(plan: Plan) -> list[str] | None:
     sent = "shape = shapely.from_geojson(open('shape.geojson').read())  # as it was sent"
     if not isinstance(document, str):
         return None
-    whole = shapely.from_geojson(document)
+    whole = shapely.from_geojson(document, on_invalid="ignore")  # as of features without places
+    if whole is None or whole.is_empty:
+        return None
     parts = shapely.get_parts(shapely.get_parts(shapely.get_parts(whole)))
     bounds = shapely.bounds(parts)
     if not shapely.is_valid(parts).all() or (np.ptp(bounds[:, [0, 2]], axis=1) > 180).any():

@@ -30,12 +30,12 @@ def weights_of(plan: Plan, areas: CellAreas) -> list[str]:
     grid = next((own for own in plan.grids if own.dimensions == areas.dimensions), None)
     shape = areas.rows.size, areas.columns.size
     if areas.cells is not None:
-        off = _off(areas.cells, np.full(shape, np.mean(areas.cells)))
+        off = _off_alike(areas.cells)
         if off <= _NEARLY:
             return [*_remarks("All cells are of the same area", off),
                     f"weights = xr.Variable({(y, x)!r}, np.ones({shape!r}))"]  # fmt: skip
         return [] if grid is None else _by_scale(grid, plan)
-    off = _off(areas.columns, np.full(shape[1], np.mean(areas.columns)))
+    off = _off_alike(areas.columns[:, None])
     if grid is None or off > _NEARLY:
         return []
     if (areas.rows == areas.rows[0]).all():
@@ -47,6 +47,13 @@ def weights_of(plan: Plan, areas: CellAreas) -> list[str]:
         if (away := off + _off(areas.rows, rows)) <= _NEARLY:
             return _between(ends, (y, x), shape, away)
     return []
+
+
+def _off_alike(areas: Floats) -> float:
+    """`_off` of areas that are told to be the same; a row at a time, for there are many cells."""
+    middle = float(np.mean(areas))
+    found = sum(float(np.abs(own - middle).sum()) for own in areas) / (middle * areas.size)
+    return found if np.isfinite(found) else np.inf
 
 
 def _off(areas: Floats, told: Floats) -> float:

@@ -7,7 +7,7 @@ import netCDF4
 import numpy as np
 import pytest
 from gridded import store_of
-from recipes import assert_told, cooked, output_of
+from recipes import assert_told, cooked, output_of, recipe_of
 
 from harmony_vds.model.grid import GridKind
 
@@ -71,8 +71,7 @@ def test_recipe_blanks_the_cells_outside_of_a_shape(shape, store, days, tmp_path
     options += ["--average", "time"] if shape == "averaged" else []
     path = output_of(store, tmp_path, *options)
     if shape == "long way":  # whose edges the output takes the short way
-        with netCDF4.Dataset(path) as nc:
-            assert "outside of the requested region hold fill" in nc.virtual_store_recipe
+        assert "outside of the requested region hold fill" in recipe_of(path)
     else:
         assert_told(path, rtol=1e-12 if shape == "averaged" else 0)
 
@@ -101,6 +100,27 @@ def test_recipe_says_that_areas_of_cells_with_four_corners_take_more_than_a_few_
             "# of their own, lie between uneven parallels, or on several grids.\n"
             "# harmony-vds rerun FILE makes the output again."
         )
+
+
+def test_recipe_reads_a_long_shape_from_a_file(store, days, tmp_path, monkeypatch):
+    angles = np.radians(np.arange(0, 360, 5))
+    circle = ring(*zip(40 * np.cos(angles), 30 * np.sin(angles), strict=True))
+    (tmp_path / "shape.geojson").write_text(json.dumps(circle))
+    options = ["--shape", str(tmp_path / "shape.geojson"), "--trust", str(days[0].parent)]
+    path = output_of(store, tmp_path / "out", *options)
+    monkeypatch.chdir(tmp_path)
+    assert "open('shape.geojson')" in recipe_of(path)
+    assert_told(path)
+
+
+@pytest.mark.parametrize("average", [[], ["--average", "area", "--variable", "analysed_sst"]])
+def test_shape_with_a_feature_without_a_place_has_no_lines(average, store, days, tmp_path):
+    nothing = {"type": "Feature", "properties": {}, "geometry": None}
+    document = {**BOTH, "features": [nothing, *BOTH["features"]]}
+    options = ["--shape", json.dumps(document), "--trust", str(days[0].parent), *average]
+    told = recipe_of(output_of(store, tmp_path, *options))
+    assert "outside of the requested region hold fill" in told
+    assert told.endswith("# harmony-vds rerun FILE makes the output again.")
 
 
 def test_recipe_that_counts_other_cells_than_the_output_says_so(store, days, tmp_path):
