@@ -47,7 +47,7 @@ def recipe(plan: Plan) -> str:
     beside = _beside(plan.location, group, steps.places)
     lines += [*beside, *_cuts(cut)]
     if "target" not in steps.told:
-        lines += _turned(plan, names)
+        lines += _turned(plan, group, names)
     lines += _once(steps.lines)
     if beside and "target" not in steps.told:
         others = [name_of(p) for p in dict.fromkeys(steps.places) if group_of(p) != group]
@@ -155,12 +155,13 @@ def _cuts(selection: Mapping[str, AxisSelection]) -> list[str]:
     return lines
 
 
-def _turned(plan: Plan, names: Sequence[str]) -> list[str]:
+def _turned(plan: Plan, group: str, names: Sequence[str]) -> list[str]:
     """Lines by which longitudes run on across the edge of the data."""
     lines = []
     for grid in plan.grids:
         for path, sides in ((grid.x_path, ""), (grid.x_bounds_path, "[:, None]")):
-            if grid.shifts is None or name_of(path) not in names:
+            held = group_of(path) == group and name_of(path) in names
+            if grid.shifts is None or not held:
                 continue
             starts = np.flatnonzero(np.diff(grid.shifts, prepend=np.nan))
             runs = np.diff([*starts, grid.shifts.size]).tolist()
