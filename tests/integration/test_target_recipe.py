@@ -118,8 +118,6 @@ def test_values_that_a_recipe_mixes_are_those_of_the_output(target, method, stor
     [
         ("degrees", "min"),
         ("mercator", "max"),
-        ("polar", "max"),
-        ("degrees", "mode"),
         ("polar", "mode"),
         ("beside an oval map", "average"),
     ],
