@@ -62,7 +62,7 @@ def edges_of_blocks(
         return np.empty((0, len(positions), 2), np.int64)
     whole = [(0, kept.size) for kept in positions]
     inner = [boundaries(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
-    return _split(whole, inner, itemsize, window)
+    return split_edges(whole, inner, itemsize, window)
 
 
 def split(
@@ -72,7 +72,7 @@ def split(
 
     `cuts` are the positions at which each dimension may be cut. **Reads:** nothing.
     """
-    return blocks_of(_split([(own.start, own.stop) for own in block], cuts, itemsize, window))
+    return blocks_of(split_edges([(o.start, o.stop) for o in block], cuts, itemsize, window))
 
 
 def edges_of(pieces: Sequence[Block]) -> Edges:
@@ -85,15 +85,16 @@ def blocks_of(edges: Edges) -> list[Block]:
     return [tuple(slice(start, stop) for start, stop in own) for own in edges.tolist()]
 
 
-def _split(
+def split_edges(
     spans: Sequence[tuple[int, int]],
     cuts: Sequence[npt.NDArray[np.int64]],
     nbytes: float,
     window: int,
 ) -> Edges:
-    """As `split`, of the dimensions that are left; `nbytes` are those of one position of each.
+    """As `split`, of first positions and those behind the last, given as numbers alone.
 
-    Parts of equal length along one dimension are cut alike along the next.
+    `nbytes` are those of one position of each dimension. Parts of equal length along one dimension
+    are cut alike along the next. **Reads:** nothing.
     """
     if not spans:
         return np.empty((1, 0, 2), np.int64)
@@ -104,7 +105,7 @@ def _split(
     inner = {
         length: kept
         if around * length <= window
-        else _split(spans[1:], cuts[1:], nbytes * length, window)
+        else split_edges(spans[1:], cuts[1:], nbytes * length, window)
         for length in np.unique(lengths).tolist()
     }
     counts = np.array([len(inner[length]) for length in lengths.tolist()])

@@ -7,13 +7,14 @@ is read once and memory holds a few slabs and the sums of a few tiles.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from harmony_vds.model.blocks import boundaries, split
+from harmony_vds.model.arrays import Positions
+from harmony_vds.model.blocks import Edges, blocks_of, boundaries, split_edges
 from harmony_vds.model.chunks import Cut
 from harmony_vds.model.subset import Block
 
@@ -37,69 +38,106 @@ class Tile:
     """What to read for it, over the dimensions of the variable, in index order."""
 
 
-def tiles(
-    positions: Sequence[npt.NDArray[np.int64]],
-    cuts: Sequence[Cut],
-    itemsize: int,
-    along: Collection[int],
-    sums: int,
-) -> tuple[Tile, ...]:
-    """The tiles of an average, in index order; none where nothing is kept.
+@dataclass(frozen=True, eq=False)
+class TileEdges:
+    """All tiles of an average in a few arrays: a record may have a million slabs."""
 
-    Parameters
-    ----------
-    positions
-        For each dimension of the variable the stored positions that are kept, in output order.
-    cuts
-        How the store's chunks cut each dimension.
-    itemsize
-        Bytes of one stored element.
-    along
-        Dimensions that are averaged over, by number.
-    sums
-        Bytes of the running sums for one element of the average.
+    blocks: Edges
+    """Where the tiles lie, in index order; shape (tiles, dimensions, 2)."""
+    along: tuple[int, ...]
+    """Dimensions that are averaged over, by number, rising."""
+    kinds: Positions
+    """Which of `slabs` each tile has; shape (tiles,)."""
+    slabs: tuple[Edges, ...]
+    """Pieces of the dimensions that are averaged over, alike for tiles of as many cells; each of
+    shape (slabs, dimensions that are averaged over, 2)."""
 
-    **Reads:** nothing.
-    """
-    if any(kept.size == 0 for kept in positions):
-        return ()
-    whole = tuple(slice(0, kept.size) for kept in positions)
-    inner = [boundaries(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
-    nowhere = np.empty(0, np.int64)
-    outer = [nowhere if axis in along else own for axis, own in enumerate(inner)]
-    within = [own if axis in along else nowhere for axis, own in enumerate(inner)]
-    # Several dimensions that go are an area, whose chunks are neighbours in a file and fetched
-    # together: it is read whole where that fits. One that goes may be a record of any length.
-    reach = [
-        own.stop if len(along) > 1 else _widest(cut, own.stop)
-        for axis, (cut, own) in enumerate(zip(inner, whole, strict=True)) if axis in along
-    ]  # fmt: skip
-    through = math.prod(whole[axis].stop for axis in along)
-    each = max(sums * SLAB_BYTES / SUMS_BYTES, itemsize * math.prod(reach)) / through
-    return tuple(
-        Tile(block, tuple(split(block, within, itemsize, SLAB_BYTES)))
-        for block in split(whole, outer, each, SLAB_BYTES)
-    )
+    @classmethod
+    def of(
+        cls, positions: Sequence[Positions], cuts: Sequence[Cut], itemsize: int,
+        along: Collection[int], sums: int,
+    ) -> Self:  # fmt: skip
+        """The tiles of an average; none where nothing is kept.
+
+        Parameters
+        ----------
+        positions
+            For each dimension of the variable the stored positions that are kept, in output order.
+        cuts
+            How the store's chunks cut each dimension.
+        itemsize
+            Bytes of one stored element.
+        along
+            Dimensions that are averaged over, by number.
+        sums
+            Bytes of the running sums for one element of the average.
+
+        **Reads:** nothing.
+        """
+        gone = tuple(sorted(along))
+        if any(kept.size == 0 for kept in positions):
+            return cls(np.empty((0, len(positions), 2), np.int64), gone, np.empty(0, np.int64), ())
+        whole = [(0, kept.size) for kept in positions]
+        inner = [boundaries(kept, cut) for kept, cut in zip(positions, cuts, strict=True)]
+        nowhere = np.empty(0, np.int64)
+        outer = [nowhere if axis in gone else own for axis, own in enumerate(inner)]
+        # Several dimensions that go are an area, whose chunks are neighbours in a file and fetched
+        # together: it is read whole where that fits. One that goes may be a record of any length.
+        reach = [
+            positions[axis].size if len(gone) > 1 else _widest(inner[axis], positions[axis].size)
+            for axis in gone
+        ]
+        through = math.prod(positions[axis].size for axis in gone)
+        each = max(sums * SLAB_BYTES / SUMS_BYTES, itemsize * math.prod(reach)) / through
+        blocks = split_edges(whole, outer, each, SLAB_BYTES)
+        cells, kinds = np.unique(_layers(blocks, gone), return_inverse=True)
+        record = [whole[axis] for axis in gone], [inner[axis] for axis in gone]
+        slabs = [split_edges(*record, itemsize * own, SLAB_BYTES) for own in cells.tolist()]
+        return cls(blocks, gone, kinds.ravel(), tuple(slabs))
+
+    @property
+    def all_slabs(self) -> Edges:
+        """What to read, tile by tile; shape (slabs, dimensions, 2). **Reads:** nothing."""
+        counts = np.array([len(own) for own in self.slabs], np.int64)[self.kinds]
+        found = np.repeat(self.blocks, counts, axis=0)
+        if len(counts):
+            through = [self.slabs[kind] for kind in self.kinds.tolist()]
+            found[:, self.along] = np.concatenate(through)
+        return found
+
+    def working_bytes(self, itemsize: int, sums: int) -> int:
+        """Bytes held while the largest tile is computed; parameters as for `of`.
+
+        **Reads:** nothing.
+        """
+        most = 0
+        cells = _layers(self.blocks, self.along)
+        for kind, own in enumerate(self.slabs):
+            stay = int(cells[self.kinds == kind].max())
+            largest = int(np.diff(own)[..., 0].prod(axis=1).max()) * stay * itemsize
+            slabs = min(len(own), SLABS_AHEAD + 1) * largest
+            most = max(most, stay * sums + slabs + PIECES_BYTES)
+        return most
+
+    def one_by_one(self) -> Iterator[Tile]:
+        """The tiles, in index order. **Reads:** nothing."""
+        for block, kind in zip(blocks_of(self.blocks), self.kinds.tolist(), strict=True):
+            slabs = [
+                tuple(
+                    through[self.along.index(axis)] if axis in self.along else own
+                    for axis, own in enumerate(block)
+                )
+                for through in blocks_of(self.slabs[kind])
+            ]
+            yield Tile(block, tuple(slabs))
 
 
-def working_bytes(found: Sequence[Tile], along: Collection[int], itemsize: int, sums: int) -> int:
-    """Bytes held while the largest of the tiles `found` is computed; the others as for `tiles`.
-
-    **Reads:** nothing.
-    """
-    most = 0
-    for tile in found:
-        stay = [own for axis, own in enumerate(tile.block) if axis not in along]
-        largest = max(_cells(slab) for slab in tile.slabs) * itemsize
-        slabs = min(len(tile.slabs), SLABS_AHEAD + 1) * largest
-        most = max(most, _cells(stay) * sums + slabs + PIECES_BYTES)
-    return most
+def _layers(blocks: Edges, along: Sequence[int]) -> Positions:
+    """How many cells each block has in the dimensions that stay."""
+    lengths = np.diff(blocks)[..., 0]
+    return np.asarray(np.delete(lengths, along, axis=1).prod(axis=1), np.int64)
 
 
-def _cells(block: Sequence[slice]) -> int:
-    return math.prod(own.stop - own.start for own in block)
-
-
-def _widest(cuts: npt.NDArray[np.int64], size: int) -> int:
+def _widest(cuts: Positions, size: int) -> int:
     """The most positions between two cuts."""
     return int(np.diff(np.concatenate([[0], cuts, [size]])).max())

@@ -13,7 +13,6 @@ from harmony_vds.model.blocks import (
     AHEAD_BYTES,
     WINDOW_BYTES,
     Edges,
-    edges_of,
     edges_of_blocks,
     reads_of,
 )
@@ -27,7 +26,7 @@ from harmony_vds.model.scratch import waiting_bytes
 from harmony_vds.model.selection import AxisSelection
 from harmony_vds.model.spans import merged_spans, merged_totals
 from harmony_vds.model.target import Resampling, made_type
-from harmony_vds.model.tiles import tiles, working_bytes
+from harmony_vds.model.tiles import TileEdges
 from harmony_vds.planning.hierarchy import Hierarchy
 from harmony_vds.planning.layered_reads import LayeredReads
 
@@ -201,9 +200,8 @@ def _pieces(
     if own is None:
         return edges_of_blocks(positions, index.cuts, index.itemsize), 0
     along = [variable.dimensions.index(dimension) for dimension in own.along]
-    found = tiles(positions, index.cuts, index.itemsize, along, own.bytes_of_sums)
-    working = working_bytes(found, along, index.itemsize, own.bytes_of_sums)
-    return edges_of([slab for tile in found for slab in tile.slabs]), working
+    found = TileEdges.of(positions, index.cuts, index.itemsize, along, own.bytes_of_sums)
+    return found.all_slabs, found.working_bytes(index.itemsize, own.bytes_of_sums)
 
 
 def doubts(variables: Sequence[PlannedVariable], hierarchy: Hierarchy) -> list[str]:

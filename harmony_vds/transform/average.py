@@ -21,7 +21,7 @@ from harmony_vds.model.decoding import Decoding
 from harmony_vds.model.paths import name_of
 from harmony_vds.model.plan import Plan, PlannedVariable, Role
 from harmony_vds.model.subset import Block, SubsetVariable
-from harmony_vds.model.tiles import Tile, tiles, working_bytes
+from harmony_vds.model.tiles import Tile, TileEdges
 from harmony_vds.transform.averaged_attributes import measure_attributes, time_attributes
 from harmony_vds.transform.computed import computed
 from harmony_vds.transform.feature_means import FeatureMeans
@@ -72,12 +72,14 @@ def _measures(
     assert plan.average is not None
     data, dimensions = variable.data, variable.planned.dimensions
     axes = tuple(dimensions.index(dimension) for dimension in own.along)
-    found = tiles(positions, index.cuts, data.dtype.itemsize, axes, own.bytes_of_sums)
+    itemsize = data.dtype.itemsize
+    edges = TileEdges.of(positions, index.cuts, itemsize, axes, own.bytes_of_sums)
+    found = tuple(edges.one_by_one())
     slabs = Slabs(data, Decoding.of(data.dtype, data.attrs), index, positions)
     compute = _means(slabs, own, axes, plan)
     places = [_place(tile, axes, own, plan.average.kind) for tile in found]
     made = _Made(variable, own, plan, Shared(found, places, len(own.measures), compute))
-    held = working_bytes(found, axes, data.dtype.itemsize, own.bytes_of_sums)
+    held = edges.working_bytes(itemsize, own.bytes_of_sums)
     results = [made.measure(measure, path) for measure, path in own.measures]
     return replace(results[0], held=held), *results[1:]
 

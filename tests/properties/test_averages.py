@@ -16,7 +16,7 @@ from harmony_vds.model.areas import CellAreas
 from harmony_vds.model.average import Measure
 from harmony_vds.model.chunks import ChunkIndex, ChunkKind
 from harmony_vds.model.decoding import Decoding
-from harmony_vds.model.tiles import tiles
+from harmony_vds.model.tiles import TileEdges
 from harmony_vds.transform.means import AreaMean, TimeMean
 from harmony_vds.transform.shared import Shared
 from harmony_vds.transform.slabs import Slabs
@@ -96,11 +96,16 @@ def stored(draw: st.DrawFn) -> Stored:
     return Stored(raw, attributes, chunks, draw(st.lists(anywhere, max_size=2)))
 
 
+def tiles_of(own: Stored, along: tuple[int, ...], sums: int) -> TileEdges:
+    kept = [np.arange(n) for n in own.raw.shape]
+    return TileEdges.of(kept, own.chunks, own.raw.itemsize, along, sums)
+
+
 def result(
     own: Stored, along: tuple[int, ...], compute: Callable[..., Any], measure: Measure
 ) -> np.ndarray:
     """A measure of the whole array, read tile by tile."""
-    found = tiles([np.arange(n) for n in own.raw.shape], own.chunks, own.raw.itemsize, along, 40)
+    found = tuple(tiles_of(own, along, 40).one_by_one())
     over_time = len(along) == 1
     shape = [1 if n in along else size for n, size in enumerate(own.raw.shape)]
     shape = shape if over_time else [size for n, size in enumerate(shape) if n not in along]
@@ -218,9 +223,11 @@ def test_long_record_of_tenths_is_summed_without_drift() -> None:
 def test_every_chunk_lies_in_one_slab_of_one_tile(own: Stored) -> None:
     for along in ((0,), (1, 2)):
         seen = np.zeros(own.raw.shape, int)
-        for tile in tiles(
-            [np.arange(n) for n in own.raw.shape], own.chunks, own.raw.itemsize, along, 10**6
-        ):
+        edges = tiles_of(own, along, 10**6)
+        each = list(edges.one_by_one())
+        together = [slab for tile in each for slab in tile.slabs]
+        assert edges.all_slabs.tolist() == [[[s.start, s.stop] for s in slab] for slab in together]
+        for tile in each:
             for slab in tile.slabs:
                 seen[slab] += 1
                 for side, chunk, size in zip(slab, own.chunks, own.raw.shape, strict=True):
