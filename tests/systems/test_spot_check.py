@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -386,3 +387,13 @@ def test_real_series_differ_only_where_their_files_do(
         for variable, found in wrong.items():
             with pytest.raises(StoreError, match=rf"{found} has units .* since .* since "):
                 prepare(request([variable]), using, href)
+
+
+@pytest.mark.shared
+def test_real_sidecar_of_an_earlier_file_is_told(data: Path, tmp_path: Path) -> None:
+    """Of a published pair whose file was written anew: its values in one piece read as zeros."""
+    for path in data.glob("s30_*/FletcherShuffle.nc4*"):
+        shutil.copy2(path, tmp_path)
+    href = (tmp_path / "FletcherShuffle.nc4.dmrpp").as_uri()
+    with pytest.raises(StoreError, match="X has its bytes from 11,616 to 11,652 in the store and"):
+        compared(href, tmp_path, "X")
