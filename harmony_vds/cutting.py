@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from harmony_vds.errors import UncutBoxError
+from harmony_vds.model.blocks import ENCODING_BYTES, PARTS_BYTES, WINDOW_BYTES
 from harmony_vds.model.formats import AS_STORED, Layout, Picture
 from harmony_vds.model.limits import Limits
 from harmony_vds.model.plan import Cost, Plan
@@ -165,7 +166,9 @@ def relaid(cost: Cost, steps: int) -> Cost:
     return replace(
         cost,
         peak_disk=cost.peak_disk + cost.bytes_written,
-        peak_memory=cost.peak_memory + bytes_of_parts(cost.bytes_written, steps),
+        peak_memory=cost.peak_memory
+        + bytes_of_parts(cost.bytes_written, steps)
+        + min(cost.bytes_written, PARTS_BYTES + WINDOW_BYTES + ENCODING_BYTES),
     )
 
 

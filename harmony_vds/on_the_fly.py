@@ -14,7 +14,7 @@ from harmony_vds.discovery.found import FoundStore
 from harmony_vds.discovery.shares import Linked
 from harmony_vds.errors import RequestError, StoreError, TooLargeError
 from harmony_vds.granule_files import Wanted, files_of, reaching
-from harmony_vds.model.plan import Cost, human_bytes
+from harmony_vds.model.plan import Cost, human_bytes, told_apart
 from harmony_vds.model.store import ManifestFormat, StoreLocation, VirtualStore
 from harmony_vds.prepared import Prepared
 from harmony_vds.services import Services
@@ -144,9 +144,10 @@ class _Clock:
     def __call__(self, done: int, total: int, nbytes: int) -> None:
         expected = nbytes * total // done
         if expected > self.most:
+            would, may = told_apart(expected, self.most)
             raise TooLargeError(
-                f"Describing {total} granules would read {human_bytes(expected)} of them, and one "
-                f"request may read {human_bytes(self.most)} (HARMONY_VDS_MAX_READ_BYTES). Select "
+                f"Describing {total} granules would read {would} of them, and one "
+                f"request may read {may} (HARMONY_VDS_MAX_READ_BYTES). Select "
                 f"{max(total * self.most // expected, 1)} granules, or ask the publisher for a "
                 "virtual store."
             )

@@ -17,6 +17,10 @@ WINDOW_BYTES = 32 * 2**20
 """Bytes of one piece; a single chunk may exceed it."""
 AHEAD_BYTES = 64 * 2**20
 """Bytes of the pieces that are read while an earlier one is written."""
+ENCODING_BYTES = 24 * 2**20
+"""Bytes of chunks of an output that are being encoded, or wait until those before are."""
+PARTS_BYTES = 8 * 2**20
+"""Bytes of parts of unfinished chunks that are held in memory."""
 
 
 type Edges = npt.NDArray[np.int64]

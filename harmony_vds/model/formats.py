@@ -67,7 +67,7 @@ FORMATS = (
     Format("geotiff", GEOTIFF, ".tif", frozenset({
         "geotiff", "tiff", "cog", "image/geotiff", "image/tiff;application=geotiff",
         "image/tiff;application=geotiff;profile=cloud-optimized"}), per_variable=True,
-        harmony_name="GEOTIFF", disk=2.5),
+        harmony_name="GEOTIFF", disk=2.75),
     Format("png", PNG, ".png", frozenset({"png"}), per_variable=True,
         harmony_name="PNG"),
     Format("kerchunk", KERCHUNK, ".json", frozenset({

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,25 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     raise AssertionError("unreachable")
+
+
+def told_apart(
+    wanted: float,
+    allowed: float,
+    shown: Callable[[float], str] = human_bytes,
+    exactly: Callable[[float], str] = "{:,.0f} bytes".format,
+) -> tuple[str, str]:
+    """Both numbers as they are shown; exactly, where that would make one of two different ones.
+
+    **Reads:** nothing.
+
+    >>> told_apart(10.04 * 2**30, 10 * 2**30)
+    ('10,780,367,913 bytes', '10,737,418,240 bytes')
+    """
+    told = shown(wanted), shown(allowed)
+    if told[0] == told[1] and wanted != allowed:
+        return exactly(wanted), exactly(allowed)
+    return told
 
 
 @dataclass(frozen=True)

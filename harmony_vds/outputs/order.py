@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 
-_WAITING_BYTES = 24 * 2**20
+from harmony_vds.model.blocks import ENCODING_BYTES
 
 
 def in_order[T, R](
@@ -12,7 +12,7 @@ def in_order[T, R](
     work: Callable[[T], R],
     pool: Executor,
     nbytes: Callable[[T], int],
-    most: int = _WAITING_BYTES,
+    most: int = ENCODING_BYTES,
 ) -> Iterator[R]:
     """What `work` makes of each item, in their order whichever thread finishes first.
 

@@ -14,11 +14,9 @@ from typing import Any, Self
 import numpy as np
 
 from harmony_vds.model.arrays import Values
+from harmony_vds.model.blocks import PARTS_BYTES
 from harmony_vds.model.subset import Block
 from harmony_vds.outputs.scratch import Scratch
-
-WAITING_BYTES = 8 * 2**20
-"""Parts of unfinished chunks held in memory."""
 
 type Tile = tuple[tuple[int, ...], Values]
 """Numbers of a chunk along each dimension, and its values; cut off at the end of the array."""
@@ -50,7 +48,7 @@ class Tiling:
         chunks: tuple[int, ...],
         dtype: np.dtype[Any],
         scratch: Scratch,
-        budget: int = WAITING_BYTES,
+        budget: int = PARTS_BYTES,
     ) -> None:
         self._shape, self._chunks, self._dtype = shape, chunks, dtype
         self._scratch, self._budget = scratch, budget

@@ -104,13 +104,15 @@ def decode(raw: npt.NDArray[Any], attributes: dict[Any, Any]) -> npt.NDArray[np.
 
     **Reads:** nothing.
     """
-    values = raw.astype(np.float64)
+    values = np.array(raw, np.float64)  # in place from here on: there may be millions
     for name in ("_FillValue", "missing_value"):
         if name in attributes and not isinstance(attributes[name], str):
-            values = np.where(np.isin(raw, np.asarray(attributes[name])), np.nan, values)
+            values[np.isin(raw, np.asarray(attributes[name]))] = np.nan
     scale, offset = packing_of(attributes)
     with np.errstate(over="ignore"):  # beyond all numbers is beyond all places, too
-        return np.asarray(values * scale + offset, np.float64)
+        values *= scale
+        values += offset
+    return values
 
 
 def resolution_of(
@@ -120,8 +122,10 @@ def resolution_of(
 
     **Reads:** nothing.
     """
-    finite = values[np.isfinite(values)] if values.ndim else values
-    largest = min(float(np.max(np.abs(finite), initial=1.0)), _LARGEST)
+    finite = np.isfinite(values) if values.ndim else np.True_
+    highest = float(np.max(values, initial=1.0, where=finite))
+    lowest = float(np.min(values, initial=-1.0, where=finite))
+    largest = min(max(highest, -lowest), _LARGEST)
     if raw.dtype.kind == "f":
         return float(np.spacing(np.asarray(largest, raw.dtype)))
     if any(map(_is_single, packing_of(attributes))):

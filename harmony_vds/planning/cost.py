@@ -11,6 +11,8 @@ import numpy.typing as npt
 from harmony_vds.model.average import AveragedVariable, AveragePlan
 from harmony_vds.model.blocks import (
     AHEAD_BYTES,
+    ENCODING_BYTES,
+    PARTS_BYTES,
     WINDOW_BYTES,
     Edges,
     edges_of_blocks,
@@ -58,6 +60,8 @@ STRAIGHT = Course()
 
 AVERAGED = 5.0e7
 """Cells a second that one core adds up."""
+_DECODED_BYTES = 16
+"""Of each place that was decoded: the number, and what looking for cells among them takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +111,10 @@ def price(
         bytes_decoded=tally.decoded,
         bytes_written=written,
         peak_memory=course.nbytes
+        + _places_held(hierarchy)
         + max((own.working for own in reads), default=0)
         + coming
-        + min(written, max(AHEAD_BYTES, chunk) + max(WINDOW_BYTES, chunk)),
+        + min(written, writing_bytes(chunk, in_parts=any(own.waiting for own in reads))),
         peak_disk=written + sum(own.waiting for own in reads),
         missing=tally.missing,
         computing=round(sum(own.averaged for own in reads) / AVERAGED, 6),
@@ -164,6 +169,30 @@ def _reading(
     return _Reading(found, gap >= 0, working, waiting, averaged)
 
 
+def writing_bytes(chunk: int, *, in_parts: bool) -> int:
+    """Bytes at most of pieces from when they are read until they are written.
+
+    Parameters
+    ----------
+    chunk
+        Bytes of the largest chunk of the store, decoded.
+    in_parts
+        Whether chunks of the output are put together from parts: these wait, and keep the piece
+        that they were cut from; and what becomes of them may be as large again.
+
+    **Reads:** nothing.
+    """
+    window = max(WINDOW_BYTES, chunk)
+    held = max(AHEAD_BYTES, chunk) + window + ENCODING_BYTES
+    return held + (PARTS_BYTES + window + ENCODING_BYTES if in_parts else 0)
+
+
+def _places_held(hierarchy: Hierarchy) -> int:
+    """Bytes of the latitudes and longitudes of all cells that planning has read, and decoded."""
+    read = [hierarchy.variables[path] for path in hierarchy.held]
+    return sum(own.size * (own.dtype.itemsize + _DECODED_BYTES) for own in read if own.ndim > 1)
+
+
 def in_flight(tally: ChunkTally, chunk: int, *, merged: bool) -> int:
     """Bytes at most of chunks that are on their way or being decoded.
 
@@ -175,11 +204,13 @@ def in_flight(tally: ChunkTally, chunk: int, *, merged: bool) -> int:
         Bytes of the largest chunk, decoded.
     merged
         Whether the planned reader reads all of it: it decodes into the result, and few at once.
+        Others hold each chunk twice, as it is stored and decoded.
 
     **Reads:** nothing.
     """
     if not merged:
-        return min(tally.chunks, REQUESTS_IN_FLIGHT) * chunk
+        coming = min(tally.chunks, REQUESTS_IN_FLIGHT) * chunk
+        return coming + min(tally.stored, coming)
     return min(tally.stored, max(BYTES_IN_FLIGHT, chunk)) + min(tally.chunks, DECODERS) * chunk
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 from harmony_vds.errors import TooLargeError
 from harmony_vds.model.duration import human_seconds
 from harmony_vds.model.limits import PROCESS_BYTES, Limits
-from harmony_vds.model.plan import Cost, human_bytes
+from harmony_vds.model.plan import Cost, human_bytes, told_apart
 from harmony_vds.planning.alternatives import ALTERNATIVES
 from harmony_vds.planning.narrowing import Narrowing, total
 from harmony_vds.planning.offers import STRATEGIES, offers
@@ -30,6 +30,8 @@ class Measure:
     """Who sets the limit."""
     shown: Callable[[float], str] = human_bytes
     """How the number reads."""
+    exactly: Callable[[float], str] = "{:,.0f} bytes".format
+    """How it reads where its limit would read the same."""
     unit: str = ""
     """What stands behind the number."""
     shrinks: bool = True
@@ -40,7 +42,8 @@ class Measure:
         wanted, allowed = self.wanted(cost), self.allowed(limits)
         if wanted <= allowed:
             return ""
-        asked, most = (f"{self.shown(number)} {self.unit}".rstrip() for number in (wanted, allowed))
+        told = told_apart(wanted, allowed, self.shown, self.exactly)
+        asked, most = (f"{number} {self.unit}".rstrip() for number in told)
         return (
             f"{self.verb} {asked} ({cost.chunks:,} chunks), and one request may {self.verb} {most} "
             f"({self.setting(limits)})"
@@ -60,19 +63,19 @@ MEASURES = (
     Measure("write", lambda c: c.bytes_written, lambda n: n.max_output_bytes,
             _named("OUTPUT_BYTES")),
     Measure("touch", lambda c: c.chunks, lambda n: n.max_chunks, _named("CHUNKS"),
-            _count, "chunks"),
+            _count, unit="chunks"),
     Measure("tell", lambda c: c.rows, lambda n: n.max_rows, _named("ROWS"), _count,
-            "rows of a table"),
+            unit="rows of a table"),
     Measure("make", lambda c: c.requests, lambda n: n.max_requests, _named("REQUESTS"),
-            _count, "requests to the archive"),
+            _count, unit="requests to the archive"),
     Measure("decode", lambda c: c.bytes_decoded, lambda n: n.max_decoded_bytes,
             _named("DECODED_BYTES")),
     Measure("hold", lambda c: c.peak_memory + PROCESS_BYTES, lambda n: n.max_memory_bytes,
-            _named("MEMORY_BYTES"), human_bytes, "of memory", shrinks=False),
+            _named("MEMORY_BYTES"), unit="of memory", shrinks=False),
     Measure("put", lambda c: c.peak_disk, lambda n: n.max_disk_bytes, lambda n: n.max_disk_setting,
-            human_bytes, "on local disk"),
+            unit="on local disk"),
     Measure("take", lambda c: c.duration.least, lambda n: n.max_seconds, _named("SECONDS"),
-            human_seconds, "or more"),
+            human_seconds, "{:,.3f} s".format, "or more"),
 )  # fmt: skip
 
 

@@ -103,11 +103,12 @@ def test_an_average_of_any_length_stays_under_the_window_and_250_megabytes(
 
 
 def told_of(
-    program: str, days: int, tmp_path: Path, *arguments: str
+    program: str, days: int, tmp_path: Path, *arguments: str, values: np.ndarray | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """What a program tells of as many days, and the stored values of each of them."""
-    rows, columns = np.indices((NLAT, NLON))
-    values = ((rows // 8) * 7 + (columns // 16) % 50).astype(np.int16)  # deflates to a hundredth
+    if values is None:
+        rows, columns = np.indices((NLAT, NLON))
+        values = ((rows // 8) * 7 + (columns // 16) % 50).astype(np.int16)  # deflates to 1 in 100
     granule = write_granule(
         tmp_path / "0.nc", 0, nlat=NLAT, nlon=NLON, chunks=(NLAT, NLON), values=values
     )
@@ -119,16 +120,23 @@ def told_of(
         one = kerchunk_references([granule], rename=lambda _: url)
         document = repeated(one, days, url)
         store = write_references(tmp_path / "store.json", document)
-        environment = {
-            "HARMONY_VDS_TRUSTED_PREFIXES": f"{store.as_uri()},{server.url}/",
-            "HARMONY_VDS_MAX_READ_BYTES": "100GiB", "HARMONY_VDS_MAX_OUTPUT_BYTES": "100GiB",
-            "HARMONY_VDS_MAX_DECODED_BYTES": "100GiB", "HARMONY_VDS_PART_BYTES": "100GiB",
-            "HARMONY_VDS_MAX_SECONDS": "1000", "PYTHONWARNINGS": "ignore",
-        }  # fmt: skip
-        command = [sys.executable, "-c", program, store.as_uri(), "analysed_sst", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+        told = answered(program, store, f"{server.url}/", "analysed_sst", *arguments)
+    return values, told
+
+
+def answered(program: str, store: Path, archive: str, *arguments: str) -> dict[str, Any]:
+    """What a program tells of a store whose chunks lie in an archive."""
+    environment = {
+        "HARMONY_VDS_TRUSTED_PREFIXES": f"{store.as_uri()},{archive}",
+        "HARMONY_VDS_MAX_READ_BYTES": "100GiB", "HARMONY_VDS_MAX_OUTPUT_BYTES": "100GiB",
+        "HARMONY_VDS_MAX_DECODED_BYTES": "100GiB", "HARMONY_VDS_PART_BYTES": "100GiB",
+        "HARMONY_VDS_MAX_SECONDS": "1000", "PYTHONWARNINGS": "ignore",
+        "TMPDIR": str(store.parent),
+    }  # fmt: skip
+    command = [sys.executable, "-c", program, store.as_uri(), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
-    return values, json.loads(done.stdout)
+    return json.loads(done.stdout)
 
 
 def repeated(document: dict[str, Any], days: int, url: str) -> dict[str, Any]:
@@ -205,3 +213,87 @@ def test_an_output_of_any_length_stays_under_the_window_and_what_its_libraries_t
     assert told["sum"] == int(values.sum(dtype=np.int64))
     beside = BESIDE_PROJ if media_type == "image/tiff" else BESIDE
     assert told["peak"] <= WINDOW + beside
+
+
+PRICED = """
+import json, os, sys, tempfile, threading
+from pathlib import Path
+from harmony_vds.access.credentials import Credentials
+from harmony_vds.delivery import deliver
+from harmony_vds.memory import return_large_blocks
+from harmony_vds.model.extent import BoundingBox
+from harmony_vds.model.limits import PROCESS_BYTES
+from harmony_vds.model.request import Request, Source
+from harmony_vds.pipeline import Services, prepare
+from harmony_vds.settings import settings_from_environment
+
+return_large_blocks()
+store, name, media_type, chunks_for, box = sys.argv[1:]
+tempfile.tempdir, over, seen = tempfile.mkdtemp(), threading.Event(), [0]
+
+def watch():
+    while not over.wait(0.01):
+        size = 0
+        for folder, _, names in os.walk(tempfile.tempdir):
+            for own in names:
+                try:
+                    size += os.lstat(os.path.join(folder, own)).st_size
+                except OSError:
+                    pass
+        seen[0] = max(seen[0], size)
+
+threading.Thread(target=watch, daemon=True).start()
+settings = settings_from_environment().model_copy(update={"chunks_for": chunks_for})
+with Services.of(settings, Credentials.of_token(None)) as services:
+    edges = BoundingBox(*map(float, box.split(","))) if box else None
+    request = Request((Source("", "store", variables=(name,)),), bbox=edges, media_type=media_type)
+    prepared = prepare(request, services, store)
+    deliver(prepared, services, tempfile.tempdir + "/out", None)
+over.set()
+status = Path("/proc/self/status").read_text()
+peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
+cost = prepared[0].plan.cost
+print(json.dumps({"peak": peak, "disk": seen[0], "said": cost.peak_memory + PROCESS_BYTES,
+                  "said_disk": cost.peak_disk}))
+"""
+ACROSS_CHUNKS = "-101.3,-50.2,120.7,60.4"
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize(
+    ("media_type", "chunks_for", "box"),
+    [
+        ("application/netcdf", "store", ""), ("application/netcdf", "store", ACROSS_CHUNKS),
+        ("application/x-zarr", "store", ""), ("application/x-zarr", "store", ACROSS_CHUNKS),
+        ("application/x-zarr", "map", ACROSS_CHUNKS), ("application/x-zarr", "series", ""),
+        ("image/tiff", "store", ""), ("text/csv", "store", "0,0,40,40"),
+    ],
+)  # fmt: skip
+def test_what_nothing_compresses_takes_no_more_memory_and_disk_than_its_price_says(
+    media_type: str, chunks_for: str, box: str, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(1).integers(-30000, 30000, (NLAT, NLON)).astype(np.int16)
+    told = told_of(PRICED, 40, tmp_path, media_type, chunks_for, box, values=noise)[1]
+    assert told["peak"] <= told["said"]
+    assert told["disk"] <= told["said_disk"]
+
+
+@pytest.mark.scale
+def test_places_of_all_cells_of_a_swath_are_in_its_price(tmp_path: Path) -> None:
+    rows, columns = np.indices((4000, 4000))
+    path = tmp_path / "swath.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in (("y", 4000), ("x", 4000)):
+            nc.createDimension(name, size)
+        for name, units, values in (
+            ("lat", "degrees_north", -60 + 0.03 * (rows + 0.3 * np.sin(columns / 50))),
+            ("lon", "degrees_east", -170 + 0.08 * (columns + 0.3 * np.cos(rows / 50))),
+        ):
+            nc.createVariable(name, "f8", ("y", "x"), chunksizes=(500, 500))[:] = values
+            nc[name].units = units
+        nc.createVariable("height", "f4", ("y", "x"), chunksizes=(500, 500))[:] = 1.0
+        nc["height"].coordinates = "lat lon"
+    store = write_references(tmp_path / "store.json", kerchunk_references([path]))
+    told = answered(PRICED, store, f"{tmp_path.as_uri()}/", "height", "application/netcdf", "store",
+                    "0,0,40,40")  # fmt: skip
+    assert told["peak"] <= told["said"]

@@ -189,14 +189,14 @@ def test_what_is_within_its_limits_is_let_through(opened: VirtualStore) -> None:
 @pytest.mark.parametrize(
     ("field", "less", "told"),
     [
-        ("max_read_bytes", 1, r"would read [\d.]+ KiB \(\d+ chunks\).*HARMONY_VDS_MAX_READ_BYTES"),
+        ("max_read_bytes", 1, r"read [\d,]+ bytes \(\d+ chunks\).*HARMONY_VDS_MAX_READ_BYTES"),
         ("max_output_bytes", 1, "would write .*HARMONY_VDS_MAX_OUTPUT_BYTES"),
         ("max_chunks", 1, r"touch 91 chunks .*touch 90 chunks \(HARMONY_VDS_MAX_CHUNKS"),
         ("max_requests", 1, "make .* requests to the archive .*HARMONY_VDS_MAX_REQUESTS"),
         ("max_decoded_bytes", 1, "decode .*HARMONY_VDS_MAX_DECODED_BYTES"),
         ("max_memory_bytes", 1, "hold .* of memory .*HARMONY_VDS_MAX_MEMORY_BYTES"),
         ("max_disk_bytes", 1, "put .* on local disk .*HARMONY_VDS_MAX_DISK_BYTES"),
-        ("max_seconds", 0.5, "take 1 s or more .*HARMONY_VDS_MAX_SECONDS"),
+        ("max_seconds", 0.5, "take [0-9.]+ s or more .*HARMONY_VDS_MAX_SECONDS"),
     ],
 )
 def test_each_limit_refuses_what_exceeds_it_by_one(
@@ -207,6 +207,15 @@ def test_each_limit_refuses_what_exceeds_it_by_one(
     exact = at_its_limits(plan.cost)
     limits = dataclasses.replace(exact, **{field: getattr(exact, field) - less})
     assert re.search(told, refusal(opened, limits, request, SOURCE))
+
+
+def test_numbers_that_would_read_the_same_are_told_to_the_byte(opened: VirtualStore) -> None:
+    request = Request((SOURCE,))
+    plan = make_plan(opened, request, SOURCE)
+    limits = dataclasses.replace(at_its_limits(plan.cost), max_read_bytes=plan.cost.bytes_read - 1)
+    text = refusal(opened, limits, request, SOURCE)
+    assert f"would read {plan.cost.bytes_read:,} bytes" in text
+    assert f"may read {plan.cost.bytes_read - 1:,} bytes" in text
 
 
 def test_outputs_that_are_small_alone_are_refused_together(opened: VirtualStore) -> None:
