@@ -114,7 +114,7 @@ def price(
         + _places_held(hierarchy)
         + max((own.working for own in reads), default=0)
         + coming
-        + min(written, writing_bytes(chunk, in_parts=any(own.waiting for own in reads))),
+        + _writing_bytes(written, chunk, in_parts=any(own.waiting for own in reads)),
         peak_disk=written + sum(own.waiting for own in reads),
         missing=tally.missing,
         computing=round(sum(own.averaged for own in reads) / AVERAGED, 6),
@@ -169,11 +169,13 @@ def _reading(
     return _Reading(found, gap >= 0, working, waiting, averaged)
 
 
-def writing_bytes(chunk: int, *, in_parts: bool) -> int:
+def _writing_bytes(written: int, chunk: int, *, in_parts: bool) -> int:
     """Bytes at most of pieces from when they are read until they are written.
 
     Parameters
     ----------
+    written
+        All of them.
     chunk
         Bytes of the largest chunk of the store, decoded.
     in_parts
@@ -183,8 +185,8 @@ def writing_bytes(chunk: int, *, in_parts: bool) -> int:
     **Reads:** nothing.
     """
     window = max(WINDOW_BYTES, chunk)
-    held = max(AHEAD_BYTES, chunk) + window + ENCODING_BYTES
-    return held + (PARTS_BYTES + window + ENCODING_BYTES if in_parts else 0)
+    held = min(written, max(AHEAD_BYTES, chunk) + window + ENCODING_BYTES)
+    return held + (min(written, PARTS_BYTES + window + ENCODING_BYTES) if in_parts else 0)
 
 
 def _places_held(hierarchy: Hierarchy) -> int:
