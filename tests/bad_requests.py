@@ -346,6 +346,8 @@ ALSO: list[Refused] = [
     }.items()),
     ("which is no number", "The west of subset.bbox is 1000", boxed(10**400, 0, 1, 1)),
     ("each must be a number", "1e+308", gridded(scaleExtent={"x": {"min": -1e308, "max": 1e308}, "y": {"min": 0, "max": 1}})),
+    ("should be a whole number of cells", "height=1e+308", gridded(height=1e308)),
+    ("The shape is in the coordinate system", "'EPSG:3857'", shaped({"type": "Feature", "geometry": {**ring(*SQUARE), "crs": {"type": "name", "properties": {"name": "EPSG:3857"}}}})),
     ("should be two positive numbers", "5e-324", gridded(scaleSize={"x": 5e-324, "y": 1})),
     ("which is no number", "The west of subset.bbox is '1_0'", boxed("1_0", 0, 1, 1)),
     ("it has no name of a bucket", "stagingLocation", changed(stagingLocation="s3://user:pw@bucket/public/")),

@@ -98,7 +98,7 @@ def _count(name: str, value: object) -> int | None:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not (math.isfinite(number) and number >= 1 and number == int(number)):
+    if not (1 <= number <= _FURTHEST and number == int(number)):
         raise RequestError(f"{name}={value} should be a whole number of cells, at least 1.")
     return int(number)
 

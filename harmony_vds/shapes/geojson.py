@@ -157,6 +157,7 @@ class _Draft:
 
     def _parts(self, own: _Object, where: str, depth: int) -> Iterator[shapely.Geometry]:
         """The plain geometries of one that may be a collection."""
+        _refuse_projected(own.crs)
         if own.type != "GeometryCollection":
             yield from self.reading.parts(own.type, own.coordinates, where)
             return

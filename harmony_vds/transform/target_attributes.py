@@ -73,7 +73,10 @@ def mapping_attributes(target: TargetPlan) -> dict[str, Any]:
     """
     from pyproj import CRS
 
-    described = CRS.from_wkt(target.crs).to_cf()
+    try:
+        described = CRS.from_wkt(target.crs).to_cf()
+    except KeyError:  # CF names parameters that this one leaves out
+        described = {"crs_wkt": target.crs}
     if described.get("grid_mapping_name") == "unknown":
         described.pop("grid_mapping_name")
     plain = {

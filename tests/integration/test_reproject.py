@@ -372,6 +372,20 @@ def test_grid_about_a_turned_pole_is_not_called_latitude_and_longitude(stores, t
     assert box.width < 125
 
 
+def test_turned_pole_without_a_meridian_of_its_own_is_told_by_its_text_alone(stores, tmp_path):
+    turned = "+proj=ob_tran +o_proj=longlat +o_lat_p=39.25 +lon_0=18"
+    answer = run(
+        stores("plain"), TargetGrid(turned, "", (-21, -19, 20, 22), None, 41, 23), tmp_path
+    )
+    rows, columns = brute_force(answer)
+    assert (rows >= 0).all()
+    assert np.array_equal(answer.read("analysed_sst")[1], truth(1)[rows, columns])
+    with netCDF4.Dataset(answer.path) as nc:
+        assert "grid_mapping_name" not in nc["crs"].ncattrs()
+        told = pyproj.CRS.from_wkt(nc["crs"].crs_wkt).coordinate_operation
+    assert told.method_name == "PROJ ob_tran o_proj=longlat"
+
+
 def test_default_grid_lies_where_the_system_is_meant_to_be_used(stores, tmp_path):
     answer = run(stores("plain"), TargetGrid("EPSG:3857"), tmp_path)
     rows, columns = answer.prepared.plan.target.shape
