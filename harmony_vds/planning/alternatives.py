@@ -54,9 +54,12 @@ def coarser_grid(narrowing: Narrowing) -> Offer | None:
 
 
 def coarser_target(narrowing: Narrowing) -> Offer | None:
-    """The grid that was asked for in larger cells. **Reads:** coordinates."""
+    """The grid that was asked for in larger cells, under which the same chunks lie.
+
+    **Reads:** coordinates.
+    """
     asked, target = narrowing.request.target, narrowing.plan.target
-    if asked is None or target is None:
+    if asked is None or target is None or not _reading_fits(narrowing):
         return None
     times = max(math.ceil(math.sqrt(narrowing.excess(narrowing.plan.cost))), 2)
     for more in _COARSER:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from harmony_vds.model.extent import BoundingBox, TimeRange
 from harmony_vds.model.grid import Axis, AxisKind
+from harmony_vds.model.plan import Cost
 from harmony_vds.model.request import Request, Source
 from harmony_vds.planning.axes import read_axis
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -137,6 +138,18 @@ def smaller_box(narrowing: Narrowing) -> Offer | None:
 
     **Reads:** coordinates.
     """
+    found = _fitting_box(narrowing)
+    return None if found is None else Offer(*_told(found[0]), found[1])
+
+
+def _told(box: BoundingBox) -> tuple[str, str]:
+    """The parameters and options that ask for a box."""
+    w, s, e, n = (f"{edge:.10g}" for edge in (box.west, box.south, box.east, box.north))
+    return f"subset=lon({w}:{e})&subset=lat({s}:{n})", f"--bbox {w} {s} {e} {n}"
+
+
+def _fitting_box(narrowing: Narrowing) -> tuple[BoundingBox, Cost] | None:
+    """The first half of a half that fits, and its price."""
     box = narrowing.request.bbox or narrowing.plan.bbox()
     if box is None:
         return None
@@ -153,9 +166,7 @@ def smaller_box(narrowing: Narrowing) -> Offer | None:
         before = narrowing.excess(cost)
         settled = narrowing.settled(replace(narrowing.request, bbox=box)) if fits else None
         if settled is not None:
-            w, s, e, n = (f"{edge:.10g}" for edge in (box.west, box.south, box.east, box.north))
-            parameters = f"subset=lon({w}:{e})&subset=lat({s}:{n})"
-            return Offer(parameters, f"--bbox {w} {s} {e} {n}", settled)
+            return box, settled
     return None
 
 
@@ -170,6 +181,35 @@ def _halved(box: BoundingBox) -> BoundingBox:
         return replace(box, west=round(west, 4), east=round(east, 4))
     return replace(
         box, south=round(box.south + height / 4, 4), north=round(box.north - height / 4, 4)
+    )
+
+
+def box_for_short(narrowing: Narrowing) -> Offer | None:
+    """A smaller box for the first step, and for as many more as fit then.
+
+    For what is too large in one step, and too long in one cell. **Reads:** coordinates.
+    """
+    starts, request = _starts_of_steps(narrowing), narrowing.request
+    if len(starts) < 2:
+        return None
+    first = replace(request, temporal=TimeRange(starts[0], starts[0]))
+    cost, _ = narrowing.tried(first)
+    if cost is None:
+        return None
+    found = _fitting_box(replace(narrowing, request=first, plan=replace(narrowing.plan, cost=cost)))
+    if found is None:
+        return None
+    box, cost = found
+    more = shorter_time(replace(narrowing, request=replace(request, bbox=box), plan=narrowing.plan))
+    parameters, options = _told(box)
+    if more is None:
+        moment = _instant(starts[0])
+        return Offer(
+            f'{parameters}&subset=time("{moment}":"{moment}")',
+            f"{options} --temporal {moment} {moment}", cost, f"1 of {len(starts)} steps",
+        )  # fmt: skip
+    return replace(
+        more, parameters=f"{parameters}&{more.parameters}", options=f"{options} {more.options}"
     )
 
 
@@ -193,4 +233,6 @@ def offers(
             found.append(offer)
         if len(found) == most:
             break
+    if not found and (offer := box_for_short(narrowing)) is not None:
+        found.append(offer)
     return found

@@ -305,3 +305,26 @@ def test_price_counts_what_waits_on_disk_for_chunks_that_are_not_the_stores(
     request = Request((SOURCE,), bbox=BoundingBox(-20, -20, 20, 20))
     cost = Cutting(opened, PLENTY).plan(request, SOURCE).cost
     assert cost.bytes_written < cost.peak_disk <= 2 * cost.bytes_written
+
+
+def test_what_is_too_large_in_a_step_and_too_long_in_a_cell_is_offered_in_both(
+    opened: VirtualStore,
+) -> None:
+    request = Request((SOURCE,), media_type=CSV)
+    step = dataclasses.replace(request, temporal=TimeRange(NOON, NOON))
+    one = make_plan(opened, step, SOURCE).cost
+    corner = dataclasses.replace(request, bbox=BoundingBox(1, 1, 2, 2))
+    series = make_plan(opened, corner, SOURCE).cost
+    limits = dataclasses.replace(
+        PLENTY, max_rows=one.rows // 5, max_read_bytes=series.bytes_read * 3 // 4
+    )
+    text = refusal(opened, limits, request, SOURCE)
+    (asked,) = re.findall(r"\[--bbox (\S+) (\S+) (\S+) (\S+) --temporal (\S+) (\S+)\]", text)
+    assert "subset=lon(" in text
+    assert "&subset=time(" in text
+    box = BoundingBox(*map(float, asked[:4]))
+    times = TimeRange(*map(datetime.fromisoformat, asked[4:]))
+    offered = dataclasses.replace(request, bbox=box, temporal=times)
+    plan = make_plan(opened, offered, SOURCE)
+    Cutting(opened, limits).parts(plan, offered, SOURCE)
+    assert str(plan.cost) in text
