@@ -146,6 +146,16 @@ def test_a_planning_step_and_a_work_item_for_each_part_write_the_same_files(
         assert written["assets"]["data"]["file:checksum"] == whole["file:checksum"]
         assert written["bbox"] == in_one[number]["bbox"]
     assert published.cmr.asked == []  # planned once
+    published.http.forget()
+    elsewhere = {"HARMONY_VDS_TRUSTED_PREFIXES": "https://elsewhere.example.com/"}
+    refused = invoke(
+        message(), tmp_path / "part0" / "again", sources=str(planned.batch[0]),
+        environment=published.environment | elsewhere,
+    )  # fmt: skip
+    assert refused.status == 1  # a Part says what is to be read, and not what may be
+    assert refused.error["category"] == "NoRetry"
+    assert "trust" in refused.error["error"].lower()
+    assert published.http.asked == []
 
 
 def test_plan_of_one_part_is_one_work_item_that_writes_all_under_a_plain_name(
