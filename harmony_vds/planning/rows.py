@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from harmony_vds.model.blocks import WINDOW_BYTES
 from harmony_vds.model.places import placement_for
 from harmony_vds.model.plan import Plan, PlannedVariable, Role
 from harmony_vds.planning.hierarchy import Hierarchy
@@ -38,7 +39,11 @@ def in_rows(plan: Plan, hierarchy: Hierarchy) -> Plan:
     text = rows * (_BYTES_OF_TIME + _BYTES_OF_CELL * columns)
     cost = plan.cost
     disk = cost.bytes_written + text
-    return replace(plan, cost=replace(cost, rows=rows, bytes_written=text, peak_disk=disk))
+    memory = cost.peak_memory + min(text, WINDOW_BYTES)  # rows that are being put into words
+    return replace(
+        plan,
+        cost=replace(cost, rows=rows, bytes_written=text, peak_disk=disk, peak_memory=memory),
+    )
 
 
 def _cells(own: PlannedVariable, plan: Plan, hierarchy: Hierarchy) -> int:
