@@ -149,6 +149,7 @@ NO_RETRY: list[Refused] = [
     ("has no version", "branch.nowhere", sourced(collection="C16-BRANCH")),
     ("holds no group", "'nowhere'", sourced(collection="C17-GROUP")),
     ("refused access (status #)", "token", changed(accessToken=encrypted("of nobody"))),
+    ("holds control characters", "accessToken", changed(accessToken=encrypted("of nobody\r\nX: y"))),
     # -- variables --------------------------------------------------------------------------------
     ("The store holds no variable …; it holds", "'zonal_wind'", named("zonal_wind")),
     ("did you mean", "'sst'", named("sst")),

@@ -6,6 +6,7 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 from harmony_vds.access.trust import is_earthdata
+from harmony_vds.errors import ForbiddenError
 from harmony_vds.telemetry import keep_secret
 
 
@@ -29,8 +30,16 @@ class Credentials:
         token: str | None,
         token_hosts: Iterable[str] = (),
     ) -> "Credentials":
-        """Credentials of a token at hand. **Reads:** nothing."""
+        """Credentials of a token at hand. **Reads:** nothing.
+
+        Raises
+        ------
+        ForbiddenError
+            It holds what no header may.
+        """
         keep_secret(token)
+        if token and not token.isprintable():
+            raise ForbiddenError("The Earthdata token (accessToken) holds control characters.")
         return cls.of_source(lambda: token, token_hosts)
 
     @classmethod
