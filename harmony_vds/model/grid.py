@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -92,10 +92,19 @@ class Grid:
             return self.y.values.shape
         return self.y.values.size, self.x.values.size
 
-    @property
-    def told(self) -> tuple[Hashable, ...]:
-        """What it is by content: the same for two that have equal cells. **Reads:** nothing."""
-        return self.kind, self.crs, self.dimensions, _told(self.x), _told(self.y)
+
+@dataclass(frozen=True)
+class ByCells:
+    """A grid that equals others of the same cells, for what was found out of it and is kept."""
+
+    told: tuple[Hashable, ...]
+    """Them."""
+    grid: Grid = field(compare=False)
+
+    @classmethod
+    def of(cls, grid: Grid) -> Self:
+        """`grid`, by its cells. **Reads:** nothing."""
+        return cls((grid.kind, grid.crs, grid.dimensions, _told(grid.x), _told(grid.y)), grid)
 
 
 def _told(axis: Axis) -> tuple[Hashable, ...]:

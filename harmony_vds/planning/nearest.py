@@ -11,8 +11,8 @@ tracks, whose cells have no stated edges, the cell with the nearest centre answe
 no further from it than one and a half times its neighbours are.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from harmony_vds.errors import UncutBoxError
 from harmony_vds.model.arrays import Floats
-from harmony_vds.model.grid import Axis, Grid, GridKind
+from harmony_vds.model.grid import Axis, ByCells, Grid, GridKind
 from harmony_vds.model.places import Place
 from harmony_vds.model.request import Request
 from harmony_vds.model.sphere import vectors
@@ -75,15 +75,6 @@ def turned(angles: Floats) -> Floats:
     return np.asarray(angles - 360.0 * np.round(angles / 360.0))
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """Places, and a grid that is the same as others of equal cells."""
-
-    told: tuple[Hashable, ...]
-    places: tuple[Place, ...]
-    grid: Grid = field(compare=False)
-
-
 def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
     """The cells of `grid` that answer for `places`, by the rules above.
 
@@ -97,12 +88,12 @@ def nearest_cells(grid: Grid, places: Sequence[Place]) -> Cells:
 
     **Reads:** nothing.
     """
-    return _nearest_cells(_Asked(grid.told, tuple(places), grid))
+    return _nearest_cells(ByCells.of(grid), tuple(places))
 
 
 @lru_cache(maxsize=_KEPT)
-def _nearest_cells(asked: _Asked) -> Cells:
-    grid, places = asked.grid, asked.places
+def _nearest_cells(cells: ByCells, places: tuple[Place, ...]) -> Cells:
+    grid = cells.grid
     if grid.kind is GridKind.RECTILINEAR:
         rows, columns = _Edges.of(grid.y), _Edges.of(grid.x, period=360.0)
         found = [_nearest_cell(rows, columns, place) for place in places]

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import shapely
@@ -11,7 +12,7 @@ import shapely
 from harmony_vds.model.arrays import Flags, Floats, Positions
 from harmony_vds.model.cell_set import CellSet
 from harmony_vds.model.extent import BoundingBox
-from harmony_vds.model.grid import Axis, Grid, GridKind
+from harmony_vds.model.grid import Axis, ByCells, Grid, GridKind
 from harmony_vds.model.shape import Shape
 from harmony_vds.planning.boxes import holds
 from harmony_vds.planning.cells import Cells
@@ -41,6 +42,8 @@ class ShapeSelection:
 def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> ShapeSelection:
     """The cells of `grid` in `shape`, and in `box` if there is one, by its edge rules.
 
+    What was found last is kept: every part of an output, and every smaller request, has the same.
+
     Raises
     ------
     StoreError
@@ -48,6 +51,12 @@ def select_shape(grid: Grid, shape: Shape, box: BoundingBox | None = None) -> Sh
 
     **Reads:** nothing.
     """
+    return _select_shape(ByCells.of(grid), shape, box)
+
+
+@lru_cache(maxsize=1)  # a bit for each cell may be 80 MB
+def _select_shape(cells: ByCells, shape: Shape, box: BoundingBox | None) -> ShapeSelection:
+    grid = cells.grid
     kept = select_box(grid, _with_cells_around(shape.bbox, grid))
     parts, note = simplified(_parts(shape), grid)
     found = parts_inside(grid, kept.y.positions, kept.x.positions, parts)
