@@ -11,6 +11,7 @@ import shapely
 
 from harmony_vds.errors import RequestError, TooLargeError
 from harmony_vds.shapes import sphere
+from harmony_vds.shapes.tangle import Tangle
 
 ABSENT = msgspec.Raw(b"null")
 """A member that is not there, or null."""
@@ -39,6 +40,8 @@ class Reading:
     """Positions so far."""
     notes: list[str] = field(default_factory=list)
     """What was mended."""
+    tangle: Tangle = field(default_factory=Tangle)
+    """How often outlines crossed themselves."""
 
     def parts(self, kind: str, coordinates: msgspec.Raw, where: str) -> Iterator[shapely.Geometry]:
         """The areas, lines and points of a geometry of `kind`; empty ones are left out.
@@ -92,7 +95,7 @@ class Reading:
         if not values:
             return
         rings = [self._ring(own, f"{where}, ring {n}") for n, own in enumerate(values, 1)]
-        found, reason = sphere.area(rings)
+        found, reason = sphere.area(rings, self.tangle, where)
         if found.is_empty:
             raise RequestError(
                 f"{where} of the shape is empty: its holes leave nothing of its outline."

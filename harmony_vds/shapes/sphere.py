@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from harmony_vds.shapes.tangle import Tangle
+
 type Positions = npt.NDArray[np.float64]
 """Longitudes and latitudes, shape (n, 2)."""
 
@@ -22,13 +24,17 @@ _ROUNDING = 1e-9
 """Degrees: well above the rounding of sums of angles."""
 
 
-def area(rings: Sequence[Positions]) -> tuple[shapely.Geometry, str]:
+def area(rings: Sequence[Positions], tangle: Tangle, where: str) -> tuple[shapely.Geometry, str]:
     """The area inside the first of `rings` and outside of all others, and what was mended.
 
     Parameters
     ----------
     rings
         Closed rings, at least one; each shape (n, 2), degrees, n >= 4.
+    tangle
+        What was met in other areas of the document.
+    where
+        Which of them it is.
 
     Returns
     -------
@@ -36,8 +42,15 @@ def area(rings: Sequence[Positions]) -> tuple[shapely.Geometry, str]:
         A valid geometry, empty where the holes leave nothing and a line where the outline has no
         width; and a reason, empty if nothing was wrong.
 
+    Raises
+    ------
+    RequestError
+        The rings cross or touch themselves too often.
+
     **Reads:** nothing.
     """
+    for ring in rings:
+        tangle.refuse_hopeless(ring, where)
     if all(_is_plain(ring) for ring in rings):
         polygon = shapely.Polygon(rings[0], rings[1:])
         if shapely.is_valid(polygon):
@@ -45,9 +58,8 @@ def area(rings: Sequence[Positions]) -> tuple[shapely.Geometry, str]:
         reason = shapely.is_valid_reason(polygon)
     else:
         reason = ""
-    outline = _enclosed(rings[0])
-    holes = shapely.union_all([_enclosed(ring) for ring in rings[1:]])
-    return shapely.difference(outline, holes), reason
+    outline, *holes = (_enclosed(ring, tangle, where) for ring in rings)
+    return shapely.difference(outline, shapely.union_all(holes)), reason
 
 
 def line(positions: Positions) -> shapely.Geometry:
@@ -75,12 +87,16 @@ def _is_plain(ring: Positions) -> bool:
     return within and not long_edges(ring).size and _seamless_turn(ring) is None
 
 
-def _enclosed(ring: Positions) -> Any:
+def _enclosed(ring: Positions, tangle: Tangle, where: str) -> Any:
     """The area inside one ring."""
     around = _running_on(ring)
     if abs(around[-1, 0] - around[0, 0]) > 180.0:
         around = _over_the_pole(around)
-    return _folded(_valid(shapely.Polygon(around)))
+    outline = shapely.Polygon(around)
+    if not shapely.is_valid(outline):
+        tangle.add(outline, where)
+        outline = _widest(shapely.make_valid(outline))
+    return _folded(outline)
 
 
 def _running_on(positions: Positions) -> Positions:
@@ -118,10 +134,6 @@ def _over_the_pole(around: Positions) -> Positions:
     mean = float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) / (x[-1] - x[0]))
     pole = 90.0 if mean >= 0 else -90.0
     return np.concatenate([around, [[x[-1], pole], [x[0], pole], around[0]]])
-
-
-def _valid(geometry: shapely.Geometry) -> shapely.Geometry:
-    return geometry if shapely.is_valid(geometry) else _widest(shapely.make_valid(geometry))
 
 
 def _widest(geometry: shapely.Geometry) -> shapely.Geometry:

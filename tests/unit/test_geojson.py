@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import shapely
 from shapely import box
@@ -163,6 +164,38 @@ def test_ring_that_crosses_itself_is_mended_and_told() -> None:
     )
     assert shapely.equals(own.features[0].geometry, triangles)
     assert "Self-intersection[5 5]" in own.notes[0]
+
+
+def test_outline_that_crosses_itself_all_over_is_refused_before_it_is_mended() -> None:
+    some = np.random.default_rng(1).uniform(-40, 40, (20_000, 2)).tolist()
+    with pytest.raises(RequestError, match=r"polygon 1 .* crosses itself.* about [\d,]{9,} cross"):
+        read(polygon([*some, some[0]]))
+
+
+def test_outlines_that_cross_themselves_are_counted_together() -> None:
+    some = np.random.default_rng(2).uniform(-40, 40, (60, 2)).tolist()
+    own = polygon([*some, some[0]])
+    assert "not valid" in read(own).notes[0]
+    with pytest.raises(RequestError, match=r"Feature \d, polygon 1 .* with those before it"):
+        read(collection(*[feature(own)] * 9))
+
+
+def test_outline_that_comes_back_to_one_place_again_and_again_is_refused() -> None:
+    around = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    spikes = np.stack([30 * np.cos(around), 30 * np.sin(around)], axis=1)
+    star = np.zeros((2 * len(spikes) + 1, 2))
+    star[1::2] = spikes
+    with pytest.raises(RequestError, match=r"passes through one place 20,001 times"):
+        read(polygon(star.tolist()))
+
+
+def test_outline_of_many_positions_that_crosses_itself_once_is_mended() -> None:
+    around = np.linspace(0, 2 * np.pi, 50_000)
+    circle = np.stack([30 * np.cos(around), 30 * np.sin(around)], axis=1).tolist()
+    circle[25_000] = [40.0, 0.0]  # beyond the other side
+    own = read(polygon([*circle[:-1], circle[0]]))
+    assert "Self-intersection" in own.notes[0]
+    assert shapely.area(own.features[0].geometry) == pytest.approx(np.pi * 900, rel=1e-3)
 
 
 def test_hole_beside_its_outline_takes_nothing_away_and_is_told() -> None:
