@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
+from urllib.request import urlopen
 
 from aiohttp import web
 from servers import serve
@@ -24,6 +25,8 @@ STATUSES = {
     "500": "InternalError",
     "503": "SlowDown",
 }
+_LOOK = "/look"
+_LOOKS = 3
 TRANSIENT = ("429", "500", "503", "closed", "reset", "truncated", "stall")
 """Faults of a busy archive: what fails now may well succeed when it is asked again."""
 FAULTS = (
@@ -99,7 +102,13 @@ class FaultyArchive:
     _bodies: dict[Path, bytes] = field(default_factory=dict)
 
     def begin(self, mischief: Mischief) -> None:
-        """Forget what was asked, and go wrong in another way."""
+        """Forget what was asked, and go wrong in another way.
+
+        Requests that were sent and given up by who sent them are answered first: each look waits
+        behind all that had arrived.
+        """
+        for _ in range(_LOOKS):
+            urlopen(f"{self.url}{_LOOK}", timeout=60).close()
         self.mischief = mischief
         self.asked, self._counted = [], Counter()
 
@@ -113,6 +122,8 @@ class FaultyArchive:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The right answer, unless a fault is drawn that applies."""
+        if request.path == _LOOK:
+            return web.Response()
         if self.latency:
             await asyncio.sleep(self.latency)
         wanted = request.headers.get("Range", "")
