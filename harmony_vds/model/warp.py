@@ -4,7 +4,6 @@ Planning prices by it and reading reads by it, so both mean the same cells.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -16,17 +15,14 @@ from harmony_vds.model.lattice import TILE, Lattice
 from harmony_vds.model.maps import transformation
 from harmony_vds.model.round_trip import BACK, RoundTrip
 from harmony_vds.model.scales import in_the_middle, spacing
+from harmony_vds.model.sides import Spans, sides_around
 from harmony_vds.model.target import TURN, SourceAxis, SourceGrid, TargetPlan
 from harmony_vds.model.window import Window, pieces_of, shortest_run
-
-type Spans = tuple[Floats, Floats]
-"""Where cells begin and where they end."""
 
 _ALIKE = 1e-6
 """Cells by which a row may be bent and still be a row: rounding is far less."""
 _MOST_OFF = 1e-3
 """Cells by which interpolated places may be off; those that matter are then worked out exactly."""
-_HALVINGS = 40
 _TILES_AT_ONCE = 4096
 _EDGE = 1e-9
 """Degrees: a box is closed, rounding aside."""
@@ -198,8 +194,8 @@ class Warp:
 
         turn = TURN / abs(self.source.x.step) if self.source.x.turns else 0.0
         return (
-            _around(self.rows[rows], rows, down, 0.0),
-            _around(self.columns[columns], columns, along, turn),
+            sides_around(self.rows[rows], rows, down, 0.0),
+            sides_around(self.columns[columns], columns, along, turn),
         )
 
     def window(
@@ -300,23 +296,6 @@ def _within(places: Floats, axis: SourceAxis) -> Floats:
     with np.errstate(invalid="ignore"):
         inside = (places >= -_BESIDE) & (places < size - _BESIDE)
     return np.where(inside, np.maximum(places, 0.0), np.nan)
-
-
-def _around(centres: Floats, cells: slice, at: Callable[[Floats], Floats], turn: float) -> Spans:
-    """Least and greatest side of each cell; of one beyond the edge of the map, that edge."""
-    edges = at(np.arange(cells.start, cells.stop + 1.0))
-    sides = np.stack([edges[:-1], edges[1:]])
-    for number, own in enumerate(sides):
-        lost = np.flatnonzero(np.isnan(own) & np.isfinite(centres))
-        near, far = cells.start + lost + 0.5, cells.start + lost + float(number)
-        for _ in range(_HALVINGS if lost.size else 0):
-            middle = (near + far) / 2
-            known = np.isfinite(at(middle))
-            near, far = np.where(known, middle, near), np.where(known, far, middle)
-        own[lost] = at(near)
-    if turn:
-        sides += turn * np.round((centres - sides) / turn)
-    return sides.min(axis=0), sides.max(axis=0)
 
 
 @dataclass(frozen=True)
