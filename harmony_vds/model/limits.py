@@ -6,8 +6,9 @@ REQUESTS_IN_FLIGHT = 64
 """Requests to the archive at once, and so chunks held at once while they are decoded."""
 BYTES_IN_FLIGHT = 96 * 2**20
 """Stored bytes that are fetched or wait to be decoded."""
-DECODERS = 8
-"""Most chunks that are decoded at once: so many threads inflate faster than bytes arrive."""
+DECODERS = 4
+"""Most chunks that are decoded at once: so many threads inflate a gigabyte of stored bytes in a
+second, and each of them holds a chunk, which counts where a process may have 512 MB."""
 PROCESS_BYTES = 250 * 10**6
 """What a process holds beside the data of a request: code, manifest and connections; the bound
 that ``tests/systems/test_memory.py`` holds."""
